@@ -1,0 +1,33 @@
+"""Takes rain, noise and blur out of photos with few-step diffusion Transformers.
+
+``Restorer`` is for pictures, ``load_network`` for research; both are imported on first use, so that
+``import dfrestore`` stays instant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfrestore.methods import load_network
+    from dfrestore.restore import Restorer
+
+__all__ = ["Restorer", "__version__", "load_network"]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Restorer":
+        from dfrestore.restore import Restorer
+
+        return Restorer
+    if name == "load_network":
+        from dfrestore.methods import load_network
+
+        return load_network
+    raise AttributeError(f"module 'dfrestore' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

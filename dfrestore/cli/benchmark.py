@@ -1,0 +1,63 @@
+"""``dfrestore benchmark``: seconds and peak memory on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dfrestore.cli.options import complete_models, parse_memory, parse_size, parse_window
+from dfrestore.errors import one_line
+
+
+def benchmark(
+    task: Annotated[str, typer.Argument(metavar="[TASK]", help="derain, denoise or deblur.")] = "derain",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Name, file or hf:// address.", autocompletion=complete_models),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the picture.")] = "1000x1000",
+    steps: Annotated[
+        list[int] | None, typer.Option(min=1, max=1000, metavar="N", help="Repeatable; default: 1, and the model's.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
+    window: Annotated[str | None, typer.Option(metavar="N|global", help="Reach of the attention.")] = None,
+    memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+) -> None:
+    """Measure time and peak memory for a picture of one megapixel.
+
+    Memory is counted above the idle process with the model loaded; each row runs in a process of its own.
+
+    \b
+    Examples:
+      dfrestore benchmark
+      dfrestore benchmark denoise --size 4000x3000 --steps 1 --steps 4 --json
+    """
+    shape = parse_size(size)
+    options = {
+        "device": device,
+        "precision": precision,
+        "window": parse_window(window),
+        "memory": parse_memory(memory),
+    }
+    from dfrestore.restore.measure import measure
+    from dfrestore.weights import read_spec, resolve
+
+    path = resolve(model, task=task).path
+    rows = steps or sorted({1, read_spec(path).default_steps})
+    for number, count in enumerate(rows):
+        row = measure(task, model, shape, count, options)
+        if as_json:
+            print(json.dumps(asdict(row)), flush=True)
+            continue
+        if number == 0:
+            where = f"{row.device} ({row.device_reason}), {row.precision}"
+            print(one_line(f"{task}: {row.model} on {where}, {shape[0]}x{shape[1]}"), file=sys.stderr)
+            print(f"{'steps':>5} {'seconds':>9} {'peak memory':>12}  plan")
+        peak = "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f} MiB"
+        print(f"{row.steps:>5} {row.seconds:>9.2f} {peak:>12}  {row.plan}", flush=True)

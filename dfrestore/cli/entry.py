@@ -1,0 +1,141 @@
+"""``main``: runs the app, and turns whatever ends it into one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TextIO
+
+from dfrestore.errors import DfrestoreError, one_line
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind like Ctrl-C, so that temporary files go and what is finished stays."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``dfrestore`` with these arguments (default: the process's own) and return the exit code.
+
+    0 done, 1 some inputs failed, 2 wrong usage, 3 could not start, 130 interrupted, 143 terminated.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _never_fail_to_print()
+    try:
+        with _termination_raises():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED, arguments)
+    except Terminated:
+        return _say("terminated", TERMINATED, arguments)
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return 1
+    except DfrestoreError as error:
+        if _debugging():
+            raise
+        return _say(str(error), error.exit_code, arguments)
+    except Exception as error:
+        if _debugging():
+            raise
+        text = f"unexpected {type(error).__name__}: {error} (DFRESTORE_DEBUG=1 shows where)"
+        return _say(text, 1, arguments)
+    finally:
+        _flush()
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+    from typer.main import get_command
+
+    from dfrestore.cli.commands import app
+
+    command = get_command(app)
+    try:
+        code = command.main(arguments, prog_name="dfrestore", standalone_mode=False)
+    except typer.Exit as end:
+        code = end.exit_code
+    except typer.Abort:
+        return INTERRUPTED
+    except SystemExit as end:
+        # Completion scripts end the process like this.
+        code = end.code
+    except Exception as error:
+        return _usage(error, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception, arguments: list[str]) -> int:
+    """Typer's own complaints (an option that does not exist, ...) as one line; anything else goes on up."""
+    context = getattr(error, "ctx", None)
+    describe = getattr(error, "format_message", None)
+    if describe is None:
+        raise error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(describe(), file=sys.stderr)
+        return 2
+    path = context.command_path if context is not None else "dfrestore"
+    text = " ".join(describe().split()).rstrip(".")
+    end = "" if text.endswith("?") else ";"
+    return _say(f"{text}{end} see '{path} --help'", 2, arguments)
+
+
+def _say(text: str, code: int, arguments: Sequence[str]) -> int:
+    """One line on stderr, and with ``--json`` the same as an object on stdout. Returns the code."""
+    if "--json" in arguments:
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": text, "exit_code": code}), flush=True)
+    with contextlib.suppress(OSError):
+        print(f"dfrestore: {one_line(text)}", file=sys.stderr)
+    return code
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream whose reader has gone swallow what is still written to it."""
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        previous = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread: then nobody's handler is ours to set
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _never_fail_to_print() -> None:
+    """File names that the terminal's encoding cannot show are escaped, not fatal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except (OSError, ValueError):
+        pass
+
+
+def _debugging() -> bool:
+    return os.environ.get("DFRESTORE_DEBUG") == "1"

@@ -1,0 +1,126 @@
+"""``dfrestore info``: versions, devices, models; what to paste into a bug report."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+
+from dfrestore import __version__
+from dfrestore.errors import DfrestoreError, one_line
+
+_LIBRARIES = (
+    "torch",
+    "numpy",
+    "pillow",
+    "imagecodecs",
+    "tifffile",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+)
+
+
+def info(
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Restore a small picture on each device and compare; 1 if one fails.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show versions, devices and models of this installation.
+
+    \b
+    Examples:
+      dfrestore info
+      dfrestore info --self-test
+    """
+    facts: dict[str, Any] = {
+        "dfrestore": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "devices": list(_devices()),
+        "models": _models(),
+    }
+    failed = 0
+    if self_test:
+        facts["self-test"], failed = _tested()
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _show(facts)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[dict[str, str]]:
+    from dfrestore.engine import choose_device, choose_precision
+    from dfrestore.restore.selftest import devices
+
+    rows = []
+    for name in devices():
+        device = choose_device(name)
+        precision = choose_precision("auto", device)
+        rows.append({"name": name, "what": device.reason, "precision": f"{precision.name} ({precision.reason})"})
+    return rows
+
+
+def _models() -> list[dict[str, Any]] | str:
+    from dfrestore.weights import load_registry
+
+    try:
+        registry = load_registry()
+    except DfrestoreError as error:
+        return str(error)
+    return [
+        {"name": entry.name, "source": entry.source, "default": registry.defaults.get(entry.task) == entry.name}
+        for entry in registry.models.values()
+    ]
+
+
+def _tested() -> tuple[list[dict[str, Any]], int]:
+    from dfrestore.restore.selftest import self_test
+
+    rows = []
+    failed = 0
+    for check in self_test():
+        failed += not check.passed
+        rows.append(
+            {
+                "device": check.device,
+                "precision": check.precision,
+                "passed": check.passed,
+                "difference": check.difference,
+                "error": check.error,
+            }
+        )
+    return rows, failed
+
+
+def _show(facts: dict[str, Any]) -> None:
+    print(f"dfrestore {facts['dfrestore']}, Python {facts['python']}, {facts['system']}")
+    print(", ".join(f"{name} {number or 'missing'}" for name, number in facts["libraries"].items()))
+    for row in facts["devices"]:
+        print(f"device {row['name']}: {row['what']}; precision {row['precision']}")
+    models = facts["models"]
+    if isinstance(models, str):
+        print(f"dfrestore: {models}", file=sys.stderr)
+    for row in models if isinstance(models, list) else []:
+        print(one_line(f"model {row['name']}{' (default)' if row['default'] else ''}: {row['source']}"))
+    if not models:
+        print("no models registered")
+    for row in facts.get("self-test", ()):
+        found = row["error"] or f"largest difference {row['difference']:.2g}"
+        verdict = "ok" if row["passed"] else "FAILED"
+        print(one_line(f"self-test {row['device']} {row['precision']}: {verdict} ({found})"))

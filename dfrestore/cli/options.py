@@ -1,0 +1,64 @@
+"""Values that options hold in a form of their own: ``8G``, ``global``, ``1024x768``, and completion of names."""
+
+from __future__ import annotations
+
+import re
+
+from dfrestore.errors import UsageError
+
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_memory(text: str | None) -> int | None:
+    """``8G``, ``512M``, ``1.5GiB``, ``800000000`` -> bytes, in powers of 1024. Raises UsageError."""
+    if text is None:
+        return None
+    value = _scaled(text, 1024, r"(?:i?B)?")
+    if not value:
+        raise UsageError(f"--memory {text} is not a size like 8G or 512M")
+    return value
+
+
+def parse_pixels(text: str | None) -> int | None:
+    """``200M``, ``64000000`` -> a count, in powers of 1000. Raises UsageError."""
+    if text is None:
+        return None
+    value = _scaled(text, 1000, r"(?:P|px)?")
+    if not value:
+        raise UsageError(f"--max-pixels {text} is not a number of pixels like 200M")
+    return value
+
+
+def parse_window(text: str | None) -> int | str | None:
+    """``global`` or a side in pixels, at least 8. Raises UsageError."""
+    if text is None or text.lower() == "global":
+        return text and "global"
+    if not re.fullmatch(r"[0-9]{1,7}", text) or int(text) < 8:
+        raise UsageError(f"--window {text} is neither 'global' nor a number of pixels from 8")
+    return int(text)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``1024x768`` -> (width, height). Raises UsageError."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text.strip().lower())
+    if match is None:
+        raise UsageError(f"--size {text} is not WIDTHxHEIGHT like 1024x768")
+    return int(match[1]), int(match[2])
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """Names of registered models that begin like this; no model, no complaint."""
+    from dfrestore.errors import DfrestoreError
+    from dfrestore.weights import load_registry
+
+    try:
+        models = load_registry().models.values()
+    except DfrestoreError:
+        return []
+    names = {name for entry in models for name in (entry.name, entry.short_name)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _scaled(text: str, base: int, unit: str) -> int | None:
+    match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?){unit}", text.strip(), re.IGNORECASE)
+    return int(float(match[1]) * base ** _POWERS[match[2].upper()]) if match else None

@@ -1,0 +1,164 @@
+"""What a run over files says: paths or JSON on stdout; start line, bar, failures and summary on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfrestore.cli.entry import silence
+from dfrestore.errors import one_line
+
+if TYPE_CHECKING:
+    from dfrestore.restore import FileResult
+
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+
+
+class Report:
+    """quiet: nothing but failures. as_json: objects instead of paths. weights: input -> its share of the bar."""
+
+    def __init__(self, *, quiet: bool, as_json: bool, inputs: int) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self.inputs = inputs
+        self.counts: Counter[str] = Counter()
+        self._begin = time.perf_counter()
+        self._left: dict[str, list[Path | None]] = {}
+        self._bar: Any = None
+        self._weights: Mapping[Path | None, int] = {}
+        self._position = 0.0
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+        if not self.quiet:
+            self._err(line)
+
+    def warn(self, line: str) -> None:
+        self.say(f"dfrestore: {line}")
+
+    def open_bar(self, weights: Mapping[Path | None, int]) -> None:
+        """A bar over these outputs, each as long as its input is large; on terminals only."""
+        self._weights = weights
+        if self.quiet or self.as_json or not weights or not sys.stderr.isatty():
+            return
+        from tqdm import tqdm
+
+        known = _has_size()
+        self._bar = tqdm(
+            total=sum(weights.values()),
+            file=sys.stderr,
+            bar_format=_BAR,
+            leave=False,
+            desc=f"1/{len(weights)}",
+            ncols=None if known else 80,
+            nrows=None if known else 24,
+            dynamic_ncols=known,
+        )
+
+    def progress(self, output: Path, fraction: float) -> None:
+        """How far the file at work is."""
+        if self._bar is not None:
+            wanted = self._position + fraction * self._weights[output]
+            self._bar.update(wanted - self._bar.n)
+
+    def result(self, result: FileResult) -> None:
+        """One input is settled."""
+        self.counts[result.status] += 1
+        if self.as_json:
+            from dfrestore.restore.batch import as_json
+
+            self._out(json.dumps(as_json(result)))
+        elif result.status == "done" and not self.quiet:
+            self._out(one_line(result.output))
+        if result.status == "failed":
+            self._err(f"dfrestore: {result.error}")
+        elif result.status == "left":
+            self._left.setdefault(str(result.error), []).append(result.output)
+        for warning in result.warnings:
+            self.warn(f"{result.input}: {warning}")
+        if self._bar is not None:
+            self._position += self._weights.get(result.output, 0)
+            self._bar.update(self._position - self._bar.n)
+            self._describe(self.counts["done"] + self.counts["failed"] + 1)
+
+    def planned(self, job: Mapping[str, Any], line: str) -> None:
+        """One input of a dry run."""
+        self.counts["planned"] += 1
+        self._out(json.dumps(job) if self.as_json else one_line(job["output"]))
+        self.say(line)
+
+    def close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def close(self, ending: str | None = None) -> None:
+        """Clear the bar, name what was left, sum up. ending: why the run stops before its end."""
+        self.close_bar()
+        for why, outputs in self._left.items():
+            names = ", ".join(str(path) for path in outputs[:3]) + (", ..." if len(outputs) > 3 else "")
+            count = "1 output" if len(outputs) == 1 else f"{len(outputs)} outputs"
+            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes such files")
+        seconds = time.perf_counter() - self._begin
+        if self.as_json:
+            totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}
+            totals |= {"planned": self.counts["planned"]} if self.counts["planned"] else {}
+            totals |= {"interrupted": True} if ending else {}
+            self._out(json.dumps({"totals": {**totals, "seconds": round(seconds, 3)}}))
+        if self.inputs == 1 and self.counts["failed"] and not ending:
+            return  # the failure's own line says it all
+        parts = [f"{self.counts[key]} {word}" for key, word in _WORDS.items() if self.counts[key]]
+        missing = self.inputs - self.counts.total()
+        if ending and missing > 0:
+            parts.append(f"{missing} not done")
+        self.say(f"{ending + ': ' if ending else ''}{', '.join(parts) or 'nothing to do'} in {_duration(seconds)}")
+
+    def _describe(self, number: int) -> None:
+        self._bar.set_description_str(f"{min(number, len(self._weights))}/{len(self._weights)}", refresh=False)
+
+    def _err(self, line: str) -> None:
+        self._print(one_line(line), sys.stderr)
+
+    def _out(self, line: str) -> None:
+        self._print(line, sys.stdout)
+
+    def _print(self, line: str, stream: Any) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        try:
+            print(line, file=stream, flush=True)
+        except BrokenPipeError:
+            # The reader has seen enough; the pictures are still wanted.
+            silence(stream)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+_WORDS = {
+    "done": "done",
+    "planned": "to do",
+    "skipped": "skipped (done before)",
+    "left": "left as found",
+    "failed": "failed",
+}
+
+
+def _has_size() -> bool:
+    """Some terminals (containers, serial lines) say that they are 0x0; tqdm then draws nothing."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,216 @@
+"""``dfrestore weights``: what models there are, where their files lie, whether they are whole; conversion."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from dfrestore.weights import ModelEntry, Registry
+
+app = typer.Typer(help="Models: list, find, verify, fetch, convert.", no_args_is_help=True)
+
+_Task = Annotated[str | None, typer.Option(help="The task that the model is for: derain, denoise, ...")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="compact, derain/compact, a file or hf://ORG/REPO/FILE@REV")]
+
+
+@app.command("list")
+def list_models(
+    task: _Task = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
+) -> None:
+    """List the registered models; the default of each task is marked with a star."""
+    from dfrestore.weights import load_registry
+
+    registry = load_registry()
+    if task is not None:
+        _check_task(task, registry)
+    entries = [entry for name, entry in sorted(registry.models.items()) if task in (None, entry.task)]
+    if as_json:
+        for entry in entries:
+            typer.echo(json.dumps(_as_json(entry, registry), ensure_ascii=False))
+        return
+    for entry in entries:
+        star = "*" if registry.defaults.get(entry.task) == entry.name else " "
+        typer.echo(f"{star} {entry.name:20} {_megabytes(entry.size):>9}  {entry.licence or 'licence not stated'}")
+        for detail in (entry.note, entry.data and f"trained on {entry.data}", *_score_lines(entry)):
+            if detail:
+                typer.echo(f"    {one_line(detail)}")
+    if not entries:
+        typer.echo("no model is registered" + (f" for {task}" if task else ""), err=True)
+
+
+@app.command("path")
+def path_of(name: _Name, task: _Task = None) -> None:
+    """Print where a model's file lies; nothing is fetched."""
+    from dfrestore.weights import resolve
+
+    resolved = resolve(name, task=task, offline=True)
+    _warn(resolved.warnings)
+    typer.echo(str(resolved.path))
+
+
+@app.command("get")
+def get(
+    name: _Name,
+    task: _Task = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use the cache alone.")] = False,
+) -> None:
+    """Fetch a model into the cache (if it is not on this machine already), check it, and print its path."""
+    from dfrestore.weights import resolve
+
+    resolved = resolve(name, task=task, offline=offline)
+    _warn(resolved.warnings)
+    typer.echo(str(resolved.path))
+
+
+@app.command("verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or files; all registered models without.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
+) -> None:
+    """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
+
+    Models that have not been fetched are said to be so and are no failure. Exit code 1 when one is not whole.
+    """
+    from dfrestore.weights import load_registry
+
+    registry = load_registry()
+    failed = False
+    for name in names or sorted(registry.models):
+        record = _verified(name, registry, explicit=bool(names))
+        failed |= record["state"] == "failed"
+        if as_json:
+            typer.echo(json.dumps(record, ensure_ascii=False))
+        elif record["state"] == "failed":
+            typer.echo(f"failed: {record['error']}", err=True)
+        else:
+            typer.echo(f"{record['state']}: {name}" + (f" ({record['path']})" if "path" in record else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("convert")
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="The authors' file.")],
+    task: Annotated[str, typer.Option(help="What the model does: derain, denoise, deblur. The file does not say.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write here; without, the model is registered as TASK/full.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Which weights of the file, e.g. params; averaged ones first.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+) -> None:
+    """Convert the authors' .pth file to a checkpoint (safetensors); nothing in the file is executed.
+
+    \b
+    dfrestore weights convert net_g_derain_fine.pth --task derain
+    dfrestore derain rainy.jpg --model full
+    """
+    from dfrestore.weights import load_registry
+
+    _check_task(task, load_registry())
+    if out is None:
+        target = _convert_and_register(file, task, key, overwrite)
+        typer.echo(f"registered as {task}/full", err=True)
+    else:
+        from dfrestore.methods.convert import convert_file
+
+        convert_file(file, out, task, key, overwrite=overwrite)
+        target = out
+    typer.echo(str(target))
+
+
+def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool) -> Path:
+    from dfrestore.methods.convert import convert_file
+    from dfrestore.weights.checkpoint import sha256_of
+    from dfrestore.weights.registry import data_folder
+    from dfrestore.weights.user_registry import register, source_for
+
+    target = data_folder() / f"{task}-full.safetensors"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{target.parent}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
+    existed = target.exists()
+    spec = convert_file(file, target, task, key, overwrite=overwrite)
+    try:
+        fields: dict[str, str | int | float] = {"task": task, "method": spec.method, "source": source_for(target)}
+        fields |= {"size": target.stat().st_size, "sha256": sha256_of(target), "licence": spec.licence}
+        fields["note"] = f"converted from {spec.source}"
+        register(f"{task}/full", fields)
+    except DfrestoreError:
+        if not existed:
+            target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _verified(name: str, registry: Registry, *, explicit: bool) -> dict[str, Any]:
+    """The outcome for one model: state ``ok``, ``not fetched`` or ``failed``, with its path or error."""
+    from dfrestore.methods import load_network
+    from dfrestore.weights import resolve
+    from dfrestore.weights.fetch import is_fetched
+    from dfrestore.weights.hub import parse_address
+
+    entry = registry.models.get(name)
+    is_download = entry is not None and entry.local_path is None
+    if entry is not None and is_download and not explicit and not is_fetched(parse_address(entry.source)):
+        return {"model": name, "state": "not fetched", "source": entry.source}
+    try:
+        resolved = resolve(name, offline=True, registry=registry)
+        load_network(resolved.path)
+    except DfrestoreError as error:
+        return {"model": name, "state": "failed", "error": str(error)}
+    return {"model": name, "state": "ok", "path": str(resolved.path)}
+
+
+def _check_task(task: str, registry: Registry) -> None:
+    known = sorted(registry.defaults)
+    if task not in known:
+        raise UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
+
+
+def _as_json(entry: ModelEntry, registry: Registry) -> dict[str, Any]:
+    return {
+        "model": entry.name,
+        "task": entry.task,
+        "method": entry.method,
+        "default": registry.defaults.get(entry.task) == entry.name,
+        "source": entry.source,
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "licence": entry.licence,
+        "data": entry.data,
+        "scores": {table: [dict(row) for row in rows] for table, rows in entry.scores.items()},
+        "note": entry.note,
+        "minutes": entry.minutes,
+        "command": entry.command,
+        "registry": str(entry.registry),
+    }
+
+
+def _score_lines(entry: ModelEntry) -> Iterable[str]:
+    for table, rows in entry.scores.items():
+        for row in rows:
+            numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key != "command")
+            yield f"{table}: {numbers}  [{row['command']}]"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size else "?"
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"warning: {one_line(line)}", file=sys.stderr)

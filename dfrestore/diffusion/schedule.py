@@ -1,0 +1,48 @@
+"""The linear noise schedule, the evaluation points of a sampler, and what a prediction means.
+
+x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, Eq. 4), t = 0 ... T-1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dfrestore.weights.spec import ModelSpec, Prediction
+
+
+def linear_alpha_bars(steps: int = 1000, first: float = 1e-4, last: float = 2e-2) -> Tensor:
+    """alpha_bar_t, t = 0 ... steps-1, float32 (steps,): betas in fp64, cast, cumulative product in fp32."""
+    betas = torch.linspace(first, last, steps, dtype=torch.float64).float()
+    return torch.cumprod(1 - betas, dim=0)
+
+
+def alpha_bars(spec: ModelSpec) -> Tensor:
+    """The schedule that a checkpoint was trained with, float32 (T,)."""
+    return linear_alpha_bars(spec.train_timesteps, *spec.betas)
+
+
+def timesteps(spec: ModelSpec, steps: int) -> list[int]:
+    """The ``steps`` falling evaluation points: the checkpoint's own list, else evenly from T-1 to 0.
+
+    Rounded half to even: 4 -> 999, 666, 333, 0 (the authors'); 1 -> 999. Raises ValueError outside 1..T.
+    """
+    last = spec.train_timesteps - 1
+    if not 1 <= steps <= spec.train_timesteps:
+        raise ValueError(f"steps must be from 1 to {spec.train_timesteps}, got {steps}")
+    if steps in spec.timesteps:
+        return list(spec.timesteps[steps])
+    if steps == 1:
+        return [last]
+    return [round(last * (steps - 1 - i) / (steps - 1)) for i in range(steps)]
+
+
+def to_x0_eps(prediction: Prediction, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
+    """(x_0, eps) from a network's output, both of x_t's shape.
+
+    ``epsilon``: output is eps. ``sample``: output is x_0. alpha_bar: that of x_t, broadcastable, float32.
+    """
+    signal, noise = alpha_bar.sqrt().to(x_t.dtype), (1 - alpha_bar).sqrt().to(x_t.dtype)
+    if prediction == "epsilon":
+        return (x_t - noise * output) / signal, output
+    return output, (x_t - signal * output) / noise

@@ -1,0 +1,25 @@
+"""Where and how a network runs on a whole picture: device and precision, a plan that fits the memory, execution.
+
+No files, no pictures' metadata and no command line live here; arrays come in, arrays and progress go out.
+"""
+
+from dfrestore.engine.device import DEVICES, PRECISIONS, Device, Precision, choose_device, choose_precision
+from dfrestore.engine.memory import available_memory
+from dfrestore.engine.plan import Plan, make_plan, smaller_plan, with_precision
+from dfrestore.engine.run import Progress, restore_array
+
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "Device",
+    "Plan",
+    "Precision",
+    "Progress",
+    "available_memory",
+    "choose_device",
+    "choose_precision",
+    "make_plan",
+    "restore_array",
+    "smaller_plan",
+    "with_precision",
+]

@@ -1,0 +1,99 @@
+"""How much memory a device has left, in bytes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can still be taken on ``device``; None where the system does not tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # torch keeps freed blocks for itself: they are ours to use again
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    host = host_memory()
+    if device.type == "mps":
+        limit = int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+        return limit if host is None else min(limit, host)
+    return host
+
+
+def host_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes of main memory that this process can still take: the system's, or less within a container's limit."""
+    found = [value for value in (_meminfo(proc), _cgroup(proc, cgroups)) if value is not None]
+    return min(found) if found else _elsewhere()
+
+
+def _meminfo(proc: Path) -> int | None:
+    for line in _lines(proc / "meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup(proc: Path, root: Path) -> int | None:
+    """What the tightest of our control groups leaves; version 2 (one tree) and 1 (a tree a controller)."""
+    left: list[int] = []
+    for line in _lines(proc / "self" / "cgroup"):
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            base, limit_file, used_file, cache = root, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            base, limit_file, used_file = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            cache = "total_inactive_file"
+        else:
+            continue
+        own = base / name.strip("/")
+        for folder in (own, *own.parents):  # a limit may stand on any group above
+            limit, used = _number(folder / limit_file), _number(folder / used_file)
+            if limit is not None and used is not None:
+                left.append(max(0, limit - used + _stat(folder / "memory.stat", cache)))
+            if folder == base:
+                break
+    return min(left) if left else None
+
+
+def _stat(path: Path, key: str) -> int:
+    """Page cache that the kernel drops first: counted as used, but free for the taking."""
+    for line in _lines(path):
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0
+
+
+def _number(path: Path) -> int | None:
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdigit() else None  # "max": no limit
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _elsewhere() -> int | None:
+    """macOS tells only the total: half of it. Windows tells what is free."""
+    if sys.platform == "win32":
+        import ctypes
+
+        class Status(ctypes.Structure):
+            _fields_ = (
+                ("length", ctypes.c_ulong),
+                ("load", ctypes.c_ulong),
+                *((name, ctypes.c_ulonglong) for name in ("total", "free", "a", "b", "c", "d", "e")),
+            )
+
+        status = Status(length=ctypes.sizeof(Status))
+        done = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.free) if done else None
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,159 @@
+"""How a picture is run through a network: whole, or in tiles where the memory does not hold it whole.
+
+The plan follows from size and model alone, unless the memory forbids it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dfrestore.engine.device import Device, Precision
+from dfrestore.engine.memory import available_memory
+from dfrestore.engine.padding import round_up
+from dfrestore.engine.tiles import tight
+from dfrestore.errors import OutOfMemoryFailure, UsageError
+from dfrestore.methods import Network
+from dfrestore.weights.spec import ModelSpec
+
+TILE_SIZES = (1024, 512, 256)
+# Part of the free memory that a plan may count on: the rest is for decoding, encoding and other programs.
+_SHARE = 0.8
+# Float32 values a pixel that the sampler itself holds: y, x, output or blend, the estimate handed out.
+_STATES = 12
+# What the allocator loses between blocks, and what libraries take whatever the size (measured, see network_bytes).
+_SLACK, _FIXED = 1.1, 112 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """kind: ``whole`` or ``tiles`` of side ``tile`` that overlap by at least ``overlap`` (0, 0 when whole).
+
+    explicit: the user asked for it. precision: its name. predicted_bytes: of the computing device, at the peak.
+    """
+
+    kind: Literal["whole", "tiles"]
+    tile: int
+    overlap: int
+    explicit: bool
+    precision: str
+    predicted_bytes: int
+
+    def describe(self) -> str:
+        """A few words for the start line: ``whole image, about 0.9 GB``."""
+        how = "whole image" if self.kind == "whole" else f"{self._tiles()} overlapping by {self.overlap}"
+        return f"{how}, about {_gigabytes(self.predicted_bytes)}"
+
+    def _tiles(self) -> str:
+        # A side that was not asked for is a limit: tiles shrink until they fit the picture with the least overlap.
+        return f"tiles of {self.tile}" if self.explicit else f"tiles of {self.tile} or less"
+
+
+def make_plan(
+    height: int,
+    width: int,
+    spec: ModelSpec,
+    network: Network,
+    *,
+    tile: int | None = None,
+    memory: int | None = None,
+    precision: Precision,
+    device: Device,
+) -> Plan:
+    """Whole as long as that fits, else the largest of :data:`TILE_SIZES` that does.
+
+    tile: the side to use instead, rounded up to the network's multiple; 0 asks for the whole image. memory: budget in
+    bytes on ``device``, by default most of what is free. spec: the model (its window will matter to later plans).
+    Raises :class:`UsageError` for an impossible tile, :class:`OutOfMemoryFailure` when nothing fits; an explicit tile
+    is honoured whatever it needs.
+    """
+    if height < 1 or width < 1:
+        raise UsageError(f"a picture of {width}x{height} pixels has nothing to restore")
+    if tile is not None and tile < 0:
+        raise UsageError(f"a tile of {tile} pixels is not possible; use a side in pixels, or 0 for the whole image")
+    if tile is not None:
+        return _plan(height, width, network, tile, precision, device, explicit=True)
+    budget = memory if memory is not None else _budget(device)
+    plan = _plan(height, width, network, 0, precision, device)
+    while budget is not None and plan.predicted_bytes > budget:
+        smaller = smaller_plan(plan, height, width, network, precision=precision, device=device)
+        if smaller is None:
+            raise OutOfMemoryFailure(
+                f"{width}x{height} pixels need about {_gigabytes(plan.predicted_bytes)} of memory on {device.name} "
+                f"even in the smallest plan, and {_gigabytes(budget)} may be used; close other programs, "
+                "raise --memory, or give a smaller picture"
+            )
+        plan = smaller
+    return plan
+
+
+def smaller_plan(
+    plan: Plan, height: int, width: int, network: Network, *, precision: Precision, device: Device
+) -> Plan | None:
+    """The next named plan that needs less memory than ``plan``, None after the last: what to try after a failure."""
+    side = plan.tile or max(height, width)
+    for size in TILE_SIZES:
+        candidate = _plan(height, width, network, size, precision, device)
+        if candidate.tile < side and candidate.predicted_bytes < plan.predicted_bytes:
+            return candidate
+    return None
+
+
+def with_precision(plan: Plan, precision: Precision) -> Plan:
+    """The same walk over the picture in another precision (after an overflow in half precision)."""
+    if precision.name == plan.precision:
+        return plan
+    factor = 2.0 if precision.name == "fp32" else 0.5 if plan.precision == "fp32" else 1.0
+    return replace(plan, precision=precision.name, predicted_bytes=int(plan.predicted_bytes * factor))
+
+
+def network_bytes(height: int, width: int, network: Network, itemsize: int) -> int:
+    """Peak of one ``forward_fast`` on a (padded) image, in bytes; itemsize: 4 for fp32, 2 for half precisions.
+
+    Counted in maps of ``dim`` channels at level 1, in the last stage, where the peak is: what is kept of the stem, the
+    encoder and the deeper levels (2 + 1.4), a block's input and its normalised copy (2 + 2), and then the larger of
+    attention (qkv before and after the depth-wise convolution, 6 + 6, and 1 of workspace) and feed-forward (residual,
+    and the hidden map before and after GELU, 2 + 2 * 2 * ffn_factor). Up to a third above the resident memory
+    measured at 512x512 and 1024x1024 for dim 16, 32, 48, both stems, norms and item sizes, factors 2 and 4.
+    """
+    config = network.config
+    positions = height * width // config.stem**2
+    maps = 3.4 + 4 + max(13.0, 2 + 4 * config.ffn_factor)
+    image = 6 * 3 * height * width  # the joined input: concatenated, unshuffled, channels last
+    return int(_SLACK * itemsize * (maps * config.dim * positions + image)) + _FIXED
+
+
+def tile_shape(tile: int, multiple: int) -> tuple[int, int]:
+    """(side, overlap) for an asked side: rounded up, at least two multiples; an eighth overlaps, at least 16."""
+    side = max(round_up(tile, multiple), 2 * multiple)
+    overlap = min(round_up(max(16, side // 8), multiple), side // 2 // multiple * multiple)
+    return side, overlap
+
+
+def _plan(
+    height: int, width: int, network: Network, tile: int, precision: Precision, device: Device, explicit: bool = False
+) -> Plan:
+    height, width = round_up(height, network.multiple), round_up(width, network.multiple)
+    states = _STATES * 4 * height * width
+    itemsize = precision.dtype.itemsize
+    if tile == 0:
+        need = network_bytes(height, width, network, itemsize) + states
+        return Plan("whole", 0, 0, explicit, precision.name, need)
+    side, overlap = tile_shape(tile, network.multiple)
+    if explicit:
+        rows, columns = min(side, height), min(side, width)
+    else:
+        rows, columns = (tight(length, side, overlap, network.multiple) for length in (height, width))
+    need = network_bytes(rows, columns, network, itemsize)
+    if device.torch_device.type != "cuda":  # elsewhere the device's memory also holds the picture
+        need += states
+    return Plan("tiles", side, overlap, explicit, precision.name, need)
+
+
+def _budget(device: Device) -> int | None:
+    free = available_memory(device.torch_device)
+    return None if free is None else int(_SHARE * free)
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, round(count / 1e6))} MB"

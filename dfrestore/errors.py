@@ -1,0 +1,83 @@
+"""One exception family for everything a user can meet.
+
+    DfrestoreError            base; carries the process exit code that the CLI uses
+    ├── UsageError            2    wrong arguments, an input that does not exist, colliding outputs
+    ├── StartError            3    cannot start: no model, no device, nothing to train on
+    │   ├── WeightsError      3    a checkpoint that is missing, damaged, unsafe or of another kind
+    │   └── DeviceError       3    a device or precision that this machine does not have
+    └── FileFailure           1    one input failed; the rest of a batch goes on
+        ├── PhotoReadError    1    not a picture, damaged, too large, a format that is not allowed
+        ├── PhotoWriteError   1    the output could not be written; nothing is left under its name
+        ├── BadResultError    1    the network's output was not finite, or constant
+        └── OutOfMemoryFailure 1   the picture does not fit, even in the smallest plan
+
+Every message is one line that says what happened, on which file, and what to do about it.
+Messages never contain a line break: text taken from files is escaped by :func:`one_line`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DfrestoreError(Exception):
+    """Base of all errors that are shown to a user as one line."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class UsageError(DfrestoreError):
+    """The request itself is wrong; nothing was touched."""
+
+    exit_code = 2
+
+
+class StartError(DfrestoreError):
+    """The request is fine but the work cannot begin on this machine."""
+
+    exit_code = 3
+
+
+class WeightsError(StartError):
+    """A checkpoint that is missing, damaged, unsafe, or of another kind than asked for."""
+
+
+class DeviceError(StartError):
+    """A device or a precision that this machine does not have."""
+
+
+class FileFailure(DfrestoreError):
+    """One input failed; a batch goes on with the next."""
+
+    exit_code = 1
+
+
+class PhotoReadError(FileFailure):
+    """Not a picture, damaged, too large, or of a format that is not read."""
+
+
+class PhotoWriteError(FileFailure):
+    """The output could not be written; nothing is left under its final name."""
+
+
+class BadResultError(FileFailure):
+    """The network's output was not finite, or constant where the input was not."""
+
+
+class OutOfMemoryFailure(FileFailure):
+    """The picture does not fit into memory, even in the smallest plan."""
+
+
+def one_line(text: object) -> str:
+    """``text`` with control characters (line breaks too) escaped, fit for one terminal line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'compact'?"`` when a known name is close to ``name``, else ``""``."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f": did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,110 @@
+"""Scores as text: an aligned table, CSV, or one JSON object a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dfrestore.evaluation.score import Convention, FileScore, Scores, Summary, gain
+
+# Columns after the name. The short table is for pictures that are restored already.
+SHORT = ("PSNR", "SSIM")
+LONG = ("input PSNR", "PSNR", "gain", "input SSIM", "SSIM", "seconds")
+
+
+def header(width: int, restored: bool) -> str:
+    """The table's first line; ``width``: of the column of names; ``restored``: a restoration was run."""
+    return _line("picture", width, LONG if restored else SHORT, restored)
+
+
+def row(score: FileScore, width: int, restored: bool) -> str:
+    """One picture's line, its numbers or its error."""
+    if score.result is None:
+        return f"{score.name:<{width}}  failed: {score.error}"
+    return _line(score.name, width, _cells(score.result, score.input, score.seconds, restored), restored)
+
+
+def totals(summary: Summary, convention: Convention, width: int, restored: bool) -> str:
+    """The means, and the convention that they were made with."""
+    lines = []
+    if summary.result is not None:
+        cells = _cells(summary.result, summary.input, summary.seconds, restored)
+        lines.append(_line(_mean_label(summary), width, cells, restored))
+    lines.append(convention.describe() + "; mean over pictures")
+    return "\n".join(lines)
+
+
+def csv_text(scores: Sequence[FileScore], summary: Summary, convention: Convention) -> str:
+    """All scores as CSV: a line a picture, then the mean; the convention stands in a column of its own."""
+    out = io.StringIO()
+    fields = ["name", "psnr", "ssim", "input_psnr", "input_ssim", "gain", "seconds", "error", "convention"]
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    mean = FileScore("mean", summary.result, summary.input, summary.seconds)
+    for score in [*scores, mean]:
+        record = {key: value for key, value in _record(score).items() if key in fields}
+        writer.writerow({**record, "convention": convention.describe()})
+    return out.getvalue()
+
+
+def json_line(score: FileScore) -> str:
+    """One picture as a JSON object. PSNR is null where it is infinite, and ``identical`` is true then."""
+    return _dump(_record(score))
+
+
+def json_totals(summary: Summary, convention: Convention, about: Mapping[str, Any]) -> str:
+    """The last JSON object: means, counts, the convention, and ``about`` (task, model, steps, ...)."""
+    mean = FileScore("mean", summary.result, summary.input, summary.seconds)
+    record = {key: value for key, value in _record(mean).items() if key not in ("error", "identical")}
+    record |= {"pictures": summary.count, "failed": summary.failed, "channel": convention.channel}
+    record |= {"rounded": convention.rounded, "border": convention.border, "convention": convention.describe()}
+    return _dump(record | dict(about))
+
+
+def _mean_label(summary: Summary) -> str:
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    return f"mean of {summary.count}{failed}"
+
+
+def _record(score: FileScore) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": score.name}
+    if score.result is not None:
+        record |= {"psnr": score.result.psnr, "ssim": score.result.ssim, "identical": math.isinf(score.result.psnr)}
+    if score.result is not None and score.input is not None:
+        record |= {"input_psnr": score.input.psnr, "input_ssim": score.input.ssim}
+        record |= {"gain": gain(score.input, score.result)}
+    if score.seconds is not None:
+        record["seconds"] = score.seconds
+    if score.error is not None:
+        record["error"] = score.error
+    return record
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    return json.dumps(finite, ensure_ascii=False, allow_nan=False)
+
+
+def _cells(result: Scores, before: Scores | None, seconds: float | None, restored: bool) -> tuple[str, ...]:
+    if not restored:
+        return (f"{result.psnr:.2f}", f"{result.ssim:.4f}")
+    if before is None:
+        raise ValueError("a restoration's row needs the scores of its input")
+    return (
+        f"{before.psnr:.2f}",
+        f"{result.psnr:.2f}",
+        f"{gain(before, result):+.2f}",
+        f"{before.ssim:.4f}",
+        f"{result.ssim:.4f}",
+        "" if seconds is None else f"{seconds:.2f}",
+    )
+
+
+def _line(name: str, width: int, cells: Sequence[str], restored: bool) -> str:
+    widths = [max(len(title), 6) for title in (LONG if restored else SHORT)]
+    numbers = "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+    return f"{name:<{width}}  {numbers}"

@@ -1,0 +1,166 @@
+"""Scores of pictures, one pair at a time, and their means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfrestore.errors import FileFailure
+from dfrestore.evaluation.pairs import Pair
+from dfrestore.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y, to_8bit
+from dfrestore.photo import Photo, read
+
+Channel = Literal["y", "rgb"]
+# A restoration: Photo -> float (H, W, 3) in [0, 1]. Raises FileFailure for a picture it cannot do.
+Restore = Callable[[Photo], NDArray[Any]]
+Picture = NDArray[np.uint8]
+
+# Tasks whose papers measure all three channels; the others measure luma.
+RGB_TASKS = frozenset({"denoise", "deblur"})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR in dB (``inf`` for identical pictures) and SSIM of one picture, or their means over several."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a number is made: on luma or on RGB, luma as MATLAB rounds it or not, pixels cropped at the border."""
+
+    channel: Channel = "y"
+    rounded: bool = False
+    border: int = 0
+
+    def describe(self) -> str:
+        """One line that belongs beside every number."""
+        if self.channel == "y":
+            luma = "rounded to whole numbers" if self.rounded else "not rounded"
+            on = f"Y (BT.601, 16 to 235, {luma})"
+        else:
+            on = "RGB (PSNR over all channels, SSIM the mean of the channels)"
+        cropped = f"{self.border} pixels cropped at each border" if self.border else "no border cropped"
+        return f"PSNR and SSIM on {on} of 8-bit pictures, peak 255, {cropped}; SSIM: 11x11 Gaussian, sigma 1.5"
+
+    def measure(self, a: Picture, b: Picture) -> Scores:
+        """Scores of two pictures uint8 (H, W, 3). ValueError where sizes differ or are below 11x11."""
+        if a.shape != b.shape:
+            raise ValueError(f"{_size(a)} pixels against {_size(b)} of the target; sizes must agree")
+        if self.channel == "y":
+            return Scores(
+                psnr_y(a, b, rounded=self.rounded, border=self.border),
+                ssim_y(a, b, rounded=self.rounded, border=self.border),
+            )
+        return Scores(psnr_rgb(a, b, border=self.border), ssim_rgb(a, b, border=self.border))
+
+
+@dataclass(frozen=True)
+class FileScore:
+    """One pair: what was measured, or the error in one line.
+
+    input: scores of the degraded picture, only where a restoration was run. seconds: of the restoration alone.
+    """
+
+    name: str
+    result: Scores | None = None
+    input: Scores | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over the pictures that were measured (each picture counts the same), and how many failed."""
+
+    count: int
+    failed: int
+    result: Scores | None
+    input: Scores | None
+    seconds: float | None
+
+    @property
+    def gain(self) -> float | None:
+        """dB that the restoration added to the mean PSNR of the inputs."""
+        return None if self.result is None or self.input is None else gain(self.input, self.result)
+
+
+def default_channel(task: str | None) -> Channel:
+    """The channel that the papers measure for ``task``: RGB for denoising and deblurring, otherwise luma."""
+    return "rgb" if task in RGB_TASKS else "y"
+
+
+def gain(before: Scores, after: Scores) -> float:
+    """dB gained; 0 where both pictures equal their target."""
+    return 0.0 if before.psnr == after.psnr else after.psnr - before.psnr
+
+
+def evaluate_pairs(
+    pairs: Iterable[Pair], convention: Convention, restore: Restore | None = None
+) -> Iterator[FileScore]:
+    """Measure each pair, one record at a time; a pair that fails yields its error and the next goes on.
+
+    Without ``restore``, ``pair.input`` is the restored picture. With it, ``pair.input`` is restored, rounded to
+    8 bit and measured, and so is the input itself.
+    """
+    for pair in pairs:
+        try:
+            yield _evaluate(pair, convention, restore)
+        except FileFailure as error:
+            yield FileScore(pair.name, error=str(error))
+
+
+def summarise(scores: Iterable[FileScore]) -> Summary:
+    """Means over pictures; identical pictures (PSNR ``inf``) make the mean PSNR ``inf``."""
+    scores = list(scores)
+    done = [s for s in scores if s.result is not None]
+    seconds = [s.seconds for s in done if s.seconds is not None]
+    return Summary(
+        count=len(done),
+        failed=len(scores) - len(done),
+        result=_mean([s.result for s in done if s.result is not None]),
+        input=_mean([s.input for s in done if s.input is not None]),
+        seconds=float(np.mean(seconds)) if seconds else None,
+    )
+
+
+def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> FileScore:
+    photo = read(pair.input)
+    target = _read_8bit(pair.target)
+    first = _measure(to_8bit(photo.rgb), target, convention)
+    if restore is None:
+        return FileScore(pair.name, result=first)
+    start = time.perf_counter()
+    restored = restore(photo)
+    seconds = time.perf_counter() - start
+    return FileScore(pair.name, _measure(to_8bit(restored), target, convention), first, seconds)
+
+
+def _measure(picture: Picture, target: Picture, convention: Convention) -> Scores:
+    """The scores, with pictures that cannot be compared as a failure of this pair only."""
+    try:
+        return convention.measure(picture, target)
+    except ValueError as error:
+        raise FileFailure(str(error)) from error
+
+
+def _read_8bit(path: Path) -> Picture:
+    return to_8bit(read(path).rgb)
+
+
+def _mean(scores: Sequence[Scores]) -> Scores | None:
+    if not scores:
+        return None
+    return Scores(float(np.mean([s.psnr for s in scores])), float(np.mean([s.ssim for s in scores])))
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"

@@ -1,0 +1,42 @@
+"""From a spec or a checkpoint to a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.weights import load_checkpoint, resolve
+from dfrestore.weights.spec import ModelSpec
+
+METHODS = ("c2f-dft",)
+Network = C2FDFT  # a union once there are more
+
+
+def build_network(spec: ModelSpec) -> Network:
+    """An untrained network of the shape that ``spec`` describes. Raises :class:`WeightsError`."""
+    if spec.method not in METHODS:
+        raise WeightsError(
+            f"unknown method '{spec.method}'{did_you_mean(spec.method, METHODS)} (known: {', '.join(METHODS)})"
+        )
+    try:
+        config = C2FDFTConfig.from_mapping(spec.network)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"impossible network configuration: {error}") from error
+    return C2FDFT(config, skip="x_t" if spec.prediction == "epsilon" else "y")
+
+
+def load_network(name_or_file: str | Path | None, *, task: str | None = None) -> tuple[Network, ModelSpec]:
+    """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
+
+    Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
+    the prediction that ``spec.prediction`` names. Parameters are float32. Raises :class:`WeightsError`.
+    """
+    resolved = resolve(name_or_file, task=task)
+    tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
+    network = build_network(spec)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{resolved.path}: tensors do not fit the configuration in the header: {error}") from error
+    return network.eval(), spec

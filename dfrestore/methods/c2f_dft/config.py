@@ -1,0 +1,75 @@
+"""Hyper-parameters of a C2F-DFT network and their check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dfrestore.errors import did_you_mean
+from dfrestore.nn.blocks import Norm
+
+
+@dataclass(frozen=True)
+class C2FDFTConfig:
+    """Defaults are the paper's (25.4 M parameters).
+
+    dim: width of level 1 (each level doubles it). blocks, heads: levels 1 to 3, then the latent. norm: layer norm;
+    the authors use WithBias for rain and blur, BiasFree for noise. dual_pixel: their unused variant with
+    ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 is ours, the network working on the
+    pixel-unshuffled picture (a quarter of the pixels, four times the channels at input and output).
+    """
+
+    dim: int = 48
+    blocks: tuple[int, int, int, int] = (4, 6, 6, 8)
+    heads: tuple[int, int, int, int] = (1, 2, 4, 8)
+    ffn_factor: float = 4.0
+    bias: bool = False
+    norm: Norm = "WithBias"
+    dual_pixel: bool = False
+    stem: int = 1
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.dim <= 1024 or self.dim % 2:
+            raise ValueError(f"dim {self.dim} is not an even number from 4 to 1024")
+        if len(self.blocks) != 4 or not all(0 < n <= 64 for n in self.blocks):
+            raise ValueError(f"blocks {list(self.blocks)} are not four numbers from 1 to 64")
+        if len(self.heads) != 4 or not all(h > 0 and (self.dim << i) % h == 0 for i, h in enumerate(self.heads)):
+            raise ValueError(f"heads {list(self.heads)} do not divide the widths {[self.dim << i for i in range(4)]}")
+        if (self.dim * 2) % self.heads[0]:
+            raise ValueError(f"heads {self.heads[0]} do not divide the last stage's width {self.dim * 2}")
+        if not 0.25 <= self.ffn_factor <= 16:
+            raise ValueError(f"ffn_factor {self.ffn_factor} is not from 0.25 to 16")
+        if self.norm not in ("WithBias", "BiasFree"):
+            raise ValueError(f"norm {self.norm!r} is neither 'WithBias' nor 'BiasFree'")
+        if self.stem not in (1, 2):
+            raise ValueError(f"stem {self.stem} is neither 1 nor 2")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> C2FDFTConfig:
+        """From a checkpoint's or a preset's plain values. Raises ValueError on unknown or impossible ones."""
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ValueError(f"unknown setting '{key}' of a c2f-dft network{did_you_mean(key, known)}")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        _check_types(plain)
+        return cls(**plain)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_mapping` reads back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    for key in ("dim", "stem"):
+        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], int)):
+            raise ValueError(f"{key} {values[key]!r} is not a whole number")
+    for key in ("bias", "dual_pixel"):
+        if key in values and not isinstance(values[key], bool):
+            raise ValueError(f"{key} {values[key]!r} is neither true nor false")
+    for key in ("blocks", "heads"):
+        if key in values and not (isinstance(values[key], tuple) and all(type(n) is int for n in values[key])):
+            raise ValueError(f"{key} {values[key]!r} is not a list of whole numbers")
+    if "ffn_factor" in values and type(values["ffn_factor"]) not in (int, float):
+        raise ValueError(f"ffn_factor {values['ffn_factor']!r} is not a number")

@@ -1,0 +1,120 @@
+"""Recognising the authors' C2F-DFT files from their tensors' names and shapes alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+from dfrestore.errors import WeightsError
+from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+
+if TYPE_CHECKING:
+    from dfrestore.nn.blocks import Norm
+
+Shapes = Mapping[str, tuple[int, ...]]
+_LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
+_SHOWN = 3  # differing tensors named in a message
+
+
+def recognise(shapes: Shapes, name: str) -> C2FDFTConfig:
+    """The configuration of the C2F-DFT network whose tensors have these shapes; every name and shape must fit.
+
+    Raises :class:`WeightsError`: another network (Restormer and DiffIR by name), or the nearest configuration and
+    the tensors that differ from it.
+    """
+    if other := other_network(shapes):
+        raise WeightsError(f"{name}: these are weights of {other}, which is not supported yet")
+    try:
+        config = _configuration(shapes)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        cause = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(
+            f"{name}: not the weights of a C2F-DFT network ({cause}); it begins {_some(shapes)}"
+        ) from error
+    if differences := compare(shapes, expected_shapes(config)):
+        shown = ", ".join(differences[:_SHOWN]) + (
+            f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        )
+        raise WeightsError(f"{name}: not a C2F-DFT network; the nearest one ({_describe(config)}) differs in {shown}")
+    return config
+
+
+def other_network(shapes: Shapes) -> str | None:
+    """The name of a related network that these tensors belong to, None when it is none that we know."""
+    if any(".attn.kernel." in key or ".ffn.kernel." in key for key in shapes):
+        return "DiffIR"
+    if any(key.startswith("refinement.") for key in shapes):
+        return "Restormer"
+    if any(key.endswith("ffn.dwconv.weight") for key in shapes):
+        return "a network with gated feed-forwards (Restormer's family)"
+    return None
+
+
+def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network's parameters, without giving them memory."""
+    from dfrestore.methods.c2f_dft.network import C2FDFT
+
+    with torch.device("meta"):
+        network = C2FDFT(config)
+    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+
+
+def compare(found: Shapes, expected: Shapes) -> list[str]:
+    """One phrase a difference: missing, unexpected, or of another shape; empty when all names and shapes agree."""
+    missing = [f"'{key}' missing" for key in expected if key not in found]
+    extra = [f"'{key}' {list(shape)} unexpected" for key, shape in found.items() if key not in expected]
+    other = [
+        f"'{key}' {list(shape)} instead of {list(expected[key])}"
+        for key, shape in found.items()
+        if key in expected and expected[key] != shape
+    ]
+    return other + missing + extra
+
+
+def _configuration(shapes: Shapes) -> C2FDFTConfig:
+    dim, channels = shapes["patch_embed.proj.weight"][:2]
+    if channels not in (6, 24):
+        raise ValueError(f"its first convolution takes {channels} channels, not 6")
+    norm: Norm = "WithBias" if "encoder_level1.0.norm1.body.bias" in shapes else "BiasFree"
+    heads = [shapes[f"{level}.0.attn.temperature"][0] for level in _LEVELS]
+    blocks = [_count(shapes, level) for level in _LEVELS]
+    return C2FDFTConfig(
+        dim=dim,
+        blocks=(blocks[0], blocks[1], blocks[2], blocks[3]),
+        heads=(heads[0], heads[1], heads[2], heads[3]),
+        ffn_factor=_ffn_factor(shapes, dim),
+        bias="encoder_level1.0.attn.qkv.bias" in shapes,
+        norm=norm,
+        dual_pixel="skip_conv.weight" in shapes,
+        stem=1 if channels == 6 else 2,
+    )
+
+
+def _count(shapes: Shapes, level: str) -> int:
+    """Blocks of a stage: the number of distinct i in ``level.i.``"""
+    pattern = re.compile(rf"{level}\.(\d+)\.")
+    return len({found[1] for key in shapes if (found := pattern.match(key))})
+
+
+def _ffn_factor(shapes: Shapes, dim: int) -> float:
+    """The shortest decimal f with int(width * f) = hidden for each level (the authors' int() drops the rest)."""
+    sizes = [(dim << i, shapes[f"{level}.0.ffn.project_in.weight"][0]) for i, level in enumerate(_LEVELS)]
+    low = max(hidden / width for width, hidden in sizes)
+    for decimals in range(7):
+        scale = float(10**decimals)
+        start = int(low * scale)
+        for factor in (start / scale, (start + 1) / scale):
+            if all(int(width * factor) == hidden for width, hidden in sizes):
+                return factor
+    raise ValueError(f"no feed-forward factor gives the hidden widths {[hidden for _, hidden in sizes]}")
+
+
+def _describe(config: C2FDFTConfig) -> str:
+    return f"dim {config.dim}, blocks {list(config.blocks)}, heads {list(config.heads)}, {config.norm}"
+
+
+def _some(shapes: Shapes) -> str:
+    return ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes.items())[:_SHOWN])

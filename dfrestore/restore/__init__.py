@@ -1,0 +1,50 @@
+"""The Restorer (the Python API), and runs over files and folders: what to take, where it goes, what is done already.
+
+Parsing of options and printing are the command line's; pixels, plans and tensors belong to ``photo`` and ``engine``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfrestore.restore.batch import FileResult, Settings, Started, run_batch, triage
+    from dfrestore.restore.planning import FilePlan, Job, plan_files
+    from dfrestore.restore.restorer import Outcome, Restorer
+    from dfrestore.restore.tasks import TASKS
+
+__all__ = [
+    "TASKS",
+    "FilePlan",
+    "FileResult",
+    "Job",
+    "Outcome",
+    "Restorer",
+    "Settings",
+    "Started",
+    "plan_files",
+    "run_batch",
+    "triage",
+]
+
+# Imported on first use: a help text needs TASKS alone, planning files needs numpy, only the Restorer needs torch.
+_HOMES = {
+    "TASKS": "tasks",
+    "FilePlan": "planning",
+    "Job": "planning",
+    "plan_files": "planning",
+    "FileResult": "batch",
+    "Settings": "batch",
+    "Started": "batch",
+    "run_batch": "batch",
+    "triage": "batch",
+    "Outcome": "restorer",
+    "Restorer": "restorer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dfrestore.restore' has no attribute '{name}'")
+    return getattr(import_module(f"dfrestore.restore.{_HOMES[name]}"), name)

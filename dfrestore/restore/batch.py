@@ -1,0 +1,274 @@
+"""Many files, one after the other: what is left to do, and the doing, as a stream of events.
+
+One picture is in memory at a time. Nothing here imports torch: the Restorer comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dfrestore import photo
+from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError, PhotoWriteError
+from dfrestore.files import remove_stale_temporaries
+from dfrestore.restore.checks import is_out_of_memory
+from dfrestore.restore.planning import Job
+from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
+
+if TYPE_CHECKING:
+    from dfrestore.engine import Plan, Progress
+    from dfrestore.restore.restorer import Outcome, Restorer
+
+Status = Literal["done", "skipped", "left", "failed"]
+
+_WHY_LEFT = {
+    "foreign": "exists already, and is not in the record",
+    "other-settings": "made with other settings",
+    "other-input": "made from another input",
+    "edited": "its input changed, but it was changed too",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
+
+    precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
+    """
+
+    task: str
+    model: str
+    steps: int
+    seed: int = 0
+    precision: str = "auto"
+    window: int | str | None = None
+    tile: int | None = None
+    strength: float = 1.0
+    format: str | None = None
+    quality: int | None = None
+    strip_metadata: bool = False
+
+    @property
+    def hash(self) -> str:
+        return settings_hash(asdict(self))
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
+    there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
+    """
+
+    status: Status
+    input: Path
+    output: Path | None = None
+    size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    model: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    precision: str | None = None
+    plan: str | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A file has been read and its plan made. size: (width, height)."""
+
+    job: Job
+    size: tuple[int, int]
+    plan: str
+    whole: bool
+
+
+class Records:
+    """The records of the folders of a run, each read when first needed."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, Record] = {}
+
+    def of(self, job: Job) -> Record | None:
+        if job.record is None:
+            return None
+        if job.record not in self._open:
+            self._open[job.record] = Record(job.record)
+        return self._open[job.record]
+
+
+def triage(
+    jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool
+) -> tuple[list[Job], list[FileResult]]:
+    """(jobs to do, results of those that are settled already). lone: a run of one file, where an output that exists
+    is a failure and not something done before.
+    """
+    if overwrite:
+        return [replace(job, replace=True) for job in jobs], []
+    todo: list[Job] = []
+    settled: list[FileResult] = []
+    wanted = settings.hash
+    for job in jobs:
+        try:
+            found = verdict(job, records.of(job), wanted)
+        except OSError as error:
+            settled.append(_failed(job, f"{job.input}: cannot be read ({error.strerror or error})"))
+            continue
+        if found == "todo":
+            # An output may be there: the one whose input has changed.
+            todo.append(replace(job, replace=os.path.lexists(job.output)))
+        elif lone:
+            settled.append(_failed(job, f"{job.output}: exists already; --overwrite replaces it"))
+        elif found == "done":
+            settled.append(FileResult("skipped", job.input, job.output))
+        else:
+            settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
+    return todo, settled
+
+
+def tidy(jobs: Iterable[Job]) -> None:
+    """Remove the temporary files that dead runs left where these jobs write."""
+    for folder in sorted({job.output.parent for job in jobs}):
+        remove_stale_temporaries(folder)
+
+
+def run_batch(
+    jobs: Iterable[Job],
+    restorer: Restorer,
+    settings: Settings,
+    records: Records,
+    *,
+    max_pixels: int = photo.MAX_PIXELS,
+) -> Iterator[Started | Progress | FileResult]:
+    """Do the jobs of :func:`triage`; each yields Started, some Progress, and one FileResult, whatever goes wrong.
+
+    Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
+    """
+    for job in jobs:
+        begin = time.perf_counter()
+        try:
+            result = yield from _one(job, restorer, settings, records, max_pixels)
+        except Exception as error:
+            failure = _as_failure(error, job)
+            if failure is None:
+                raise
+            yield _failed(job, failure, time.perf_counter() - begin)
+        else:
+            yield result
+
+
+def _one(
+    job: Job, restorer: Restorer, settings: Settings, records: Records, max_pixels: int
+) -> Generator[Started | Progress, None, FileResult]:
+    begin = time.perf_counter()
+    stamp = Stamp.of(job.input)  # before reading: a file that changes meanwhile is redone next time
+    taken = photo.read(job.input, max_pixels=max_pixels)
+    height, width = taken.rgb.shape[:2]
+    plan = _plan(job, restorer, height, width, settings)
+    yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
+    outcome: Outcome = yield from restorer.restore_rgb(
+        taken.rgb,
+        steps=settings.steps,
+        seed=settings.seed,
+        plan=plan,
+        strength=settings.strength,
+        name=str(job.input),
+    )
+    _make_folder(job.output.parent)
+    notes = photo.write(
+        job.output,
+        taken,
+        outcome.rgb,
+        format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
+        quality=settings.quality,
+        strip_metadata=settings.strip_metadata,
+        overwrite=job.replace,
+    )
+    warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
+    return FileResult(
+        "done",
+        job.input,
+        job.output,
+        size=(width, height),
+        seconds=time.perf_counter() - begin,
+        model=restorer.label,
+        seed=settings.seed,
+        steps=settings.steps,
+        precision=outcome.precision,
+        plan=outcome.plan,
+        warnings=tuple(warnings),
+    )
+
+
+def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
+    try:
+        return restorer.plan(height, width, settings.tile)
+    except OutOfMemoryFailure as error:
+        raise OutOfMemoryFailure(f"{job.input}: {error}") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoWriteError(f"{folder}: cannot be made ({error.strerror or error}); choose another -o") from error
+
+
+def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records) -> list[str]:
+    record = records.of(job)
+    if record is None:
+        return []
+    try:
+        record.add(job.output, stamp, settings.hash)
+    except OSError as error:
+        return [f"{record.path}: cannot be written ({error.strerror or error}); a later run will not know this file"]
+    return []
+
+
+def _as_failure(error: Exception, job: Job) -> str | None:
+    """The line for a failure of this file alone; None for what concerns the whole run."""
+    if os.environ.get("DFRESTORE_DEBUG") == "1" and not isinstance(error, FileFailure):
+        return None
+    if isinstance(error, FileFailure):
+        return str(error)
+    if is_out_of_memory(error):
+        return str(OutOfMemoryFailure(f"{job.input}: out of memory while reading or writing it"))
+    if isinstance(error, OSError):
+        return str(PhotoReadError(f"{job.input}: {error.strerror or error}"))
+    return str(FileFailure(f"{job.input}: unexpected {type(error).__name__}: {error} (DFRESTORE_DEBUG=1 shows where)"))
+
+
+def _failed(job: Job, error: str, seconds: float = 0.0) -> FileResult:
+    return FileResult("failed", job.input, job.output, seconds=seconds, error=str(FileFailure(error)))
+
+
+def as_json(result: FileResult) -> dict[str, Any]:
+    """The object of ``--json``: input, output, size, seconds, model, seed, plan, warnings, and any error."""
+    item: dict[str, Any] = {
+        **asdict(result),
+        "input": str(result.input),
+        "output": str(result.output) if result.output is not None else None,
+        "size": list(result.size) if result.size else None,
+        "seconds": round(result.seconds, 3),
+        "warnings": list(result.warnings),
+    }
+    if result.status == "left":
+        item["warnings"].append(result.error)
+    if result.status != "failed":
+        del item["error"]
+    return item
+
+
+def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | None) -> Started | FileResult:
+    """What :func:`run_batch` would begin with, or the failure it would meet; nothing is written."""
+    try:
+        taken = photo.read(job.input, max_pixels=photo.MAX_PIXELS if max_pixels is None else max_pixels)
+        height, width = taken.rgb.shape[:2]
+        plan = _plan(job, restorer, height, width, settings)
+    except FileFailure as error:
+        return _failed(job, str(error))
+    return Started(job, (width, height), plan.describe(), plan.kind == "whole")

@@ -1,0 +1,66 @@
+"""Where a result goes: functions on names; only :func:`out_is_folder` and :func:`identity` look at the disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from pathlib import Path
+
+from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.photo import FORMATS, format_of_path, normal_format
+from dfrestore.restore.tasks import TASKS
+
+_CASE_BLIND = sys.platform in ("darwin", "win32")
+
+
+def format_name(name: str) -> str:
+    """``--format`` as users write it -> the name that :mod:`dfrestore.photo` uses. Raises :class:`UsageError`."""
+    fmt = normal_format(name)
+    if fmt is None:
+        known = ("png", "jpg", "webp", "tiff")
+        raise UsageError(f"--format {name} is not one of {', '.join(known)}{did_you_mean(name.lower(), known)}")
+    return fmt
+
+
+def out_is_folder(out: str, file_inputs: int, folder_inputs: int) -> bool:
+    """A file for one input file, otherwise a folder; a trailing slash or an existing folder says folder."""
+    separators = tuple(s for s in (os.sep, os.altsep) if s)
+    return folder_inputs > 0 or file_inputs != 1 or out.endswith(separators) or Path(out).is_dir()
+
+
+def result_name(source: Path, task: str | None, fmt: str | None) -> str:
+    """The result's file name: the input's, with ``_TASK`` if a task is given, and the ending of the format.
+
+    An input whose ending no writer knows (none, ``.dat``) becomes a PNG.
+    """
+    own = format_of_path(source)
+    wanted = fmt or own or "PNG"
+    suffix = source.suffix if wanted == own else FORMATS[wanted][0]
+    return f"{source.stem}_{task}{suffix}" if task else f"{source.stem}{suffix}"
+
+
+def original_stem(name: Path) -> str | None:
+    """``photo_derain.jpg`` -> ``photo``: the stem that a result beside its input was made from, else None."""
+    for task in TASKS:
+        stem = name.stem.removesuffix(f"_{task}")
+        if stem and stem != name.stem:
+            return stem
+    return None
+
+
+def check_out_file(out: Path, fmt: str | None) -> None:
+    """Raise :class:`UsageError` where ``-o NAME.EXT`` and ``--format`` contradict, or EXT cannot be written."""
+    by_name = format_of_path(out)
+    if by_name is None and out.suffix and fmt is None:
+        endings = [ending.lstrip(".") for group in FORMATS.values() for ending in group]
+        near = did_you_mean(out.suffix.lstrip(".").lower(), endings)
+        raise UsageError(f"{out}: no picture format has the ending '{out.suffix}'{near} (or give --format)")
+    if by_name is not None and fmt is not None and by_name != fmt:
+        raise UsageError(f"{out}: the name says {by_name}, --format says {fmt}; leave one of them out")
+
+
+def identity(path: Path) -> str:
+    """Equal for two paths to one place: links resolved, case and Unicode form ignored where the system does so."""
+    real = os.path.realpath(path)
+    return unicodedata.normalize("NFC", real).casefold() if _CASE_BLIND else real

@@ -1,0 +1,238 @@
+"""From the INPUTs and OUT of a command to a list of jobs, before any file is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.photo import RAW_HEIC, is_candidate
+from dfrestore.restore.naming import check_out_file, identity, original_stem, out_is_folder, result_name
+
+# Folders of generated thumbnails (Synology) and of resource forks in archives.
+_SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
+
+    replace: an output that is there may be replaced.
+    """
+
+    input: Path
+    output: Path
+    record: Path | None
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """jobs in the order of work; failures: (INPUT, what is wrong with it); notes: one line each, for people."""
+
+    jobs: tuple[Job, ...]
+    failures: tuple[tuple[Path, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Scan:
+    """What a walk through one folder finds: pictures to take, RAW and the like, results of ours, closed folders."""
+
+    pictures: list[Path] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)
+    barred: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def plan_files(
+    inputs: Sequence[str | Path],
+    out: str | Path | None,
+    task: str,
+    *,
+    fmt: str | None = None,
+    recursive: bool = True,
+) -> FilePlan:
+    """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
+
+    Raises :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an input.
+    """
+    if not all(str(item) for item in inputs):
+        raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
+    sources = [Path(item) for item in inputs]
+    for source in sources:
+        if not _exists(source):
+            raise UsageError(f"{source}: no such file or folder{_nearest(source)}")
+    folders = [source for source in sources if source.is_dir()]
+    into = _destination(out, len(sources) - len(folders), len(folders), fmt)
+    if into.folder is not None:
+        _check_out_folder(into.folder, folders)
+    jobs: list[Job] = []
+    failures: list[tuple[Path, str]] = []
+    scans: list[_Scan] = []
+    for source in sources:
+        if not source.is_dir():
+            jobs.append(_file_job(source, into, task, fmt))
+            continue
+        scan = scan_folder(source, recursive=recursive, leave_out=into.folder)
+        scans.append(scan)
+        failures += scan.barred
+        jobs += (_folder_job(path, source, into.folder, task, fmt) for path in scan.pictures)
+        if not scan.pictures and not scan.barred:
+            failures.append((source, _nothing_in(source, scan, recursive)))
+    jobs = _without_repeats(jobs)
+    _check_outputs(jobs)
+    return FilePlan(tuple(jobs), tuple(failures), tuple(_notes(scans, beside=out is None)))
+
+
+def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None = None) -> _Scan:
+    """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
+
+    Links to folders are followed, except those that lead back to a folder above. ``leave_out``: a folder below that
+    is not entered (where results go).
+    """
+    scan = _Scan()
+    closed = identity(leave_out) if leave_out is not None else None
+    for path, names in _walk(folder, recursive, closed, (os.path.realpath(folder),), scan.barred):
+        candidates = [name for name in names if is_candidate(name)]
+        stems = {Path(name).stem for name in candidates}
+        for name in candidates:
+            (scan.results if original_stem(Path(name)) in stems else scan.pictures).append(path / name)
+        scan.unread += (path / n for n in names if Path(n).suffix.lower() in RAW_HEIC and not n.startswith("."))
+    return scan
+
+
+def _walk(
+    folder: Path, recursive: bool, closed: str | None, above: tuple[str, ...], barred: list[tuple[Path, str]]
+) -> Iterator[tuple[Path, list[str]]]:
+    """(folder, names of its files) from the top down. above: real paths of this folder and those it was reached by;
+    barred: filled with the folders that the system does not let us list.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        barred.append((folder, f"{folder}: cannot be listed ({error.strerror or error})"))
+        return
+    yield folder, [entry.name for entry in found if _is(entry.is_file)]
+    if not recursive:
+        return
+    for entry in found:
+        if entry.name.startswith(".") or entry.name in _SIDECAR_FOLDERS or not _is(entry.is_dir):
+            continue
+        real = os.path.realpath(entry.path)
+        if real not in above and (closed is None or identity(Path(entry.path)) != closed):
+            yield from _walk(folder / entry.name, recursive, closed, (*above, real), barred)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """Where ``-o`` points: a file, a folder, or (both None) beside each input."""
+
+    file: Path | None = None
+    folder: Path | None = None
+    single: bool = False
+
+
+def _destination(out: str | Path | None, files: int, folders: int, fmt: str | None) -> _Destination:
+    single = files == 1 and not folders
+    if out is None:
+        return _Destination(single=single)
+    if not str(out):
+        raise UsageError("-o needs the name of a file or folder")
+    if not out_is_folder(str(out), files, folders):
+        check_out_file(Path(out), fmt)
+        return _Destination(file=Path(out), single=single)
+    if Path(out).exists() and not Path(out).is_dir():
+        raise UsageError(f"{out}: is a file, but several results need a folder")
+    return _Destination(folder=Path(out), single=single)
+
+
+def _check_out_folder(out: Path, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if identity(out) == identity(folder):
+            raise UsageError(
+                f"{out}: is an input; leave out -o to put results beside the inputs, or name another folder"
+            )
+
+
+def _file_job(source: Path, into: _Destination, task: str, fmt: str | None) -> Job:
+    if into.file is not None:
+        return Job(source, into.file, None)
+    if into.folder is not None:
+        return Job(source, into.folder / result_name(source, None, fmt), None if into.single else into.folder)
+    return Job(source, source.with_name(result_name(source, task, fmt)), None)
+
+
+def _folder_job(path: Path, root: Path, out: Path | None, task: str, fmt: str | None) -> Job:
+    if out is None:
+        return Job(path, path.with_name(result_name(path, task, fmt)), root)
+    return Job(path, out / path.relative_to(root).with_name(result_name(path, None, fmt)), out)
+
+
+def _without_repeats(jobs: Iterable[Job]) -> list[Job]:
+    """Each (input, output) once, however often it was named (a file, and the folder it lies in)."""
+    once: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        once.setdefault((identity(job.input), identity(job.output)), job)
+    return list(once.values())
+
+
+def _check_outputs(jobs: Sequence[Job]) -> None:
+    inputs = {identity(job.input): job.input for job in jobs}
+    makers: dict[str, Path] = {}
+    for job in jobs:
+        place = identity(job.output)
+        if place in inputs:
+            raise UsageError(f"{job.output}: the result of {job.input} would replace an input; choose another -o")
+        if place in makers:
+            raise UsageError(
+                f"{job.output}: both {makers[place]} and {job.input} would be written here; "
+                "run them separately or with different -o"
+            )
+        makers[place] = job.input
+        if job.output.is_dir():
+            raise UsageError(f"{job.output}: the result of {job.input} cannot replace a folder")
+
+
+def _nothing_in(folder: Path, scan: _Scan, recursive: bool) -> str:
+    if scan.unread:
+        return f"{folder}: no pictures that can be read, only {len(scan.unread)} RAW, HEIC or AVIF"
+    return f"{folder}: no pictures in this folder" + ("" if recursive else " itself (--recursive looks below it)")
+
+
+def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
+    unread = [path for scan in scans for path in scan.unread]
+    if unread:
+        endings = ", ".join(sorted({path.suffix.lower() for path in unread}))
+        yield f"{_count(unread)} not read ({endings}: RAW, HEIC or AVIF); convert them to TIFF or JPEG first"
+    results = [path for scan in scans for path in scan.results]
+    if results and not beside:
+        yield f"{_count(results)} not taken, being results beside their inputs ({results[0].name}, ...)"
+
+
+def _count(files: Sequence[Path]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be searched
+        return False
+
+
+def _nearest(missing: Path) -> str:
+    try:
+        return did_you_mean(missing.name, (path.name for path in missing.parent.iterdir()))
+    except OSError:
+        return ""

@@ -1,0 +1,130 @@
+"""The record of finished outputs, ``.dfrestore.jsonl`` in the folder they go to, and what follows from it.
+
+Append-only, one JSON object a line, the last word on an output counts. A torn or foreign line is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dfrestore.restore.planning import Job
+
+NAME = ".dfrestore.jsonl"
+Verdict = Literal["todo", "done", "foreign", "other-settings", "other-input", "edited"]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether a file is still the same one."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Raises OSError."""
+        status = path.stat()
+        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)  # noqa: PTH100 (keeps links)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished output: the input it was made from, the settings' hash, and its own size in bytes."""
+
+    input: Stamp
+    settings: str
+    bytes: int
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits for whatever decides the content of an output besides its input."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Record:
+    """The record of one folder, read once and appended to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / NAME
+        self._entries = _read(self.path)
+
+    def get(self, output: Path) -> Entry | None:
+        return self._entries.get(self._key(output))
+
+    def add(self, output: Path, source: Stamp, settings: str) -> None:
+        """Append one finished output and flush it to disk. Raises OSError."""
+        entry = Entry(source, settings, output.stat().st_size)
+        key = self._key(output)
+        line = {
+            "output": key,
+            "input": source.path,
+            "size": source.size,
+            "mtime_ns": source.mtime_ns,
+            "settings": settings,
+            "bytes": entry.bytes,
+        }
+        # ASCII only: names that are not Unicode survive as lone surrogates.
+        data = json.dumps(line).encode("ascii") + b"\n"
+        with self.path.open("ab+") as file:
+            if file.tell() and not _ends_with_newline(file):
+                data = b"\n" + data  # a torn line of a killed run must not swallow this one
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._entries[key] = entry
+
+    def _key(self, output: Path) -> str:
+        return output.relative_to(self.folder).as_posix()
+
+
+def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
+    """Whether a job is still to do, and if not, why its output is left as it is.
+
+    ``done``: made from this input with these settings. ``foreign``: not in the record. ``other-settings``,
+    ``other-input``: made differently. ``edited``: the input changed, but so did the output since we wrote it.
+    A changed input is ``todo``. Raises OSError when the input cannot be looked at.
+    """
+    if not os.path.lexists(job.output):
+        return "todo"
+    entry = record.get(job.output) if record else None
+    if entry is None:
+        return "foreign"
+    now = Stamp.of(job.input)
+    same_content = (now.size, now.mtime_ns) == (entry.input.size, entry.input.mtime_ns)
+    if not same_content and now.path != entry.input.path:
+        return "other-input"
+    if entry.settings != settings:
+        return "other-settings"
+    if same_content:
+        return "done"
+    return "todo" if job.output.stat().st_size == entry.bytes else "edited"
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return {}
+    entries: dict[str, Entry] = {}
+    for line in lines:
+        try:
+            item = json.loads(line)
+            stamp = Stamp(str(item["input"]), int(item["size"]), int(item["mtime_ns"]))
+            entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue
+    return entries
+
+
+def _ends_with_newline(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) == b"\n")

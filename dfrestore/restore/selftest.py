@@ -1,0 +1,97 @@
+"""Whether every device of this machine computes what the papers' arithmetic on the CPU does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dfrestore.diffusion import alpha_bars, initial_noise, timesteps, to_x0_eps
+from dfrestore.engine import PRECISIONS, choose_device, choose_precision
+from dfrestore.errors import DeviceError, DfrestoreError
+from dfrestore.methods import Network, build_network, load_network
+from dfrestore.restore.images import Rgb
+from dfrestore.restore.measure import test_picture
+from dfrestore.restore.restorer import Restorer, drain
+from dfrestore.weights import ModelSpec
+
+SIDE = 64
+LIMITS = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.05}
+"""Largest difference, of values in [0, 1], that each precision may show."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """difference: the largest, of values in [0, 1]; error: why there is none."""
+
+    device: str
+    precision: str
+    difference: float | None
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        # A difference that is not a number fails too.
+        return self.difference is not None and self.difference <= LIMITS[self.precision]
+
+
+def self_test() -> Iterator[Check]:
+    """Restore a small picture in one step on each device, in each precision it offers by itself, and compare."""
+    network, spec = _model()
+    picture = test_picture(SIDE, SIDE)
+    expected = _by_the_paper(network, spec, picture)
+    for device in devices():
+        for precision in offered(device):
+            try:
+                restorer = Restorer(network, spec, device=device, precision=precision)
+                result = drain(restorer.restore_rgb(picture, steps=1)).rgb
+            except (DfrestoreError, RuntimeError) as error:
+                yield Check(device, precision, None, str(error))
+                continue
+            yield Check(device, precision, float(np.abs(result - expected).max()))
+
+
+def devices() -> list[str]:
+    """Every device that torch sees."""
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
+def offered(device: str) -> list[str]:
+    """fp32, and what else the device does without a warning."""
+    names = []
+    for name in PRECISIONS[1:]:
+        try:
+            precision = choose_precision(name, choose_device(device))
+        except DeviceError:
+            continue
+        if precision.warning is None:
+            names.append(name)
+    return names
+
+
+def _model() -> tuple[Network, ModelSpec]:
+    """The default model; where none is there, a small one with random weights."""
+    try:
+        return load_network(None, task="derain")
+    except DfrestoreError:
+        shape = {"dim": 8, "blocks": (1, 1, 1, 1), "heads": (1, 1, 2, 2)}
+        spec = ModelSpec(task="derain", method="c2f-dft", network=shape, prediction="sample")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return build_network(spec).eval(), spec
+
+
+@torch.inference_mode()
+def _by_the_paper(network: Network, spec: ModelSpec, picture: Rgb) -> Rgb:
+    """One step with the network as it is written down, on the CPU in fp32."""
+    network.cpu()
+    t = timesteps(spec, 1)[0]
+    y = torch.from_numpy(picture).permute(2, 0, 1)[None] * 2 - 1
+    x = initial_noise(SIDE, SIDE, 0)[None]
+    output = network(y, x, torch.tensor([float(t)]))
+    x0, _ = to_x0_eps(spec.prediction, output, x, alpha_bars(spec)[t])
+    shown: Rgb = ((x0[0] + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+    return shown

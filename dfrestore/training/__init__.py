@@ -1,0 +1,9 @@
+"""Training: data, coarse and fine stages, losses, schedules, the trainer and its run folder.
+
+Networks and samplers are used as they are in restoration; nothing here is needed to restore a photo.
+"""
+
+from dfrestore.training.config import TrainConfig, list_presets, load_preset, to_toml
+from dfrestore.training.trainer import Trainer
+
+__all__ = ["TrainConfig", "Trainer", "list_presets", "load_preset", "to_toml"]

@@ -1,0 +1,215 @@
+"""The configuration of a training run: frozen dataclasses, presets in TOML, unknown keys are errors."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from typing import Any, Literal, TypeVar
+
+from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.weights.spec import Prediction
+
+T = TypeVar("T")
+FineLoss = Literal["l1", "ssim", "ms-ssim-255"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network to train; ``network`` holds the method's own settings (dim, blocks, heads, stem, ...)."""
+
+    method: str = "c2f-dft"
+    prediction: Prediction = "sample"
+    default_steps: int = 1
+    network: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """clean: folders of clean photos, from which pairs are made on the fly.
+
+    clean_fraction: part of the on-the-fly inputs that stays undegraded, so that clean photos are left alone.
+
+    jpeg_fraction: part of the inputs compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of
+    the crops taken from the photo reduced by two. validation: photos (or pairs) held out, at most.
+    """
+
+    clean: tuple[str, ...] = ()
+    preset: str = "mixed"
+    clean_fraction: float = 0.1
+    jpeg_fraction: float = 0.3
+    jpeg_quality: tuple[int, int] = (60, 95)
+    half_scale: float = 0.4
+    flip: bool = True
+    validation: int = 12
+    validation_size: int = 256
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage. lr: base rate; periods/minima: cosine cycles (restart at the base rate each; a minimum equal to
+    the base rate makes a constant period). patches/batches: the patch cycle, each held for patch_period iterations
+    (0: iterations / (3 * len)). steps: sampler steps unrolled in the fine stage, drawn at random from the list.
+    """
+
+    iterations: int = 1000
+    lr: float = 3e-4
+    periods: tuple[float, ...] = (0.2, 0.8)
+    minima: tuple[float, ...] = (3e-4, 1e-5)
+    patches: tuple[int, ...] = (64,)
+    batches: tuple[int, ...] = (16,)
+    patch_period: int = 0
+    warmup: int = 0
+    steps: tuple[int, ...] = (1,)
+    loss: FineLoss = "l1"
+    ssim_weight: float = 0.84
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with one parameter group, EMA after every step. clip: largest gradient norm, 0 switches it off."""
+
+    weight_decay: float = 1e-4
+    ema: float = 0.999
+    clip: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run; a stage with 0 iterations is left out. licence, trained_on: stored in the resulting model."""
+
+    task: str = "derain"
+    licence: str = ""
+    trained_on: str = ""
+    seed: int = 100
+    log_every: int = 20
+    validate_every: int = 500
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    coarse: StageConfig = field(default_factory=StageConfig)
+    fine: StageConfig = field(default_factory=StageConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("coarse", "fine"):
+            stage: StageConfig = getattr(self, name)
+            if len(stage.patches) != len(stage.batches) or not stage.patches:
+                raise UsageError(f"{name}: patches {list(stage.patches)} and batches {list(stage.batches)} do not pair")
+            if len(stage.periods) != len(stage.minima):
+                raise UsageError(f"{name}: periods {list(stage.periods)} and minima {list(stage.minima)} do not pair")
+            if stage.iterations < 0 or any(n < 1 for n in (*stage.patches, *stage.batches, *stage.steps)):
+                raise UsageError(f"{name}: iterations, patches, batches and steps must be positive")
+
+
+def list_presets() -> dict[str, str]:
+    """Preset name -> its first comment line."""
+    folder = resources.files("dfrestore.training") / "presets"
+    found = {}
+    for item in sorted(folder.iterdir(), key=lambda i: i.name):
+        if item.name.endswith(".toml"):
+            found[item.name.removesuffix(".toml")] = item.read_text("utf-8").splitlines()[0].lstrip("# ")
+    return found
+
+
+def load_preset(name: str, task: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`."""
+    known = list_presets()
+    if name not in known:
+        raise UsageError(f"unknown preset '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
+    text = (resources.files("dfrestore.training") / "presets" / f"{name}.toml").read_text("utf-8")
+    values = tomllib.loads(text)
+    values.setdefault("task", task)
+    return from_mapping(merge(values, overrides or {}), f"preset {name}")
+
+
+def from_mapping(values: Mapping[str, Any], where: str) -> TrainConfig:
+    """A checked configuration from plain values; ``where`` is named in errors. Raises :class:`UsageError`."""
+    return _build(TrainConfig, values, where)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` on top of ``base``, table by table."""
+    out = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = merge(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def scaled(config: TrainConfig, coarse: int, fine: int) -> TrainConfig:
+    """The same run with other iteration counts (its periods are fractions of a stage, so they follow)."""
+    return replace(config, coarse=replace(config.coarse, iterations=coarse), fine=replace(config.fine, iterations=fine))
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The resolved configuration as TOML that :func:`from_mapping` reads back to an equal one."""
+    lines: list[str] = []
+    _write_table(asdict(config), "", lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _write_table(table: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"{key} = {_toml_value(value)}")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines.append(f"\n[{prefix}{key}]")
+            _write_table(value, f"{prefix}{key}.", lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return repr(value)
+
+
+def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    assert is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in fields(cls)]
+    built: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"{where}: unknown key '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})")
+        built[key] = _convert(hints[key], value, f"{where}: {key}")
+    return typing.cast(T, cls(**built))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the field's type; numbers are not taken for booleans, nor text for numbers."""
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where} is a table, not {value!r}")
+        return _build(typing.cast(type[Any], hint), value, where)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise UsageError(f"{where}: {value!r} is not one of {', '.join(map(repr, choices))}")
+        return value
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_convert(inner, item, where) for item in items)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where} is a table, not {value!r}")
+        return dict(value)
+    if isinstance(hint, types.UnionType):
+        raise TypeError(f"unsupported field type {hint}")
+    accepted: tuple[type, ...] = (int, float) if hint is float else (hint,)
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, accepted):
+        raise UsageError(f"{where}: {value!r} is not of type {hint.__name__}")
+    return hint(value)

@@ -1,0 +1,74 @@
+"""Losses between pictures in [-1, 1], (B, 3, H, W): L1, SSIM, and the authors' MS-SSIM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return (a - b).abs().mean()
+
+
+def gaussian_window(size: int, sigma: float, like: Tensor) -> Tensor:
+    """(size,) weights exp(-(i - size//2)^2 / (2 sigma^2)) of sum 1 (made in fp32; not symmetric for even sizes)."""
+    i = torch.arange(size, dtype=torch.float32, device=like.device)
+    weights = torch.exp(-((i - size // 2) ** 2) / (2 * sigma**2))
+    return (weights / weights.sum()).to(like.dtype)
+
+
+def ssim_and_contrast(
+    a: Tensor, b: Tensor, value_range: float, window: int = 11, pad: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Mean SSIM and mean contrast-structure term over batch, channels and pixels (Wang et al. 2004, Eq. 13).
+
+    The window is ``min(H, W, window)`` wide with sigma 1.5 window/11; ``pad`` pads with zeros (the authors'),
+    otherwise only whole windows count.
+    """
+    channels = a.shape[1]
+    size = min(a.shape[-2], a.shape[-1], window)
+    line = gaussian_window(size, 1.5 * size / 11, a)
+    kernel = torch.outer(line, line).expand(channels, 1, size, size)
+
+    def smooth(x: Tensor) -> Tensor:
+        return F.conv2d(x, kernel, padding=size // 2 if pad else 0, groups=channels)
+
+    mean_a, mean_b = smooth(a), smooth(b)
+    var_a = smooth(a * a) - mean_a**2
+    var_b = smooth(b * b) - mean_b**2
+    covariance = smooth(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
+    contrast = (2 * covariance + c2) / (var_a + var_b + c2)
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return (luminance * contrast).mean(), contrast.mean()
+
+
+def ms_ssim(a: Tensor, b: Tensor, value_range: float = 255.0) -> Tensor:
+    """The authors' MS-SSIM: five levels, 2x2 average pooling, zero padding, one number for the batch.
+
+    Its range constant is 255 in their code although the data are in [-1, 1], which all but switches the term off;
+    2.0 is the true range.
+    """
+    product = torch.ones((), dtype=a.dtype, device=a.device)
+    for level, weight in enumerate(MS_WEIGHTS):
+        similarity, contrast = ssim_and_contrast(a, b, value_range)
+        if level == len(MS_WEIGHTS) - 1:
+            return product * similarity**weight
+        product = product * contrast**weight
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    raise AssertionError("unreachable")
+
+
+def fine_loss(kind: str, restored: Tensor, target: Tensor, ssim_weight: float) -> Tensor:
+    """``l1``; ``ssim``: w (1 - SSIM) + (1 - w) L1 on the true range; ``ms-ssim-255``: the authors' (Alg. 1, Eq. 8)."""
+    if kind == "l1":
+        return l1(restored, target)
+    if kind == "ssim":
+        similarity = ssim_and_contrast(restored, target, value_range=2.0, pad=False)[0]
+    else:
+        similarity = ms_ssim(restored, target)
+    return ssim_weight * (1 - similarity) + (1 - ssim_weight) * l1(restored, target)

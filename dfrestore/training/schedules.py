@@ -1,0 +1,40 @@
+"""Learning rate and patch size as pure functions of the iteration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from dfrestore.training.config import StageConfig
+
+
+def cosine_cycles(p: int, lr: float, periods: Sequence[float], minima: Sequence[float]) -> float:
+    """The authors' CosineAnnealingRestartCyclicLR at position p = iteration - 1 (counted from 0).
+
+    Period i runs from the end of the last one (inclusive end) and falls from ``lr`` to its minimum:
+    m + (lr - m)/2 (1 + cos(pi (p - start)/P)); after the last period, its formula goes on.
+    """
+    start = 0.0
+    for i, (period, minimum) in enumerate(zip(periods, minima, strict=True)):
+        if p <= start + period or i == len(periods) - 1:
+            return minimum + 0.5 * (lr - minimum) * (1 + math.cos(math.pi * (p - start) / max(period, 1)))
+        start += period
+    raise ValueError("no periods")
+
+
+def learning_rate(stage: StageConfig, p: int) -> float:
+    """The rate of the stage's iteration p (from 0): cosine cycles times a linear warm-up.
+
+    Periods of at most 1 are fractions of the stage's iterations, larger ones are iterations.
+    """
+    periods = [round(n * stage.iterations) if n <= 1 else n for n in stage.periods]
+    rate = cosine_cycles(p, stage.lr, periods, stage.minima)
+    return rate * min(1.0, (p + 1) / stage.warmup) if stage.warmup else rate
+
+
+def patch_and_batch(stage: StageConfig, p: int) -> tuple[int, int]:
+    """(patch side, batch size) of the stage's iteration p (from 0): each entry for a period, over and over."""
+    period = stage.patch_period or max(1, stage.iterations // (3 * len(stage.patches)))
+    cycles = max(1, stage.iterations // (period * len(stage.patches)))
+    entry = min(p // period, cycles * len(stage.patches) - 1)  # past the cycles the last entry stays
+    return stage.patches[entry % len(stage.patches)], stage.batches[entry % len(stage.batches)]

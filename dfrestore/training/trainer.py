@@ -1,0 +1,284 @@
+"""The one trainer: a generator of records that a caller prints, logs, or stops listening to.
+
+Everything random follows from (seed, stage, iteration), so a resumed run continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfrestore.diffusion import alpha_bars, ddim, timesteps
+from dfrestore.errors import StartError
+from dfrestore.methods import Network, build_network
+from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.training.data import Degrade, Photos, degrade_crops, draw_crops, generator_for
+from dfrestore.training.schedules import learning_rate, patch_and_batch
+from dfrestore.training.stages import antithetic_timesteps, coarse_loss, fine_stage_loss
+from dfrestore.weights.spec import ModelSpec
+
+STAGES = ("coarse", "fine")
+MAX_BAD_STEPS = 20
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One iteration: its number in the stage (from 1), loss, learning rate, gradient norm, crops, seconds it took."""
+
+    stage: str
+    iteration: int
+    loss: float
+    lr: float
+    grad_norm: float
+    patch: int
+    batch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ValidationRecord:
+    """Mean PSNR (dB, RGB, 8 bit) of the EMA network's restorations by step count, and of the inputs."""
+
+    stage: str
+    iteration: int
+    psnr: dict[int, float]
+    psnr_input: float
+    best: bool
+
+
+class Trainer:
+    """Holds network, EMA copy and optimiser; :meth:`run` trains."""
+
+    def __init__(self, config: TrainConfig, photos: Photos, degrade: Degrade, *, device: str = "cpu") -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.train_photos, self.validation_photos = photos.split(config.data.validation)
+        self.degrade = degrade
+        self.spec = ModelSpec(
+            task=config.task,
+            method=config.model.method,
+            network=config.model.network,
+            prediction=config.model.prediction,
+            patch=max((*config.coarse.patches, *config.fine.patches)),
+            default_steps=config.model.default_steps,
+            licence=config.licence,
+            trained_on=config.trained_on,
+            source="dfrestore train",
+        )
+        torch.manual_seed(config.seed)
+        self.network: Network = build_network(self.spec).to(self.device)
+        self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=0.0, betas=(0.9, 0.999), weight_decay=config.optim.weight_decay
+        )
+        self.dtype = _dtype(config.optim.precision, self.device)
+        self.alpha_bars = alpha_bars(self.spec).to(self.device)
+        self.stage, self.iteration = 0, 0  # iterations of that stage that are done
+        self.torn = False  # inside an update: an exception that comes now leaves a state that must not be saved
+        self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
+        self._judged = "fine" if config.fine.iterations else "coarse"
+        self._validation: tuple[list[Tensor], list[Tensor]] | None = None
+
+    def load_weights(self, tensors: dict[str, Tensor]) -> None:
+        """Start from weights alone (``--init-from``); the EMA copy too."""
+        try:
+            self.network.load_state_dict({k: v.float() for k, v in tensors.items()})
+        except RuntimeError as error:
+            raise StartError(f"the start weights do not fit the configured network: {error}") from error
+        self.ema.load_state_dict(self.network.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs, tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "stage": self.stage,
+            "iteration": self.iteration,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
+
+    @property
+    def done(self) -> int:
+        """Iterations of both stages that are done."""
+        return sum(self._stage_config(name).iterations for name in STAGES[: self.stage]) + self.iteration
+
+    def describe(self) -> str:
+        """One phrase for the start line: size, device, precision, iterations."""
+        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
+        held = f"{len(self.train_photos.names)} to train on, {len(self.validation_photos.names)} held out"
+        counts = f"{self.config.coarse.iterations} coarse + {self.config.fine.iterations} fine iterations"
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return f"{held}, {millions:.2f} M parameters, {self.device}, {precision}, {counts}"
+
+    def run(self) -> Iterator[StepRecord | ValidationRecord]:
+        """Train what is left of the coarse, then of the fine stage. Close the generator to stop after a step."""
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            while self.stage < len(STAGES):
+                yield from self._run_stage(pool)
+                self.stage, self.iteration = self.stage + 1, 0
+
+    def validate(self) -> tuple[dict[int, float], float]:
+        """({steps: mean PSNR of the EMA network}, mean PSNR of the inputs) on the held-out photos."""
+        clean, degraded = self.validation_pairs()
+        counts = sorted({*self.config.fine.steps, self.config.model.default_steps})
+        scores = {n: self._score(clean, degraded, n) for n in counts}
+        inputs = [_psnr(d, c) for c, d in zip(clean, degraded, strict=True)]
+        return scores, sum(inputs) / max(1, len(inputs))
+
+    def restore(self, degraded: Tensor, steps: int, seed: int = 0) -> Tensor:
+        """(3, H, W) in [0, 1] through the EMA network; sides are multiples of its ``multiple``."""
+        y = degraded[None].to(self.device) * 2 - 1
+        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        with torch.no_grad():
+            call = self._call(self.ema)
+            states = ddim(
+                lambda x, t: call(y, x, t), noise, timesteps(self.spec, steps), self.alpha_bars, self.spec.prediction
+            )
+            *_, last = states
+        return ((last.x0[0] + 1) / 2).clamp(0, 1).cpu()
+
+    def _stage_config(self, name: str) -> StageConfig:
+        return self.config.coarse if name == "coarse" else self.config.fine
+
+    # -- one stage ----------------------------------------------------------------------------------------------
+
+    def _run_stage(self, pool: ThreadPoolExecutor) -> Iterator[StepRecord | ValidationRecord]:
+        name = STAGES[self.stage]
+        stage = self._stage_config(name)
+        pending: Future[tuple[Tensor, Tensor]] | None = None
+        bad, started = 0, time.perf_counter()
+        while self.iteration < stage.iterations:
+            clean, degraded = pending.result() if pending else self._batch(stage, self.iteration)
+            if self.iteration + 1 < stage.iterations:
+                pending = pool.submit(self._batch, stage, self.iteration + 1)
+            loss, norm, lr = self._step(name, stage, clean, degraded)
+            bad = 0 if math.isfinite(loss) and math.isfinite(norm) else bad + 1
+            if bad >= MAX_BAD_STEPS:
+                raise StartError(
+                    f"{name} iteration {self.iteration}: {bad} steps without a finite loss; lower the rate"
+                )
+            now = time.perf_counter()
+            yield StepRecord(
+                name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds=now - started
+            )
+            started = time.perf_counter()
+            last = self.iteration == stage.iterations
+            if self.validation_photos.names and (last or self.iteration % self.config.validate_every == 0):
+                scores, inputs = self.validate()
+                score = scores[self.config.model.default_steps]
+                better = name == self._judged and score > self.best
+                self.best = score if better else self.best
+                yield ValidationRecord(name, self.iteration, scores, inputs, better)
+                started = time.perf_counter()
+
+    def _batch(self, stage: StageConfig, iteration: int) -> tuple[Tensor, Tensor]:
+        patch, batch = patch_and_batch(stage, iteration)
+        generator = generator_for(self.config.seed, self.stage, iteration, 0)
+        clean = draw_crops(self.train_photos, patch, batch, self.config.data, generator)
+        return clean, degrade_crops(clean, self.degrade, self.config.data, generator)
+
+    def _step(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> tuple[float, float, float]:
+        generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
+        target = clean.to(self.device) * 2 - 1
+        y = degraded.to(self.device) * 2 - 1
+        noise = torch.randn(target.shape, generator=generator).to(self.device)
+        call = self._call(self.network)
+        if name == "coarse":
+            t = antithetic_timesteps(len(target), self.spec.train_timesteps, generator).to(self.device)
+            loss = coarse_loss(call, y, target, noise, t, self.alpha_bars, self.spec.prediction)
+        else:
+            count = stage.steps[int(torch.randint(len(stage.steps), (1,), generator=generator))]
+            loss = fine_stage_loss(
+                call,
+                y,
+                target,
+                noise,
+                timesteps(self.spec, count),
+                self.alpha_bars,
+                self.spec.prediction,
+                stage.loss,
+                stage.ssim_weight,
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optim.clip or math.inf)
+        lr = learning_rate(stage, self.iteration)
+        value, size = loss.item(), norm.item()
+        self.torn = True
+        if math.isfinite(value) and math.isfinite(size):
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            self.optimizer.step()
+            self._update_ema()
+        self.iteration += 1
+        self.torn = False
+        return value, size, lr
+
+    def _update_ema(self) -> None:
+        decay = self.config.optim.ema
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        return lambda y, x, t: network.forward_fast(y, x, t, self.dtype)
+
+    # -- validation ---------------------------------------------------------------------------------------------
+
+    def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """(clean, degraded) middles of the held-out photos, each (3, H, W) in [0, 1], the same in every call."""
+        if self._validation is None:
+            clean, degraded = [], []
+            for i, pixels in enumerate(self.validation_photos.pixels):
+                side = self.config.data.validation_size
+                crop = _centre(pixels, side, self.network.multiple).float() / 255
+                generator = generator_for(self.config.seed, 1000, i)
+                clean.append(crop)
+                noisy = self.degrade(crop[None], self.config.data.preset, generator)[0]
+                degraded.append((noisy * 255).round() / 255)
+            self._validation = clean, degraded
+        return self._validation
+
+    def _score(self, clean: list[Tensor], degraded: list[Tensor], steps: int) -> float:
+        scores = [
+            _psnr(self.restore(d, steps, seed=i), c) for i, (c, d) in enumerate(zip(clean, degraded, strict=True))
+        ]
+        return sum(scores) / max(1, len(scores))
+
+
+def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:
+    height, width = (min(side, n) // multiple * multiple for n in pixels.shape[1:])
+    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    error = ((a * 255).round() - (b * 255).round()).square().mean().item()
+    return 10 * math.log10(255**2 / max(error, 1e-10))
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" or _native_bf16() else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _native_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+__all__ = ["StepRecord", "Trainer", "ValidationRecord"]

@@ -1,0 +1,25 @@
+"""Checkpoints: what they say of themselves, reading and writing them, the registry of names, fetching, unpickling.
+
+Networks are not built here (``methods/`` does that), and the authors' tensor names mean nothing to this room.
+"""
+
+from dfrestore.weights.checkpoint import load_checkpoint, save_checkpoint
+from dfrestore.weights.header import Header, read_header, read_spec
+from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.resolve import Resolved, resolve
+from dfrestore.weights.spec import ModelSpec, Prediction
+
+__all__ = [
+    "Header",
+    "ModelEntry",
+    "ModelSpec",
+    "Prediction",
+    "Registry",
+    "Resolved",
+    "load_checkpoint",
+    "load_registry",
+    "read_header",
+    "read_spec",
+    "resolve",
+    "save_checkpoint",
+]

@@ -1,0 +1,186 @@
+"""From what a user calls a model to the file on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.weights.checkpoint import sha256_of
+from dfrestore.weights.header import read_header, read_spec
+from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
+from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+
+FULL = "full"
+# Folders on Google Drive that the authors' READMEs link to.
+AUTHORS_FOLDERS = {
+    "derain": "18dVkwv9WUBXMaCLtsuzA4TYURDtW_DxG",
+    "deblur": "1Xr6SigGj8AdvwSapqxfWWtRDU7KTPMem",
+    "denoise": "1jIDur6-7gob1pyq247FGRxQcZrdnUlVg",
+}
+AUTHORS_FILES = {
+    "derain": "net_g_derain_fine.pth",
+    "deblur": "net_g_deblur_fine.pth",
+    "denoise": "net_g_denoised_fine.pth",
+}
+_NO_WARNINGS: tuple[str, ...] = ()
+_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """path: the file. entry: its registry entry, None for files and addresses. label: how to call it in a start
+    line. sha256: what the file must have, for :func:`load_checkpoint`. warnings: one line each.
+    """
+
+    path: Path
+    entry: ModelEntry | None
+    label: str
+    sha256: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def resolve(
+    name: str | Path | None,
+    *,
+    task: str | None = None,
+    offline: bool = False,
+    registry: Registry | None = None,
+) -> Resolved:
+    """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
+    ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
+
+    ``offline``: nothing is requested from the network. Raises :class:`WeightsError`: unknown, missing, damaged, or
+    made for another task than ``task``.
+    """
+    if isinstance(name, Path):
+        return _from_file(name, task)
+    if name is not None and name.startswith(SCHEME):
+        return _from_hub(parse_address(name), task, offline)
+    if name is not None and _is_path(name):
+        return _from_file(Path(name).expanduser(), task)
+    registry = load_registry() if registry is None else registry
+    entry = _named(name, task, registry)
+    if entry is None:
+        assert name is not None
+        if Path(name).exists():
+            return _from_file(Path(name), task)
+        raise WeightsError(_unknown(name, task, registry))
+    _check_task(entry.name, entry.task, task)
+    return _from_entry(entry, offline)
+
+
+def _is_path(name: str) -> bool:
+    beginnings = ("./", "../", "~", ".\\", "..\\")
+    return name.startswith(beginnings) or Path(name).is_absolute() or name.lower().endswith(_WEIGHT_SUFFIXES)
+
+
+def _named(name: str | None, task: str | None, registry: Registry) -> ModelEntry | None:
+    if name is None:
+        if task is None:
+            raise WeightsError(f"which model? {_listing(registry.models)}")
+        full = registry.defaults.get(task)
+        if full is None or full not in registry.models:
+            raise WeightsError(_no_default(task, full, registry))
+        return registry.models[full]
+    if name in registry.models:
+        return registry.models[name]
+    if "/" in name:
+        return None
+    if task is not None:
+        return registry.models.get(f"{task}/{name}")
+    same = [entry for entry in registry.models.values() if entry.short_name == name]
+    if len(same) > 1:
+        raise WeightsError(f"'{name}' could be {' or '.join(entry.name for entry in same)}: give one of them")
+    return same[0] if same else None
+
+
+def _no_default(task: str, default: str | None, registry: Registry) -> str:
+    known = _tasks(registry)
+    if task not in known:
+        return f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})"
+    missing = f"no model '{default}'" if default else "no default model"
+    return f"there is {missing} for {task} yet: give --model NAME, FILE or hf://... {_listing(registry.models, task)}"
+
+
+def _unknown(name: str, task: str | None, registry: Registry) -> str:
+    wanted_task, _, short = name.rpartition("/")
+    wanted_task = wanted_task or task or ""
+    if short == FULL and wanted_task in AUTHORS_FOLDERS:
+        return _how_to_get_full(wanted_task)
+    if wanted_task and task and wanted_task != task and wanted_task in _tasks(registry):
+        return f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}"
+    known = list(registry.models)
+    if "/" not in name:
+        mine = [entry.short_name for entry in registry.models.values() if task in (None, entry.task)]
+        known = [*mine, FULL]
+    return f"unknown model '{name}'{did_you_mean(name, known)} {_listing(registry.models, task)}"
+
+
+def _how_to_get_full(task: str) -> str:
+    return (
+        f"'{task}/{FULL}' is the C2F-DFT authors' model, which is not shipped (their repository gives no licence): "
+        f"download {AUTHORS_FILES[task]} from https://drive.google.com/drive/folders/{AUTHORS_FOLDERS[task]} and run "
+        f"'dfrestore weights convert {AUTHORS_FILES[task]} --task {task}'"
+    )
+
+
+def _listing(models: Iterable[str], task: str | None = None) -> str:
+    names = sorted(name for name in models if task is None or name.startswith(f"{task}/"))
+    return f"(there is: {', '.join(names)})" if names else "(no model is registered)"
+
+
+def _tasks(registry: Registry) -> list[str]:
+    return sorted({*registry.defaults, *(entry.task for entry in registry.models.values())})
+
+
+def _check_task(label: str, found: str, wanted: str | None) -> None:
+    if wanted is not None and found != wanted:
+        raise WeightsError(f"{label} is a model for {found}, not for {wanted}: run 'dfrestore {found}' with it")
+
+
+def _from_file(path: Path, task: str | None) -> Resolved:
+    _check_task(str(path), read_spec(path).task, task)
+    return Resolved(path, None, str(path))
+
+
+def _from_hub(address: HubAddress, task: str | None, offline: bool) -> Resolved:
+    from dfrestore.weights.fetch import fetch
+
+    fetched = fetch(address, offline=offline)
+    _check_task(str(address), read_spec(fetched.path).task, task)
+    return Resolved(fetched.path, None, str(address), fetched.sha256, fetched.warnings)
+
+
+def _from_entry(entry: ModelEntry, offline: bool) -> Resolved:
+    path, warnings = entry.local_path, _NO_WARNINGS
+    if path is None:
+        from dfrestore.weights.fetch import fetch
+
+        fetched = fetch(parse_address(entry.source), sha256=entry.sha256, size=entry.size, offline=offline)
+        path, warnings = fetched.path, fetched.warnings
+    else:
+        verify_local(entry)
+    _check_task(f"{entry.name} ({path})", read_spec(path).task, entry.task)
+    return Resolved(path, entry, entry.name, entry.sha256, warnings)
+
+
+def verify_local(entry: ModelEntry) -> None:
+    """Check the file of an entry that is not a download: there, whole, and with the registry's size and sha256.
+
+    Raises :class:`WeightsError` with the way out: reinstall for bundled files, convert again for the user's.
+    """
+    path = entry.local_path
+    assert path is not None
+    remedy = "reinstall dfrestore" if entry.packaged else f"correct '{entry.name}' in {entry.registry}"
+    if not path.is_file():
+        raise WeightsError(f"{path}: missing, though '{entry.name}' names it; {remedy}")
+    size = path.stat().st_size
+    if entry.size and size != entry.size:
+        raise WeightsError(f"{path}: damaged ({size} bytes, '{entry.name}' has {entry.size}); {remedy}")
+    if entry.sha256 and (found := sha256_of(path)) != entry.sha256:
+        raise WeightsError(
+            f"{path}: damaged (sha256 {found[:16]}..., '{entry.name}' has {entry.sha256[:16]}...); {remedy}"
+        )
+    read_header(path)

@@ -1,0 +1,326 @@
+"""``dfrestore derain``: what it takes, makes, prints and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Answer
+from PIL import Image
+
+MakePhoto = Callable[..., Path]
+Run = Callable[..., Answer]
+
+
+def names(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def objects(answer: Answer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in answer.paths]
+
+
+# -- files
+
+
+def test_the_result_of_a_file_stands_beside_it(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source = make_photo(tmp_path / "photo.png")
+    answer = restore(source)
+    assert (answer.code, answer.paths) == (0, [str(tmp_path / "photo_derain.png")])
+    assert np.array_equal(Image.open(tmp_path / "photo_derain.png"), Image.open(source))
+    assert names(tmp_path) == ["photo.png", "photo_derain.png"]
+
+
+def test_out_names_the_file_and_its_format(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source = make_photo(tmp_path / "photo.png")
+    assert restore(source, "-o", tmp_path / "new" / "result.webp").code == 0
+    with Image.open(tmp_path / "new" / "result.webp") as image:
+        assert image.format == "WEBP"
+
+
+def test_out_without_an_ending_keeps_the_inputs_format(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    assert restore(make_photo(tmp_path / "photo.tif"), "-o", tmp_path / "result").code == 0
+    with Image.open(tmp_path / "result") as image:
+        assert image.format == "TIFF"
+
+
+def test_an_output_that_exists_is_refused_without_overwrite(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source, there = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png", 7)
+    before = there.read_bytes()
+    answer = restore(source, "-o", there)
+    assert answer.code == 1
+    assert answer.err == f"dfrestore: {there}: exists already; --overwrite replaces it\n"
+    assert there.read_bytes() == before
+    assert restore(source, "-o", there, "--overwrite").code == 0
+    assert np.array_equal(Image.open(there), Image.open(source))
+
+
+def test_an_output_over_an_input_is_wrong_usage(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source = make_photo(tmp_path / "a.png")
+    before = snapshot(tmp_path)
+    assert restore(source, "-o", source, "--overwrite").code == 2
+    assert snapshot(tmp_path) == before
+
+
+def test_results_can_be_restored_again_when_named(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    restore(make_photo(tmp_path / "a.png"))
+    assert restore(tmp_path / "a_derain.png").paths == [str(tmp_path / "a_derain_derain.png")]
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(
+    restore: Run, random_model: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    made = []
+    for name, seed in (("1.png", 5), ("2.png", 5), ("3.png", 6)):
+        assert restore(source, "-o", tmp_path / name, "--seed", seed, model=random_model).code == 0
+        made.append((tmp_path / name).read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
+def test_strength_zero_gives_the_input_back(
+    restore: Run, random_model: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    assert restore(source, "-o", tmp_path / "b.png", "--strength", 0, model=random_model).code == 0
+    assert np.array_equal(Image.open(tmp_path / "b.png"), Image.open(source))
+
+
+def test_tiles_and_window_can_be_chosen(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source = make_photo(tmp_path / "a.png", 0, (96, 64))
+    answer = restore(source, "--tile", 32, "--window", "global", "--json")
+    assert "tiles of 32" in objects(answer)[0]["plan"]
+    assert np.array_equal(Image.open(tmp_path / "a_derain.png"), Image.open(source))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names need POSIX")
+@pytest.mark.parametrize("name", ["ä 雨.png", "line\nbreak.png", "-dash.png"])
+def test_any_name_works_and_prints_as_one_line(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_photo(tmp_path / name)
+    answer = restore(f"./{name}")
+    assert answer.code == 0
+    assert len(answer.paths) == 1
+    assert Path(name.replace(".png", "_derain.png")).is_file()
+
+
+# -- folders
+
+
+def test_the_tree_of_a_folder_is_mirrored(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    answer = restore(photo_folder, "-o", tmp_path / "out")
+    assert answer.code == 0
+    assert names(tmp_path / "out") == [".dfrestore.jsonl", "a.png", "b.jpg", "sub/a.png", "sub/deep/c.tif"]
+    assert len(answer.paths) == 4
+
+
+def test_a_folder_without_out_is_restored_in_place_once(restore: Run, photo_folder: Path) -> None:
+    assert restore(photo_folder).code == 0
+    once = snapshot(photo_folder)
+    again = restore(photo_folder)
+    assert (again.code, again.out) == (0, "")
+    assert "4 skipped" in again.err
+    assert snapshot(photo_folder) == once
+
+
+def test_thirty_files_of_which_three_are_broken(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    for number in range(27):
+        make_photo(tmp_path / "in" / f"{number:02}.png", number, (16, 8))
+    for name in ("x.jpg", "y.png", "z.tif"):
+        (tmp_path / "in" / name).write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    answer = restore(tmp_path / "in", "-o", tmp_path / "out", "--steps", 1)
+    assert answer.code == 1
+    assert len(answer.paths) == 27
+    failures = [line for line in answer.err.splitlines() if line.startswith("dfrestore: ")]
+    assert [any(name in line for name in ("x.jpg", "y.png", "z.tif")) for line in failures] == [True] * 3
+    assert "27 done, 3 failed" in answer.err
+    again = restore(tmp_path / "in", "-o", tmp_path / "out", "--steps", 1)
+    assert again.code == 1
+    assert "27 skipped (done before), 3 failed" in again.err
+
+
+def test_other_settings_leave_outputs_and_name_them_in_one_line(
+    restore: Run, tmp_path: Path, photo_folder: Path
+) -> None:
+    restore(photo_folder, "-o", tmp_path / "out", "--steps", 1)
+    before = snapshot(tmp_path / "out")
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--steps", 2)
+    assert answer.code == 0
+    (line,) = [line for line in answer.err.splitlines() if "other settings" in line]
+    assert "4 outputs left as found" in line
+    assert "--overwrite" in line
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_the_models_own_number_of_steps_is_the_same_setting_when_named(
+    restore: Run, tmp_path: Path, photo_folder: Path
+) -> None:
+    restore(photo_folder, "-o", tmp_path / "out")
+    assert "4 skipped" in restore(photo_folder, "-o", tmp_path / "out", "--steps", 2).err
+
+
+def test_another_model_counts_as_other_settings(
+    restore: Run, tmp_path: Path, photo_folder: Path, random_model: Path
+) -> None:
+    restore(photo_folder, "-o", tmp_path / "out")
+    assert "4 left as found" in restore(photo_folder, "-o", tmp_path / "out", model=random_model).err
+
+
+def test_a_run_with_nothing_to_do_does_not_load_the_model(
+    restore: Run, tmp_path: Path, photo_folder: Path, identity_model: Path
+) -> None:
+    restore(photo_folder, "-o", tmp_path / "out", "--device", "cpu")
+    assert restore(photo_folder, "-o", tmp_path / "out", "--device", "cuda:99").code == 0
+
+
+def test_a_folder_without_pictures_is_one_failure(restore: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    answer = restore(tmp_path / "empty")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"dfrestore: {tmp_path / 'empty'}: no pictures in this folder\n"
+
+
+def test_collisions_are_found_before_the_first_file_is_touched(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    for name in ("a.jpg", "a.png", "b.png"):
+        make_photo(tmp_path / "in" / name)
+    answer = restore(tmp_path / "in", "-o", tmp_path / "out", "--format", "png")
+    assert answer.code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_does_not_exist_stops_before_any_work(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    answer = restore(source, tmp_path / "b.png")
+    assert (answer.code, answer.out) == (2, "")
+    assert "b.png: no such file or folder" in answer.err
+    assert names(tmp_path) == ["a.png"]
+
+
+# -- what is printed
+
+
+def test_the_start_line_tells_task_model_device_precision_and_plan(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path
+) -> None:
+    start = restore(make_photo(tmp_path / "a.png"), "--seed", 3).err.splitlines()[0]
+    for part in ("derain", str(identity_model), "2 steps", "seed 3", "device cpu (", "precision fp32 (", "whole image"):
+        assert part in start
+
+
+def test_json_prints_one_object_a_file_and_one_of_totals(
+    restore: Run, tmp_path: Path, photo_folder: Path, identity_model: Path
+) -> None:
+    (photo_folder / "c.png").write_bytes(b"broken")
+    *files, last = objects(restore(photo_folder, "-o", tmp_path / "out", "--json"))
+    by_name = {Path(item["input"]).name: item for item in files if "sub" not in item["input"]}
+    done = by_name["a.png"]
+    assert done["output"] == str(tmp_path / "out" / "a.png")
+    assert (done["size"], done["seed"], done["model"]) == ([24, 16], 0, str(identity_model))
+    assert (done["status"], done["warnings"]) == ("done", [])
+    assert "whole image" in done["plan"]
+    assert "c.png" in by_name["c.png"]["error"]
+    totals = last["totals"]
+    assert (totals["inputs"], totals["done"], totals["failed"], totals["skipped"]) == (5, 4, 1, 0)
+
+
+def test_json_tells_errors_that_stop_the_run(restore: Run, tmp_path: Path) -> None:
+    (item,) = objects(restore(tmp_path / "missing.png", "--json"))
+    assert item["exit_code"] == 2
+    assert "no such file" in item["error"]
+
+
+def test_quiet_prints_failures_only(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    assert restore(photo_folder, "-o", tmp_path / "out", "--quiet") == Answer(0, "", "")
+    (photo_folder / "z.png").write_bytes(b"broken")
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--quiet")
+    assert (answer.code, answer.out) == (1, "")
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("mode", [[], ["--json"]])
+def test_a_dry_run_tells_the_plan_and_touches_nothing(
+    restore: Run, tmp_path: Path, photo_folder: Path, mode: list[str]
+) -> None:
+    before = snapshot(tmp_path)
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--dry-run", *mode)
+    assert answer.code == 0
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / "out").exists()
+    if mode:
+        assert objects(answer)[0]["status"] == "planned"
+        assert objects(answer)[-1]["totals"]["planned"] == 4
+    else:
+        assert answer.paths[0] == str(tmp_path / "out" / "a.png")
+        assert "24x16, whole image" in answer.err
+
+
+def test_a_dry_run_names_broken_files(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    (photo_folder / "c.png").write_bytes(b"broken")
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--dry-run")
+    assert answer.code == 1
+    assert "c.png" in answer.err
+
+
+def test_a_warning_of_a_file_is_one_line(restore: Run, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])
+    answer = restore(tmp_path / "two.tif")
+    (line,) = [line for line in answer.err.splitlines() if "1 of 2" in line]
+    assert line.startswith(f"dfrestore: {tmp_path / 'two.tif'}: ")
+
+
+# -- what cannot start
+
+
+def test_an_unknown_model_cannot_start_and_the_line_says_so(
+    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    answer = dfrestore("derain", make_photo(tmp_path / "a.png"), "--model", "compcat")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("dfrestore: unknown model 'compcat'")
+
+
+def test_a_device_that_is_not_there_cannot_start(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    answer = restore(make_photo(tmp_path / "a.png"), "--device", "cuda:99")
+    assert answer.code == 3
+    assert "no device 'cuda:99'" in answer.err
+
+
+def test_a_model_for_another_task_cannot_start(
+    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path
+) -> None:
+    answer = dfrestore("denoise", make_photo(tmp_path / "a.png"), "--model", identity_model)
+    assert answer.code == 3
+    assert "for derain, not for denoise" in answer.err
+
+
+def test_too_little_memory_is_a_failure_of_that_file(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    answer = restore(make_photo(tmp_path / "a.png"), "--memory", "1M")
+    assert answer.code == 1
+    assert f"{tmp_path / 'a.png'}: " in answer.err
+
+
+def test_a_picture_beyond_max_pixels_is_a_failure_of_that_file(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    answer = restore(make_photo(tmp_path / "a.png"), "--max-pixels", "100")
+    assert answer.code == 1
+    assert "--max-pixels" in answer.err

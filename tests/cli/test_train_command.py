@@ -1,0 +1,111 @@
+"""``dfrestore train`` as a user runs it: a short run, its model in use, stopping and resuming, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfrestore.cli import main
+
+TINY = [
+    *("--set", "model.network.dim=8", "--set", "coarse.iterations=3", "--set", "fine.iterations=4"),
+    *("--set", "coarse.patches=[32]", "--set", "fine.patches=[32]", "--set", "coarse.batches=[2]"),
+    *("--set", "fine.batches=[2]", "--set", "data.validation_size=32", "--set", "optim.precision=fp32"),
+]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        small = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        small.resize((80, 72), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
+
+def test_a_short_run_gives_a_model_that_restores(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(run / "model.safetensors")
+    assert "broken.jpg" in printed.err
+    assert "6 photos, 1 files left out" in printed.err
+    result = tmp_path / "result.png"
+    model = str(run / "model.safetensors")
+    assert main(["derain", str(photos / "0.png"), "-o", str(result), "--model", model, "--quiet"]) == 0
+    with Image.open(result) as picture:
+        assert picture.size == (80, 72)
+
+
+def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    many = ["--set", "coarse.iterations=100000"]
+    log = run / "log.jsonl"
+    arguments = ["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY, *many]
+    with start(arguments) as process:
+        while not log.exists() or len(log.read_text().splitlines()) < 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "saved; go on with" in said
+    steps = json.loads(log.read_text().splitlines()[-1])["iteration"]
+    arguments = ["train", "--resume", str(run), "--set", f"coarse.iterations={steps + 12}", "--quiet"]
+    assert main(arguments) == 0
+    iterations = [json.loads(line).get("iteration", 0) for line in log.read_text().splitlines()]
+    assert iterations.count(1) == 2  # the coarse and the fine stage each began once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["train", "derain", "--run", "r"], 2, "--clean FOLDER"),
+        (["train", "derain", "--clean", "."], 2, "--run FOLDER"),
+        (["train", "derain", "--preset", "compct", "--clean", ".", "--run", "r"], 2, "did you mean 'compact'"),
+        (["train", "derain", "--set", "fine.lrr=1", "--clean", ".", "--run", "r"], 2, "did you mean 'lr'"),
+        (["train", "derain", "--clean", "nowhere", "--run", "r"], 3, "nothing to train on"),
+        (["train", "--resume", "nowhere"], 3, "not a run folder"),
+        (["train", "derian", "--clean", ".", "--run", "r"], 3, "did you mean 'derain'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--list-presets"]) == 0
+    assert "smoke" in capsys.readouterr().out
+    assert main(["train", "derain", "--preset", "compact", "--set", "seed=7", "--print-config"]) == 0
+    assert "seed = 7" in capsys.readouterr().out
+
+
+def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "dfrestore", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)

@@ -1,0 +1,182 @@
+"""Help, version, wrong usage, options with a form of their own, and the cost of answering."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Answer
+
+from dfrestore import __version__
+from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window
+from dfrestore.errors import UsageError
+from dfrestore.restore import TASKS
+
+Run = Callable[..., Answer]
+
+# Runs the command line and tells on stderr which heavy modules came in and how much CPU it took.
+PROBE = """
+import json, resource, sys
+from dfrestore.cli import main
+code = main(sys.argv[1:])
+heavy = [name for name in ("torch", "numpy", "PIL", "rich", "matplotlib") if name in sys.modules]
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print("PROBE" + json.dumps([code, heavy, usage.ru_utime + usage.ru_stime]), file=sys.stderr)
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def probe(*arguments: str) -> tuple[int, list[str], float]:
+    """(exit code, heavy modules, CPU seconds) of a command line in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    code, heavy, seconds = json.loads(done.stderr.rpartition("PROBE")[2])
+    return code, heavy, seconds
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], 0), (["--version"], 0), (["derain", "--help"], 0), (["deran"], 2), (["derain", "--stepz", "3"], 2)],
+)
+def test_help_version_and_usage_errors_are_instant(arguments: list[str], code: int) -> None:
+    found, heavy, seconds = probe(*arguments)
+    assert (found, heavy) == (code, [])
+    assert seconds < 0.5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
+def test_completion_is_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_DFRESTORE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "dfrestore derain --mod")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    code, heavy, seconds = probe()
+    assert (code, heavy) == (0, [])
+    assert seconds < 0.5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
+def test_a_missing_input_is_told_without_torch() -> None:
+    code, heavy, _ = probe("derain", "missing.png")
+    assert code == 2
+    assert "torch" not in heavy
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> None:
+    answer = dfrestore(task, "--help")
+    assert answer.code == 0
+    assert f"dfrestore {task} photo.jpg" in answer.out
+    for option in (
+        "--out", "--model", "--steps", "--seed", "--device", "--precision", "--window", "--tile", "--memory",
+        "--max-pixels", "--format", "--quality", "--strength", "--overwrite", "--recursive", "--no-recursive",
+        "--dry-run", "--quiet", "--json", "--strip-metadata",
+    ):  # fmt: skip
+        assert option in answer.out
+
+
+@pytest.mark.parametrize("command", [[], ["benchmark"], ["info"], ["weights"]])
+def test_every_help_is_plain_text(dfrestore: Run, command: list[str]) -> None:
+    answer = dfrestore(*command, "--help")
+    assert answer.code == 0
+    assert answer.out.startswith("Usage: dfrestore")
+    assert "\x1b" not in answer.out
+
+
+def test_the_version_is_one_line(dfrestore: Run) -> None:
+    assert dfrestore("--version") == Answer(0, f"dfrestore {__version__}\n", "")
+
+
+def test_without_arguments_the_help_is_shown_as_wrong_usage(dfrestore: Run) -> None:
+    answer = dfrestore()
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage: dfrestore" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["deran", "a.png"], "'derain'"),
+        (["derain", "a.png", "--stesp", "4"], "--steps"),
+        (["derain", "a.png", "--steps", "0"], "--steps"),
+        (["derain", "a.png", "--steps", "1001"], "--steps"),
+        (["derain", "a.png", "--steps", "four"], "--steps"),
+        (["derain", "a.png", "--strength", "1.5"], "--strength"),
+        (["derain", "a.png", "--quality", "0"], "--quality"),
+        (["derain", "a.png", "--seed", "-1"], "--seed"),
+        (["derain", "a.png", "--seed", str(2**64)], "--seed"),
+        (["derain", "a.png", "--window", "7"], "--window"),
+        (["derain", "a.png", "--memory", "lots"], "--memory"),
+        (["derain", "a.png", "--format", "gif"], "--format"),
+        (["derain"], "INPUT"),
+        (["derain", ""], "INPUT is empty"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(dfrestore: Run, arguments: list[str], words: str) -> None:
+    answer = dfrestore(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) == 1
+    assert answer.err.startswith("dfrestore: ")
+    assert words in answer.err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8G", 8 << 30), ("512M", 512 << 20), ("1.5GiB", 3 << 29), ("64kb", 64 << 10), ("1000", 1000), (None, None)],
+)
+def test_sizes_of_memory(text: str | None, size: int | None) -> None:
+    assert parse_memory(text) == size
+
+
+def test_numbers_of_pixels() -> None:
+    assert (parse_pixels("100M"), parse_pixels("250000"), parse_pixels(None)) == (100_000_000, 250_000, None)
+
+
+def test_windows() -> None:
+    assert (parse_window("global"), parse_window("192"), parse_window(None)) == ("global", 192, None)
+
+
+def test_sizes_of_pictures() -> None:
+    assert parse_size("1024x768") == (1024, 768)
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "0", "8X", "1e9"])
+def test_what_is_no_size_of_memory(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_memory(text)
+
+
+@pytest.mark.parametrize("text", ["", "1024", "0x5", "axb", "1024x768x3"])
+def test_what_is_no_size_of_a_picture(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+def test_names_of_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "weights.toml").write_text(
+        '[models."derain/mine"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "mine.safetensors"\n'
+    )
+    assert "derain/mine" in complete_models("der")
+    assert "mine" in complete_models("mi")
+
+
+def test_an_unexpected_error_is_one_line_unless_debugging(
+    dfrestore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise KeyError("what")
+
+    monkeypatch.setattr("dfrestore.restore.planning.scan_folder", explode)
+    monkeypatch.delenv("DFRESTORE_DEBUG", raising=False)
+    answer = dfrestore("derain", tmp_path)
+    assert answer.code == 1
+    assert answer.err == "dfrestore: unexpected KeyError: 'what' (DFRESTORE_DEBUG=1 shows where)\n"
+    monkeypatch.setenv("DFRESTORE_DEBUG", "1")
+    with pytest.raises(KeyError):
+        dfrestore("derain", tmp_path)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hub_server import COMMIT, Hub
+
+from dfrestore.cli import main
+from dfrestore.weights import load_registry, read_spec
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def run(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``dfrestore weights ...`` -> (exit code, stdout, stderr)."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["weights", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    server = Hub()
+    server.start()
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield server
+    server.stop()
+
+
+def test_convert_writes_the_file_and_registers_nothing(run: Run, tmp_path: Path, config: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    code, printed, _ = run("convert", PARITY / "cfg_a.pth", "-o", out, "--task", "denoise", "--key", "params")
+    assert (code, printed.strip()) == (0, str(out))
+    assert read_spec(out).task == "denoise"
+    assert "[params]" in read_spec(out).source
+    assert not config.exists()
+
+
+def test_convert_without_an_output_registers_the_model_as_full(run: Run) -> None:
+    code, printed, said = run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    assert code == 0
+    assert "registered as derain/full" in said
+    entry = load_registry().models["derain/full"]
+    assert str(entry.local_path) == printed.strip()
+    assert run("path", "full", "--task", "derain")[1] == printed
+    assert run("verify", "derain/full")[:2] == (0, f"ok: derain/full ({printed.strip()})\n")
+
+
+def test_convert_asks_before_it_replaces(run: Run) -> None:
+    run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    code, _, said = run("convert", PARITY / "cfg_d.pth", "--task", "derain")
+    assert code == 1
+    assert "exists already; give --overwrite" in said
+    assert run("convert", PARITY / "cfg_d.pth", "--task", "derain", "--overwrite")[0] == 0
+    assert run("verify")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["truncated", "unsafe_print", "unsafe_getcwd_legacy"])
+def test_a_refused_file_is_one_line_and_leaves_nothing(run: Run, name: str, config: Path) -> None:
+    code, printed, said = run("convert", PARITY / f"{name}.pth", "--task", "derain")
+    assert (code, printed) == (3, "")
+    assert said.count("\n") == 1
+    assert f"{name}.pth" in said
+    assert not list(config.iterdir())
+
+
+def test_a_broken_user_registry_stops_a_conversion_before_it_writes(run: Run, config: Path) -> None:
+    config.mkdir()
+    (config / "weights.toml").write_text("[models\n")
+    code, _, said = run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    assert code == 3
+    assert "weights.toml" in said
+    assert [path.name for path in config.iterdir()] == ["weights.toml"]
+
+
+def test_a_mistyped_task_gets_the_nearest(run: Run) -> None:
+    code, _, said = run("convert", PARITY / "cfg_a.pth", "--task", "derian")
+    assert code == 2
+    assert "unknown task 'derian': did you mean 'derain'?" in said
+
+
+def test_list_shows_models_with_their_licence(run: Run) -> None:
+    run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    code, printed, _ = run("list")
+    assert code == 0
+    assert "derain/full" in printed
+    assert "unknown (the authors state none)" in printed
+    assert "derain/full" not in run("list", "--task", "deblur")[1]
+
+
+def test_list_as_json_is_one_object_a_model(run: Run) -> None:
+    run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    models = [json.loads(line) for line in run("list", "--json")[1].splitlines()]
+    found = next(model for model in models if model["model"] == "derain/full")
+    assert found["task"] == "derain"
+    assert found["default"] is False
+    assert len(found["sha256"]) == 64
+
+
+def test_verify_names_what_is_damaged_and_goes_on(run: Run, config: Path) -> None:
+    run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    run("convert", PARITY / "cfg_d.pth", "--task", "deblur")
+    path = config / "derain-full.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    code, printed, said = run("verify")
+    assert code == 1
+    assert "ok: deblur/full" in printed
+    assert f"failed: {path}: damaged" in said
+
+
+def test_verify_takes_files(run: Run, tmp_path: Path) -> None:
+    run("convert", PARITY / "cfg_a.pth", "-o", tmp_path / "m.safetensors", "--task", "derain")
+    assert run("verify", tmp_path / "m.safetensors")[0] == 0
+    (tmp_path / "m.safetensors").write_bytes(b"")
+    assert run("verify", tmp_path / "m.safetensors")[0] == 1
+
+
+def test_get_fetches_once_and_path_and_verify_fetch_nothing(run: Run, tmp_path: Path, hub: Hub, config: Path) -> None:
+    run("convert", PARITY / "cfg_a.pth", "-o", tmp_path / "m.safetensors", "--task", "derain")
+    content = (tmp_path / "m.safetensors").read_bytes()
+    hub.files["m.safetensors"] = content
+    config.mkdir()
+    (config / "weights.toml").write_text(
+        f'[models."derain/far"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "hf://org/repo/m.safetensors@{COMMIT}"\n'
+        f'size = {len(content)}\nsha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    )
+    assert "not fetched: derain/far" in run("verify")[1]
+    assert run("path", "derain/far")[0] == 3
+    assert hub.requests == []
+    code, printed, _ = run("get", "derain/far")
+    assert code == 0
+    assert Path(printed.strip()).read_bytes() == content
+    hub.requests.clear()
+    assert run("get", "derain/far")[1] == run("path", "derain/far")[1] == printed
+    assert "ok: derain/far" in run("verify")[1]
+    assert hub.requests == []
+
+
+def test_get_without_a_revision_warns_on_standard_error(run: Run, tmp_path: Path, hub: Hub) -> None:
+    run("convert", PARITY / "cfg_a.pth", "-o", tmp_path / "m.safetensors", "--task", "derain")
+    hub.files["m.safetensors"] = (tmp_path / "m.safetensors").read_bytes()
+    code, printed, said = run("get", "hf://org/repo/m.safetensors")
+    assert code == 0
+    assert printed.count("\n") == 1
+    assert f"pin it with @{COMMIT}" in said
+
+
+def test_the_authors_model_is_explained(run: Run) -> None:
+    code, _, said = run("path", "derain/full")
+    assert code == 3
+    assert "drive.google.com" in said
+    assert "dfrestore weights convert" in said
+
+
+def test_list_does_not_import_torch(config: Path) -> None:
+    code = "import sys; from dfrestore.cli import main; main(['weights', 'list']); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,88 @@
+"""Peak memory, measured in processes of their own (Linux: /proc/self/clear_refs sets the high-water mark back)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from Linux's /proc"),
+    pytest.mark.slow,
+]
+
+PROGRAM = """
+import json, re, resource, sys
+from pathlib import Path
+import numpy as np
+import torch
+from reference.random_network import random_network
+from dfrestore.engine import choose_device, choose_precision, make_plan, restore_array
+from dfrestore.errors import OutOfMemoryFailure
+
+torch.set_num_threads(1)
+asked = json.loads(sys.argv[1])
+network, spec = random_network(dim=asked["dim"], stem=asked["stem"])
+device = choose_device("cpu")
+precision = choose_precision(asked["precision"], device)
+
+def kilobytes(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+def run(side, tile):
+    plan = make_plan(side, side, spec, network, tile=tile, precision=precision, device=device)
+    rgb = np.full((side, side, 3), 0.5, np.float32)
+    for state in restore_array(network, spec, rgb, steps=1, seed=0, plan=plan, device=device, precision=precision):
+        pass
+    return plan.predicted_bytes
+
+run(32, 0)
+if asked.get("limit"):
+    used = kilobytes("VmSize") * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (used + asked["limit"], used + asked["limit"]))
+before = kilobytes("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+try:
+    predicted = run(asked["side"], asked["tile"])
+    print(json.dumps({"predicted": predicted, "peak": 1024 * (kilobytes("VmHWM") - before)}))
+except OutOfMemoryFailure as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+def measured(**asked: Any) -> dict[str, Any]:
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tests.parent,
+        env={"PYTHONPATH": f"{tests}:{tests.parent}", "OMP_NUM_THREADS": "1", "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_whole_picture_needs_what_was_predicted(precision: str) -> None:
+    got = measured(dim=32, stem=2, precision=precision, side=512, tile=0)
+    assert 0.5 * got["predicted"] < got["peak"] < 1.05 * got["predicted"]
+
+
+def test_tiles_bound_the_memory() -> None:
+    whole = measured(dim=16, stem=2, precision="fp32", side=768, tile=0)
+    tiles = measured(dim=16, stem=2, precision="fp32", side=768, tile=256)
+    assert tiles["peak"] < 1.05 * tiles["predicted"]
+    assert tiles["peak"] < 0.5 * whole["peak"]
+
+
+def test_running_out_of_memory_is_one_line_with_a_way_out() -> None:
+    got = measured(dim=32, stem=2, precision="fp32", side=1024, tile=0, limit=300 << 20)
+    assert "1024x1024 pixels do not fit" in got["error"]
+    assert "--tile 512" in got["error"]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.random_network import random_network
+
+from dfrestore.engine import Device, Plan, choose_precision, make_plan, smaller_plan, with_precision
+from dfrestore.engine.plan import network_bytes
+from dfrestore.errors import OutOfMemoryFailure, UsageError
+
+CPU = Device(torch.device("cpu"), "cpu", "test")
+GPU = Device(torch.device("cuda", 0), "cuda:0", "test")  # only looked at, never used
+FP32, BF16 = choose_precision("fp32", CPU), choose_precision("bf16", CPU)
+NETWORK, SPEC = random_network(dim=32, stem=2)
+GB = 10**9
+
+
+def plan(
+    height: int, width: int, *, tile: int | None = None, memory: int | None = 8 * GB, device: Device = CPU
+) -> Plan:
+    return make_plan(height, width, SPEC, NETWORK, tile=tile, memory=memory, precision=FP32, device=device)
+
+
+def test_a_picture_that_fits_goes_whole() -> None:
+    got = plan(1000, 1500)
+    assert (got.kind, got.tile, got.overlap, got.explicit) == ("whole", 0, 0, False)
+    assert got.describe() == "whole image, about 1.7 GB"
+
+
+def test_a_picture_that_does_not_fit_goes_in_the_largest_tiles_that_do() -> None:
+    assert [plan(4000, 6000, memory=m * GB // 100).tile for m in (4000, 250, 160, 140)] == [0, 1024, 512, 256]
+
+
+def test_tiles_overlap_by_an_eighth_and_say_so() -> None:
+    got = plan(4000, 6000, memory=3 * GB)
+    assert (got.tile, got.overlap) == (1024, 128)
+    assert got.describe().startswith("tiles of 1024 or less overlapping by 128, about 2.")
+    assert plan(4000, 6000, tile=512).describe().startswith("tiles of 512 overlapping by 64, about 1.")
+
+
+def test_a_picture_that_fits_in_no_plan_is_its_own_failure() -> None:
+    with pytest.raises(OutOfMemoryFailure, match=r"6000x4000 pixels need about 1\.\d GB of memory on cpu .*--memory"):
+        plan(4000, 6000, memory=GB // 10)
+
+
+def test_without_a_budget_the_free_memory_decides() -> None:
+    assert plan(64, 64, memory=None).kind == "whole"
+
+
+@pytest.mark.parametrize(("asked", "side"), [(100, 112), (1, 32), (256, 256), (5000, 5008)])
+def test_an_asked_tile_is_honoured_rounded_up(asked: int, side: int) -> None:
+    got = plan(600, 600, tile=asked)
+    assert (got.kind, got.tile, got.explicit) == ("tiles", side, True)
+
+
+def test_an_asked_tile_is_honoured_beyond_the_budget() -> None:
+    assert plan(4000, 6000, tile=2048, memory=GB).tile == 2048
+
+
+def test_tile_0_asks_for_the_whole_image_whatever_it_needs() -> None:
+    got = plan(4000, 6000, tile=0, memory=GB)
+    assert (got.kind, got.explicit) == ("whole", True)
+
+
+def test_a_negative_tile_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="tile of -1"):
+        plan(64, 64, tile=-1)
+
+
+def test_an_empty_picture_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to restore"):
+        plan(0, 5)
+
+
+def test_on_a_gpu_tiles_leave_the_picture_in_main_memory() -> None:
+    small, large = (plan(side, side, tile=256, device=GPU).predicted_bytes for side in (1000, 10_000))
+    assert small == large
+    assert plan(1000, 1000, tile=256).predicted_bytes > small
+
+
+def test_half_precision_needs_about_half() -> None:
+    full = network_bytes(2048, 2048, NETWORK, FP32.dtype.itemsize)
+    half = network_bytes(2048, 2048, NETWORK, BF16.dtype.itemsize)
+    assert 0.5 * full < half < 0.55 * full
+
+
+def test_the_smaller_plans_end() -> None:
+    tiles = []
+    current: Plan | None = plan(4000, 6000, memory=40 * GB)
+    while current is not None:
+        tiles.append(current.tile)
+        current = smaller_plan(current, 4000, 6000, NETWORK, precision=FP32, device=CPU)
+    assert tiles == [0, 1024, 512, 256]
+
+
+def test_after_an_asked_tile_comes_the_next_smaller_named_one() -> None:
+    asked = plan(4000, 6000, tile=800)
+    following = smaller_plan(asked, 4000, 6000, NETWORK, precision=FP32, device=CPU)
+    assert following is not None
+    assert (following.tile, following.explicit) == (512, False)
+
+
+def test_no_tile_is_named_that_is_as_large_as_the_picture() -> None:
+    assert smaller_plan(plan(200, 200), 200, 200, NETWORK, precision=FP32, device=CPU) is None
+
+
+def test_the_same_walk_in_another_precision_keeps_its_tiles() -> None:
+    half = make_plan(4000, 6000, SPEC, NETWORK, tile=512, precision=BF16, device=CPU)
+    full = with_precision(half, FP32)
+    assert (full.tile, full.overlap, full.precision) == (half.tile, half.overlap, "fp32")
+    assert full.predicted_bytes > half.predicted_bytes
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 100))
+def test_whatever_is_planned_keeps_within_the_budget(height: int, width: int, gigabytes: int) -> None:
+    try:
+        got = plan(height, width, memory=gigabytes * GB)
+    except OutOfMemoryFailure:
+        return
+    assert got.predicted_bytes <= gigabytes * GB

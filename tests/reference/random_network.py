@@ -1,0 +1,26 @@
+"""Small untrained networks with the spec that belongs to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.weights import ModelSpec, Prediction
+
+
+def random_network(prediction: Prediction = "sample", *, seed: int = 0, **config: Any) -> tuple[C2FDFT, ModelSpec]:
+    """A network of width 8 and a block a stage, unless ``config`` says otherwise; PyTorch's initial values."""
+    shape = C2FDFTConfig(**{"dim": 8, "blocks": (1, 1, 1, 1), **config})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = C2FDFT(shape, skip="x_t" if prediction == "epsilon" else "y").eval()
+    return network, ModelSpec("derain", "c2f-dft", shape.to_mapping(), prediction)
+
+
+def identity_network(**config: Any) -> tuple[C2FDFT, ModelSpec]:
+    """A ``sample`` network whose last convolution is zero: it returns y, whatever the rest does."""
+    network, spec = random_network("sample", **config)
+    torch.nn.init.zeros_(network.output.weight)
+    return network, spec

@@ -1,0 +1,238 @@
+"""Which files a run takes and where their results go, before anything is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dfrestore.errors import UsageError
+from dfrestore.restore import plan_files
+from dfrestore.restore.naming import format_name, original_stem, result_name
+
+MakePhoto = Callable[..., Path]
+
+
+def pairs(*inputs: Path, out: Path | str | None = None, root: Path, **options: object) -> dict[str, str]:
+    """Input -> output, both relative to ``root``."""
+    plan = plan_files(inputs, out, "derain", **options)  # type: ignore[arg-type]
+    return {str(job.input.relative_to(root)): str(job.output.relative_to(root)) for job in plan.jobs}
+
+
+def test_a_folder_is_taken_with_the_folders_below_it_and_its_tree_mirrored(tmp_path: Path, photo_folder: Path) -> None:
+    assert pairs(photo_folder, out=tmp_path / "out", root=tmp_path) == {
+        "photos/a.png": "out/a.png",
+        "photos/b.jpg": "out/b.jpg",
+        "photos/sub/a.png": "out/sub/a.png",
+        "photos/sub/deep/c.tif": "out/sub/deep/c.tif",
+    }
+
+
+def test_no_recursive_takes_the_folder_itself(tmp_path: Path, photo_folder: Path) -> None:
+    found = pairs(photo_folder, out=tmp_path / "out", root=tmp_path, recursive=False)
+    assert list(found) == ["photos/a.png", "photos/b.jpg"]
+
+
+def test_without_out_results_stand_beside_their_inputs(tmp_path: Path, photo_folder: Path) -> None:
+    found = pairs(photo_folder, root=tmp_path)
+    assert found["photos/sub/a.png"] == "photos/sub/a_derain.png"
+
+
+def test_results_beside_their_inputs_are_not_taken_again(tmp_path: Path, make_photo: MakePhoto) -> None:
+    for name in ("a.png", "a_derain.png", "a_denoise.jpg", "a_derain_deblur.png", "lonely_derain.png"):
+        make_photo(tmp_path / name)
+    assert list(pairs(tmp_path, root=tmp_path)) == ["a.png", "lonely_derain.png"]
+
+
+def test_a_result_that_is_named_is_taken(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "a.png")
+    result = make_photo(tmp_path / "a_derain.png")
+    assert pairs(result, root=tmp_path) == {"a_derain.png": "a_derain_derain.png"}
+
+
+def test_hidden_files_sidecars_and_thumbnail_folders_are_passed_over(tmp_path: Path, make_photo: MakePhoto) -> None:
+    for name in ("a.png", ".hidden.png", "._a.png", ".cache/b.png", "@eaDir/a.png"):
+        make_photo(tmp_path / name)
+    for name in ("a.xmp", "a.txt", "a.png.json", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"")
+    plan = plan_files([tmp_path], None, "derain")
+    assert [job.input.name for job in plan.jobs] == ["a.png"]
+    assert plan.notes == ()
+
+
+def test_a_named_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
+    odd = tmp_path / "scan"
+    odd.write_bytes(b"?")
+    assert pairs(odd, root=tmp_path) == {"scan": "scan_derain.png"}
+
+
+def test_raw_and_heic_files_are_counted_and_named_once(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "a.png")
+    for name in ("b.CR2", "sub/c.cr2", "d.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (note,) = plan_files([tmp_path], None, "derain").notes
+    assert note.startswith("3 files not read (.cr2, .heic")
+
+
+def test_links_that_lead_back_up_end_the_walk(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "in" / "sub" / "a.png")
+    (tmp_path / "in" / "sub" / "up").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "self").symlink_to("self")
+    assert list(pairs(tmp_path / "in", root=tmp_path)) == ["in/sub/a.png"]
+
+
+def test_a_linked_folder_elsewhere_is_followed(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "2023").symlink_to(tmp_path / "elsewhere")
+    assert pairs(tmp_path / "in", out=tmp_path / "out", root=tmp_path) == {"in/2023/a.png": "out/2023/a.png"}
+
+
+def test_out_inside_the_input_folder_is_not_scanned(tmp_path: Path, photo_folder: Path, make_photo: MakePhoto) -> None:
+    make_photo(photo_folder / "out" / "a.png")
+    found = pairs(photo_folder, out=photo_folder / "out", root=photo_folder)
+    assert sorted(found) == ["a.png", "b.jpg", "sub/a.png", "sub/deep/c.tif"]
+
+
+def test_an_existing_folder_or_a_slash_makes_out_a_folder(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photo = make_photo(tmp_path / "a.png")
+    (tmp_path / "there").mkdir()
+    assert pairs(photo, out=tmp_path / "there", root=tmp_path) == {"a.png": "there/a.png"}
+    assert pairs(photo, out=f"{tmp_path}/new/", root=tmp_path) == {"a.png": "new/a.png"}
+    assert pairs(photo, out=tmp_path / "new.png", root=tmp_path) == {"a.png": "new.png"}
+
+
+def test_several_files_make_out_a_folder(tmp_path: Path, make_photo: MakePhoto) -> None:
+    a, b = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png")
+    assert pairs(a, b, out=tmp_path / "out", root=tmp_path) == {"a.png": "out/a.png", "b.png": "out/b.png"}
+
+
+def test_several_results_into_a_file_are_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
+    a, b, c = (make_photo(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
+    with pytest.raises(UsageError, match=r"c\.png: is a file"):
+        plan_files([a, b], c, "derain")
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "fmt", "expected"),
+    [
+        ("a.JPG", None, None, "a.JPG"),
+        ("a.JPG", "derain", None, "a_derain.JPG"),
+        ("a.jpeg", None, "JPEG", "a.jpeg"),
+        ("a.jpeg", None, "PNG", "a.png"),
+        ("a.tif", "deblur", "WEBP", "a_deblur.webp"),
+        ("a", None, None, "a.png"),
+        ("a.b.png", "derain", None, "a.b_derain.png"),
+        ("Übung 1.png", "derain", "JPEG", "Übung 1_derain.jpg"),
+    ],
+)
+def test_result_names(source: str, task: str | None, fmt: str | None, expected: str) -> None:
+    assert result_name(Path(source), task, fmt) == expected
+
+
+@pytest.mark.parametrize(("name", "stem"), [("a_derain.png", "a"), ("a.png", None), ("_derain.png", None)])
+def test_the_stem_that_a_result_was_made_from(name: str, stem: str | None) -> None:
+    assert original_stem(Path(name)) == stem
+
+
+def test_an_unknown_format_suggests_the_nearest() -> None:
+    assert format_name("jpg") == "JPEG"
+    with pytest.raises(UsageError, match="did you mean 'tiff'"):
+        format_name("tifff")
+
+
+def test_an_unknown_ending_of_out_is_refused_unless_the_format_is_given(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photo = make_photo(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=r"ending '\.pgn': did you mean 'png'"):
+        plan_files([photo], tmp_path / "b.pgn", "derain")
+    assert len(plan_files([photo], tmp_path / "b.pgn", "derain", fmt="PNG").jobs) == 1
+
+
+def test_out_and_format_that_contradict_are_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
+    with pytest.raises(UsageError, match="the name says PNG, --format says JPEG"):
+        plan_files([make_photo(tmp_path / "a.png")], tmp_path / "b.png", "derain", fmt="JPEG")
+
+
+def test_a_missing_input_is_refused_and_the_nearest_name_suggested(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "holiday.png")
+    with pytest.raises(UsageError, match=r"no such file or folder: did you mean 'holiday\.png'"):
+        plan_files([tmp_path / "holyday.png"], None, "derain")
+
+
+def test_two_inputs_for_one_output_are_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "a.png")
+    make_photo(tmp_path / "a.jpg")
+    with pytest.raises(UsageError, match=r"out/a\.png: both .*a\.jpg and .*a\.png"):
+        plan_files([tmp_path], tmp_path / "out", "derain", fmt="PNG")
+
+
+def test_same_names_from_two_folders_are_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
+    first, second = make_photo(tmp_path / "x" / "a.png"), make_photo(tmp_path / "y" / "a.png")
+    with pytest.raises(UsageError, match="both"):
+        plan_files([first, second], tmp_path / "out", "derain")
+
+
+def test_the_same_input_twice_is_one_job(tmp_path: Path, photo_folder: Path) -> None:
+    plan = plan_files([photo_folder, photo_folder / "a.png", photo_folder], tmp_path / "out", "derain")
+    assert len(plan.jobs) == 4
+
+
+@pytest.mark.parametrize("out", ["a.png", "link.png", "b.png"])
+def test_no_output_is_ever_an_input(tmp_path: Path, make_photo: MakePhoto, out: str) -> None:
+    photo = make_photo(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to(photo)
+    other = make_photo(tmp_path / "sub" / "b.png")
+    inputs = [photo] if out != "b.png" else [photo, other]
+    target = tmp_path / out if out != "b.png" else other.parent
+    with pytest.raises(UsageError, match="would replace an input"):
+        plan_files(inputs, target, "derain")
+
+
+def test_the_input_folder_as_out_is_refused(photo_folder: Path) -> None:
+    with pytest.raises(UsageError, match="leave out -o"):
+        plan_files([photo_folder], f"{photo_folder}/", "derain")
+
+
+def test_an_output_that_is_a_folder_is_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photo = make_photo(tmp_path / "a.png")
+    (tmp_path / "a_derain.png").mkdir()
+    with pytest.raises(UsageError, match="cannot replace a folder"):
+        plan_files([photo], None, "derain")
+
+
+def test_a_folder_without_pictures_fails_and_the_others_go_on(tmp_path: Path, photo_folder: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    plan = plan_files([tmp_path / "empty", photo_folder], tmp_path / "out", "derain")
+    assert len(plan.jobs) == 4
+    assert [(str(p.name), "no pictures" in why) for p, why in plan.failures] == [("empty", True)]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may list every folder")
+def test_a_folder_that_may_not_be_listed_fails_and_the_others_go_on(photo_folder: Path) -> None:
+    (photo_folder / "sub").chmod(0)
+    try:
+        plan = plan_files([photo_folder], None, "derain")
+    finally:
+        (photo_folder / "sub").chmod(0o700)
+    assert [job.input.name for job in plan.jobs] == ["a.png", "b.jpg"]
+    assert "cannot be listed" in plan.failures[0][1]
+
+
+def test_only_runs_over_folders_or_several_files_into_one_keep_a_record(
+    tmp_path: Path, photo_folder: Path, make_photo: MakePhoto
+) -> None:
+    a, b = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png")
+    out = tmp_path / "out"
+
+    def record(*inputs: Path, into: str | Path | None = None) -> Path | None:
+        return plan_files(inputs, into, "derain").jobs[0].record
+
+    assert record(photo_folder) == photo_folder
+    assert record(photo_folder, into=out) == out
+    assert record(a, b, into=out) == out
+    assert record(a, b) is None
+    assert record(a) is None
+    assert record(a, into=f"{out}/") is None

@@ -1,0 +1,117 @@
+"""What is done already: the record of a folder and the verdict on each job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dfrestore.restore import Job, Settings
+from dfrestore.restore.record import NAME, Record, Stamp, verdict
+
+MakePhoto = Callable[..., Path]
+SETTINGS = "0123456789abcdef"
+
+
+@pytest.fixture
+def job(tmp_path: Path, make_photo: MakePhoto) -> Job:
+    """A job whose output has been made and recorded."""
+    source = make_photo(tmp_path / "a.png")
+    output = make_photo(tmp_path / "out" / "a.png")
+    Record(output.parent).add(output, Stamp.of(source), SETTINGS)
+    return Job(source, output, output.parent)
+
+
+def judge(job: Job, settings: str = SETTINGS) -> str:
+    assert job.record is not None
+    return verdict(job, Record(job.record), settings)
+
+
+def test_a_recorded_output_is_done(job: Job) -> None:
+    assert judge(job) == "done"
+
+
+def test_a_missing_output_is_to_do_whatever_the_record_says(job: Job) -> None:
+    job.output.unlink()
+    assert judge(job) == "todo"
+
+
+def test_a_changed_input_is_to_do(job: Job) -> None:
+    os.utime(job.input, ns=(1, 1))
+    assert judge(job) == "todo"
+
+
+def test_a_changed_input_whose_output_was_edited_since_is_left(job: Job) -> None:
+    os.utime(job.input, ns=(1, 1))
+    job.output.write_bytes(b"retouched by hand")
+    assert judge(job) == "edited"
+
+
+def test_other_settings_leave_the_output(job: Job) -> None:
+    assert judge(job, "fedcba9876543210") == "other-settings"
+
+
+def test_an_input_that_only_moved_is_the_same(job: Job, tmp_path: Path) -> None:
+    moved = job.input.rename(tmp_path / "moved.png")
+    assert judge(Job(moved, job.output, job.record)) == "done"
+
+
+def test_another_input_of_the_same_name_does_not_replace_the_output(
+    job: Job, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    other = make_photo(tmp_path / "other" / "a.png", 7, (32, 32))
+    assert judge(Job(other, job.output, job.record)) == "other-input"
+
+
+def test_an_output_that_is_not_recorded_is_foreign(tmp_path: Path, make_photo: MakePhoto) -> None:
+    source, output = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "out" / "a.png")
+    assert judge(Job(source, output, output.parent)) == "foreign"
+
+
+def test_the_last_word_on_an_output_counts(job: Job) -> None:
+    Record(job.output.parent).add(job.output, Stamp.of(job.input), "other")
+    assert judge(job) == "other-settings"
+
+
+@pytest.mark.parametrize("torn", [b'{"output": "b.png", "inp', b"\x00\xff\n", b"[]\n", b"7\n", b'{"output": 3}\n'])
+def test_torn_and_foreign_lines_are_passed_over(job: Job, torn: bytes) -> None:
+    path = job.output.parent / NAME
+    path.write_bytes(path.read_bytes() + torn)
+    assert judge(job) == "done"
+
+
+def test_a_torn_last_line_does_not_swallow_the_next_one(job: Job, tmp_path: Path, make_photo: MakePhoto) -> None:
+    path = job.output.parent / NAME
+    path.write_bytes(path.read_bytes()[:-9])
+    assert judge(job) == "foreign"
+    Record(job.output.parent).add(job.output, Stamp.of(job.input), SETTINGS)
+    assert judge(job) == "done"
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "ä ö 雨.png", "\udcff.png"])
+def test_any_file_name_is_kept(tmp_path: Path, make_photo: MakePhoto, name: str) -> None:
+    source = make_photo(tmp_path / "in.png")
+    output = tmp_path / name
+    output.write_bytes(source.read_bytes())
+    Record(tmp_path).add(output, Stamp.of(source), SETTINGS)
+    assert judge(Job(source, output, tmp_path)) == "done"
+
+
+def test_settings_that_change_the_result_change_the_hash() -> None:
+    plain = Settings("derain", "sha", 4)
+    others = [
+        Settings("denoise", "sha", 4),
+        Settings("derain", "other", 4),
+        Settings("derain", "sha", 5),
+        Settings("derain", "sha", 4, seed=1),
+        Settings("derain", "sha", 4, strength=0.5),
+        Settings("derain", "sha", 4, format="PNG"),
+        Settings("derain", "sha", 4, quality=90),
+        Settings("derain", "sha", 4, strip_metadata=True),
+        Settings("derain", "sha", 4, window="global"),
+        Settings("derain", "sha", 4, tile=256),
+    ]
+    assert plain.hash == Settings("derain", "sha", 4).hash
+    assert len({plain.hash, *(other.hash for other in others)}) == 1 + len(others)

@@ -1,0 +1,129 @@
+"""Losses and gradients against vectors made with the authors' code (tests/data/parity/README.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dfrestore.diffusion import linear_alpha_bars
+from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.training.losses import l1, ms_ssim
+from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+NUMBERS = json.loads((PARITY / "train_ssim_numbers.json").read_text())
+NAMED = ("encoder_level1.0.attn.qkv.weight", "latent.1.norm2.body.weight", "output.weight")
+
+
+def network_a(dtype: torch.dtype = torch.float32) -> C2FDFT:
+    values = json.loads((PARITY / "cfg_a.json").read_text())
+    config = C2FDFTConfig(values["dim"], tuple(values["num_blocks"]), tuple(values["heads"]))
+    network = C2FDFT(config)
+    network.load_state_dict(torch.load(PARITY / "cfg_a.pth", weights_only=True)["params"])
+    return network.to(dtype)
+
+
+def gradient_norm(network: C2FDFT) -> float:
+    return torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm().item()
+
+
+def assert_named_gradients(network: C2FDFT, vectors: dict[str, Tensor], tolerance: float) -> None:
+    parameters = dict(network.named_parameters())
+    for name in NAMED:
+        expected, found = vectors[f"grad.{name}"].double(), parameters[name].grad
+        assert found is not None
+        assert (found.double() - expected).abs().max() <= tolerance * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+def test_coarse_loss_and_gradients_equal_the_authors(path: str) -> None:
+    vectors = load_file(PARITY / "train_coarse.safetensors")
+    network = network_a()
+    loss = coarse_loss(
+        getattr(network, path),
+        vectors["lq"] * 2 - 1,
+        vectors["gt"] * 2 - 1,
+        vectors["e"],
+        vectors["t"].long(),
+        linear_alpha_bars(),
+        "epsilon",
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(NUMBERS["coarse fp32"]["loss"], abs=2e-6)
+    assert gradient_norm(network) == pytest.approx(NUMBERS["coarse fp32"]["grad_l2"], rel=1e-4)
+    assert_named_gradients(network, vectors, 1e-3)
+
+
+@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str) -> None:
+    vectors = load_file(PARITY / "train_fine.safetensors")
+    network = network_a()
+    y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
+    steps, bars = [999, 666, 333, 0], linear_alpha_bars()
+    call = getattr(network, path)
+    loss = fine_stage_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", "ms-ssim-255", 0.84)
+    loss.backward()
+    assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)
+    assert gradient_norm(network) == pytest.approx(NUMBERS["fine fp32"]["grad_l2"], rel=1e-4)
+    assert_named_gradients(network, vectors, 1e-3)
+    with torch.no_grad():
+        restored = unrolled_ddim(call, y, vectors["x_T"], steps, bars, "epsilon")
+    assert (restored - vectors["x_final"]).abs().max() <= 2e-4
+    assert l1(restored, target).item() == pytest.approx(NUMBERS["fine fp32"]["l1_unweighted"], abs=2e-6)
+    assert ms_ssim(restored, target).item() == pytest.approx(NUMBERS["fine fp32"]["ms_ssim"], abs=2e-6)
+
+
+def test_coarse_gradients_in_double_precision_equal_the_authors() -> None:
+    vectors = load_file(PARITY / "train_coarse.safetensors")
+    network = network_a(torch.float64)
+    loss = coarse_loss(
+        network,
+        vectors["lq"].double() * 2 - 1,
+        vectors["gt"].double() * 2 - 1,
+        vectors["e"].double(),
+        vectors["t"].long(),
+        linear_alpha_bars(),
+        "epsilon",
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(NUMBERS["coarse fp64"]["loss"], abs=1e-7)
+    assert_named_gradients(network, vectors, 1e-6)
+
+
+def test_checkpointed_steps_give_the_same_gradient_as_plain_ones() -> None:
+    vectors = load_file(PARITY / "train_fine.safetensors")
+    y, bars = vectors["lq"] * 2 - 1, linear_alpha_bars()
+    gradients = []
+    for checkpointed in (True, False):
+        network = network_a()
+        unrolled_ddim(network, y, vectors["x_T"], [999, 333, 0], bars, "epsilon", checkpointed).abs().mean().backward()
+        gradients.append(network.output.weight.grad)
+    assert torch.equal(gradients[0], gradients[1])
+
+
+SMALL, LARGE = ("small.img1", "small.img2"), ("large.img1_u8", "large.img2_u8")
+
+
+@pytest.mark.parametrize(
+    ("names", "scale", "value_range", "key"),
+    [
+        (SMALL, (1.0, 0.0), 255.0, "ssim small, data [-1,1], max_val 255 (what the training code does)"),
+        (SMALL, (1.0, 0.0), 2.0, "ssim small, data [-1,1], max_val 2"),
+        (LARGE, (1 / 127.5, -1.0), 255.0, "ssim large, data u8/127.5-1, max_val 255 (what the training code does)"),
+        (LARGE, (1.0, 0.0), 255.0, "ssim large, data 0..255, max_val 255"),
+    ],
+)
+def test_ms_ssim_equals_the_authors(
+    names: tuple[str, str], scale: tuple[float, float], value_range: float, key: str
+) -> None:
+    vectors = load_file(PARITY / "ssim.safetensors")
+    a, b = (vectors[name].float() * scale[0] + scale[1] for name in names)
+    assert ms_ssim(a, b, value_range).item() == pytest.approx(NUMBERS[key]["fp64"]["ms_ssim"], abs=2e-6)
+    assert ms_ssim(a.double(), b.double(), value_range).item() == pytest.approx(
+        NUMBERS[key]["fp64"]["ms_ssim"], abs=1e-7
+    )

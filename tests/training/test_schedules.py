@@ -1,0 +1,72 @@
+"""Learning rate and patch cycle: the authors' check values and the rules of our own fractions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dfrestore.training.config import StageConfig
+from dfrestore.training.schedules import cosine_cycles, learning_rate, patch_and_batch
+
+COARSE_DERAIN = StageConfig(
+    iterations=270_000,
+    lr=3e-4,
+    periods=(50_000, 220_000),
+    minima=(3e-4, 1e-5),
+    patches=(32, 64, 128),
+    batches=(360, 96, 24),
+    patch_period=10_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("k", "rate"),
+    [
+        (1, 3e-4),
+        (50_001, 3e-4),
+        (105_001, 2.57530483e-4),
+        (160_001, 1.55e-4),
+        (215_001, 5.24695167e-5),
+        (270_000, 1e-5),
+    ],
+)
+def test_coarse_deraining_rate_has_the_authors_values(k: int, rate: float) -> None:
+    assert learning_rate(COARSE_DERAIN, k - 1) == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("k", "periods", "base", "low", "rate"),
+    [
+        (190_001, (50_000, 280_000), 3e-4, 1e-5, 1.55e-4),
+        (50_001, (10_000, 80_000), 1e-5, 1e-7, 5.05e-6),
+        (90_000, (10_000, 80_000), 1e-5, 1e-7, 1.00000004e-7),
+        (50_001, (10_000, 80_000), 4e-5, 1e-6, 2.05e-5),
+        (20_001, (10_000, 20_000), 4e-5, 1e-6, 2.05e-5),
+        (30_000, (10_000, 20_000), 4e-5, 1e-6, 1.00000024e-6),
+    ],
+)
+def test_other_stages_have_the_authors_values(
+    k: int, periods: tuple[int, int], base: float, low: float, rate: float
+) -> None:
+    assert cosine_cycles(k - 1, base, periods, (base, low)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_patch_cycle_switches_after_each_period_and_keeps_the_last_entry() -> None:
+    expected = {1: (32, 360), 10_000: (32, 360), 10_001: (64, 96), 20_001: (128, 24), 30_001: (32, 360)}
+    for k, pair in expected.items():
+        assert patch_and_batch(COARSE_DERAIN, k - 1) == pair
+    deblur = replace(COARSE_DERAIN, iterations=330_000, patches=(64, 128, 256), batches=(96, 24, 6))
+    assert patch_and_batch(replace(deblur, iterations=275_000), 274_999) == (256, 6)
+
+
+def test_fractional_periods_follow_the_iterations() -> None:
+    stage = StageConfig(iterations=1000, lr=1.0, periods=(0.4, 0.6), minima=(1.0, 0.0))
+    assert learning_rate(stage, 0) == learning_rate(stage, 400) == 1.0
+    assert learning_rate(stage, 700) == pytest.approx(0.5)
+    assert learning_rate(stage, 999) < 1e-4
+
+
+def test_warmup_rises_linearly_from_the_first_iteration() -> None:
+    stage = StageConfig(iterations=100, lr=1.0, periods=(1.0,), minima=(1.0,), warmup=10)
+    assert [learning_rate(stage, p) for p in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1.0, 1.0])

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dfrestore.errors import WeightsError
+from dfrestore.weights.containers import find_state_dict, strip_prefix
+
+A = {"conv.weight": torch.zeros(1), "conv.bias": torch.zeros(2)}
+B = {"conv.weight": torch.ones(1), "conv.bias": torch.ones(2)}
+
+
+def found(content: Any, key: str | None = None) -> tuple[str, bool]:
+    """The key that was chosen, and whether its tensors are those of B."""
+    state = find_state_dict(content, "f.pth", key)
+    return state.key, bool(state.tensors["conv.weight"].item())
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (B, ""),
+        ({"params": B}, "params"),
+        ({"params": A, "params_ema": B}, "params_ema"),
+        ({"params-ema": B, "params": A}, "params-ema"),
+        ({"state_dict": B, "epoch": 3}, "state_dict"),
+        ({"state_dict": A, "ema_helper": B}, "ema_helper"),
+        ({"params": {"lr": 1}, "state_dict": B}, "state_dict"),
+        ({"checkpoint": {"net": {"params": B}}}, "checkpoint.net.params"),
+        ({"odd name": B, "optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}}, "odd name"),
+    ],
+)
+def test_the_weights_are_found_by_content_and_averaged_ones_first(content: Any, key: str) -> None:
+    assert found(content) == (key, True)
+
+
+def test_a_key_chooses() -> None:
+    assert found({"params": A, "params_ema": B}, "params") == ("params", False)
+    assert found({"a": {"b": A}, "params": B}, "a.b") == ("a.b", False)
+
+
+def test_a_key_that_is_not_there_lists_those_that_are() -> None:
+    with pytest.raises(WeightsError, match=r"'parms': did you mean 'params'\? \(weights: params, state_dict\)"):
+        find_state_dict({"params": A, "state_dict": B}, "f.pth", "parms")
+
+
+@pytest.mark.parametrize("content", [{}, [], 3, None, {"epoch": 1}, {"params": []}, {1: torch.zeros(1)}])
+def test_a_file_without_weights_says_so(content: Any) -> None:
+    with pytest.raises(WeightsError, match=r"f\.pth: holds no weights"):
+        find_state_dict(content, "f.pth")
+
+
+def test_a_dict_that_holds_itself_ends() -> None:
+    content: dict[str, Any] = {"params": A}
+    content["again"] = content
+    assert find_state_dict(content, "f.pth").key == "params"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "netG.", "generator.", "model.", "module.netG."])
+def test_a_prefix_of_all_names_is_taken_off(prefix: str) -> None:
+    assert strip_prefix({prefix + name: tensor for name, tensor in A.items()}) == A
+
+
+def test_a_prefix_of_some_names_stays() -> None:
+    some = {"module.conv.weight": torch.zeros(1), "conv.bias": torch.zeros(1)}
+    assert strip_prefix(some) == some
+
+
+def test_a_first_part_that_is_no_known_prefix_stays() -> None:
+    assert strip_prefix(A) == A
