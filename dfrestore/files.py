@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -79,7 +80,7 @@ def _create(path: Path) -> tuple[int, Path]:
     while True:
         tail = f".{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         room = _NAME_BYTES - len(tail) - 1
-        stem = os.fsencode(path.name)[:room].decode("utf-8", "ignore")
+        stem = os.fsencode(path.name)[:room].decode(sys.getfilesystemencoding(), "ignore")
         temporary = path.parent / f".{stem}{tail}"
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

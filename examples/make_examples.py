@@ -1,7 +1,6 @@
 """Makes the pictures of this folder from photos that scikit-image carries: ``python examples/make_examples.py``.
 
-Needs the ``dev`` extra (scikit-image). The same seed gives the same rain. ``rain_night.jpg`` is a real photo and is
-not made here.
+Needs the ``dev`` extra (scikit-image). The same seed gives the same rain.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageCms
 
-from dfrestore.degrade import rain
+from dfrestore.degrade import KINDS, rain
+from dfrestore.degrade.sheet import contact_sheet, middle
 from dfrestore.metrics import psnr_y, to_8bit
 
 HERE = Path(__file__).parent
@@ -39,6 +39,8 @@ EXAMPLES = (
     Example("astronaut", "Eileen Collins", "NASA, public domain", "storm", 2),
 )
 
+SEEDS = {"rain": 4, "noise": 11, "blur": 15}  # of the contact sheet of presets
+
 
 def main() -> None:
     for folder in ("input", "target"):
@@ -54,6 +56,20 @@ def main() -> None:
         if example.name == "rocket":
             # held sideways, as a phone stores it: EXIF says how to turn it
             save(np.rot90(rainy), HERE / "rainy_rocket_sideways.jpg", example, orientation=6)
+    save_degradations(HERE / "degradations.jpg")
+
+
+def save_degradations(path: Path) -> None:
+    """One picture of every preset, a row a kind, at full size."""
+    shown = {"rain": skimage.data.coffee(), "noise": skimage.data.chelsea(), "blur": skimage.data.astronaut()[:230]}
+    rows = []
+    for kind, photo in shown.items():
+        clean = middle(photo, 200)
+        # motion and mixed are the same for blur
+        presets = [name for name in KINDS[kind].presets if (kind, name) != ("blur", "mixed")]
+        degraded = [to_8bit(KINDS[kind].apply(photo / 255.0, preset, SEEDS[kind])) for preset in presets]
+        rows.append([(f"{kind}: clean", clean), *((p, middle(d, 200)) for p, d in zip(presets, degraded, strict=True))])
+    contact_sheet(rows).save(path, "JPEG", quality=80, optimize=True)
 
 
 def save(pixels: np.ndarray, path: Path, example: Example, orientation: int = 1) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,14 @@ def save_model(path: Path, spec: ModelSpec, scale: float) -> Path:
         network.output.weight.mul_(scale)
     save_checkpoint(path, network.state_dict(), spec)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded photos of training are not looked for in, nor left in, the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DFRESTORE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

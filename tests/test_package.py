@@ -80,6 +80,13 @@ def test_every_dependency_has_a_range_that_its_tested_version_meets(line: str) -
     assert PINS[canonicalize_name(requirement.name)] in requirement.specifier
 
 
+def test_neither_torchvision_nor_basicsr_is_needed() -> None:
+    extras = PROJECT["optional-dependencies"].values()
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    assert not names & {"torchvision", "basicsr", "pyiqa"}  # broken pins, private modules, a non-commercial licence
+
+
 def test_constraints_are_exact_versions_without_hosts_or_local_builds() -> None:
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line), line

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dfrestore.cli.options import complete_models, parse_memory, parse_size, parse_window
+from dfrestore.cli.options import check_task, complete_models, parse_memory, parse_size, parse_window
 from dfrestore.errors import one_line
 
 
@@ -38,6 +38,7 @@ def benchmark(
       dfrestore benchmark
       dfrestore benchmark denoise --size 4000x3000 --steps 1 --steps 4 --json
     """
+    check_task(task)
     shape = parse_size(size)
     options = {
         "device": device,

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -21,12 +22,21 @@ class Terminated(BaseException):
     """SIGTERM arrived: unwind like Ctrl-C, so that temporary files go and what is finished stays."""
 
 
+class Ended(Exception):
+    """A run was interrupted or terminated, has said so itself, and ends with ``code``."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``dfrestore`` with these arguments (default: the process's own) and return the exit code.
 
     0 done, 1 some inputs failed, 2 wrong usage, 3 could not start, 130 interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_closed_streams()
     _never_fail_to_print()
     try:
         with _termination_raises():
@@ -62,13 +72,17 @@ def _run(arguments: list[str]) -> int:
         code = command.main(arguments, prog_name="dfrestore", standalone_mode=False)
     except typer.Exit as end:
         code = end.exit_code
-    except typer.Abort:
-        return INTERRUPTED
+    except Ended as end:
+        return end.code
+    except typer.Abort:  # Ctrl-C in older versions of typer
+        code = INTERRUPTED
     except SystemExit as end:
         # Completion scripts end the process like this.
         code = end.code
     except Exception as error:
         return _usage(error, arguments)
+    if code == INTERRUPTED:  # how typer hands on Ctrl-C, silently
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
@@ -119,6 +133,16 @@ def _termination_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _replace_closed_streams() -> None:
+    """Streams that the caller closed swallow what is printed, and no picture is opened under their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as we run)
 
 
 def _never_fail_to_print() -> None:

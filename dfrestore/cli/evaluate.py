@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.options import complete_models, parse_window
+from dfrestore.cli.options import check_task, complete_models, parse_window
 from dfrestore.errors import StartError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def evaluate(
     elif task is None or data is None:
         raise UsageError("give two folders, RESTORED and TARGET, or --task with --data")
     else:
+        check_task(task)
         pairs = _chosen(find_pairs(data), limit)
         options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
         restore, about = _restoration(task, steps, seed, options)
@@ -104,7 +105,7 @@ def _restoration(task: str, steps: int | None, seed: int, options: dict[str, Any
     from dfrestore.restore import Restorer
 
     restorer = Restorer.from_pretrained(task, **options)
-    steps = restorer.spec.default_steps if steps is None else steps
+    steps = restorer.checked_steps(steps)
     about = {"task": task, "model": restorer.label, "steps": steps, "seed": seed}
     about |= {"window": restorer.spec.window, "precision": restorer.precision.name}
 
@@ -142,7 +143,7 @@ def _print(
         print(header(width, restored))
     for score in scores:
         done.append(score)
-        if score.error is not None:
+        if score.error is not None and (form or not sys.stdout.isatty()):  # a terminal shows it in the table
             print(f"{one_line(score.name)}: {score.error}", file=sys.stderr)
         if form == "json":
             print(json_line(score), flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.entry import INTERRUPTED, TERMINATED, Terminated
+from dfrestore.cli.entry import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.report import Report
 from dfrestore.errors import DfrestoreError, UsageError, one_line
@@ -120,6 +120,8 @@ def restore(
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
     run = _Run(plan, settings, report, resolved, options, overwrite, most, dry_run)
     code = run.execute()
+    if code in (INTERRUPTED, TERMINATED):
+        raise Ended(code)
     if code:
         raise typer.Exit(code)
 
@@ -183,7 +185,7 @@ class _Run:
             self.report.close_bar()
             raise
         self.report.close(ending)
-        return code or int(self.report.counts["failed"] > 0)
+        return code or int(self.report.counts["failed"] > 0 or self.report.torn)
 
     def _work(self, todo: list[Job], records: Records) -> None:
         from dfrestore.restore import Restorer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dfrestore.errors import UsageError
+from dfrestore.errors import UsageError, did_you_mean
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -44,6 +44,14 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--size {text} is not WIDTHxHEIGHT like 1024x768")
     return int(match[1]), int(match[2])
+
+
+def check_task(task: str) -> None:
+    """Raises UsageError where no command restores ``task``."""
+    from dfrestore.restore.tasks import TASKS
+
+    if task not in TASKS:
+        raise UsageError(f"unknown task '{task}'{did_you_mean(task, TASKS)} (known: {', '.join(TASKS)})")
 
 
 def complete_models(incomplete: str) -> list[str]:

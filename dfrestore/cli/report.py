@@ -21,7 +21,10 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class Report:
-    """quiet: nothing but failures. as_json: objects instead of paths. weights: input -> its share of the bar."""
+    """quiet: nothing but failures. as_json: objects instead of paths. weights: input -> its share of the bar.
+
+    torn: results could not be printed, for another reason than a reader who has seen enough.
+    """
 
     def __init__(self, *, quiet: bool, as_json: bool, inputs: int) -> None:
         self.quiet = quiet
@@ -29,6 +32,7 @@ class Report:
         self.inputs = inputs
         self.counts: Counter[str] = Counter()
         self._begin = time.perf_counter()
+        self.torn = False
         self._left: dict[str, list[Path | None]] = {}
         self._bar: Any = None
         self._weights: Mapping[Path | None, int] = {}
@@ -90,7 +94,10 @@ class Report:
     def planned(self, job: Mapping[str, Any], line: str) -> None:
         """One input of a dry run."""
         self.counts["planned"] += 1
-        self._out(json.dumps(job) if self.as_json else one_line(job["output"]))
+        if self.as_json:
+            self._out(json.dumps(job))
+        elif not self.quiet:
+            self._out(one_line(job["output"]))
         self.say(line)
 
     def close_bar(self) -> None:
@@ -133,9 +140,12 @@ class Report:
             self._bar.clear()
         try:
             print(line, file=stream, flush=True)
-        except BrokenPipeError:
-            # The reader has seen enough; the pictures are still wanted.
+        except OSError as error:
+            # The reader has seen enough, or its disk is full; the pictures are still wanted.
             silence(stream)
+            if not isinstance(error, BrokenPipeError) and stream is sys.stdout:
+                self.torn = True
+                self._err(f"dfrestore: standard output cannot be written ({error.strerror or error})")
         if self._bar is not None:
             self._bar.refresh()
 
@@ -150,9 +160,9 @@ _WORDS = {
 
 
 def _has_size() -> bool:
-    """Some terminals (containers, serial lines) say that they are 0x0; tqdm then draws nothing."""
+    """Some terminals (containers, serial lines) say that a side of theirs is 0; tqdm then draws nothing."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+        return all(side > 0 for side in os.get_terminal_size(sys.stderr.fileno()))
     except (OSError, ValueError):
         return False
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -17,19 +19,46 @@ from dfrestore.cli.entry import Terminated
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dfrestore.training.config import TrainConfig
+    from dfrestore.training.data import Degrade
+    from dfrestore.training.photos import Photos
     from dfrestore.training.run import Record
+    from dfrestore.weights.spec import ModelSpec
 
 
 def train(
-    task: Annotated[str, typer.Argument(help="What the model shall remove: derain.")] = "derain",
+    task: Annotated[
+        str | None,
+        typer.Argument(help="What the model shall remove: derain, denoise or deblur; without, the preset's."),
+    ] = None,
     clean: Annotated[
         list[Path] | None, typer.Option(help="Folder of clean photos; pairs are made on the fly. Repeatable.")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp, at any depth. Repeatable."
+        ),
+    ] = None,
+    input_: Annotated[
+        Path | None, typer.Option("--input", help="Folder of degraded photos, with --target instead of --data.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="Folder of their clean photos, of the same names.")] = None,
     preset: Annotated[str, typer.Option(help="Named settings, see --list-presets.")] = "compact",
     run: Annotated[Path | None, typer.Option("--run", "-o", help="The run folder.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, bit for bit.")] = None,
-    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of this safetensors file.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option(help="Start from this model: a name or a safetensors file; its network is taken.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Measure the speed first, then fix a schedule that ends within these minutes.")
+    ] = None,
+    coarse_share: Annotated[
+        float | None,
+        typer.Option(help="With --minutes: the coarse stage's part of the iterations, 0 to 1; without, the preset's."),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set fine.lr=1e-4. Repeatable.")
     ] = None,
@@ -37,6 +66,9 @@ def train(
     trained_on: Annotated[str, typer.Option(help="The training photos, stored in the model file.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Look at the data, say what is there and what is left out, and stop.")
+    ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved settings and stop.")] = False,
     list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
@@ -45,73 +77,188 @@ def train(
 
     \b
     dfrestore train derain --preset smoke --clean photos/ --run runs/try
+    dfrestore train denoise --data pairs/ --minutes 480 --run runs/night
+    dfrestore train --preset finetune --init-from compact --data pairs/ --run runs/mine
+    dfrestore train --preset paper-derain --data Rain13K/ --check-only
     dfrestore train --resume runs/try
     dfrestore derain rainy.jpg --model runs/try/model.safetensors
     """
+    started = time.monotonic()
     from dfrestore.training.config import list_presets as presets
-    from dfrestore.training.config import load_preset, merge, to_toml
-    from dfrestore.training.run import read_run
+    from dfrestore.training.config import load_preset, merge, to_toml, with_model
+    from dfrestore.training.run import read_run, require_free
 
     if list_presets:
         for name, line in presets().items():
             typer.echo(f"{name:16} {line}")
         return
-    given = merge(_overrides(setting or []), _given(clean, licence, trained_on))
+    given = merge(_overrides(setting or []), _given(clean, data, input_, target, licence, trained_on))
     config = read_run(resume, given) if resume else load_preset(preset, task, given)
+    start = None if resume else _start_weights(init_from, config.task)
+    if start:
+        config = with_model(config, start.spec, given.get("model"))
     if print_config:
         typer.echo(to_toml(config), nl=False)
         return
-    if not config.data.clean:
-        raise UsageError("train needs photos: --clean FOLDER (pairs are made on the fly)")
+    if not config.data.named:
+        raise UsageError("train needs photos: --clean FOLDER (pairs are made on the fly), or --data FOLDER of pairs")
     folder = resume or run
-    if folder is None:
-        raise UsageError("train needs a folder for its results: --run FOLDER")
-    _train(config, folder, resume is not None, init_from, device, threads, quiet)
+    if not check_only:
+        folder = _require(folder, resume, preset, start, minutes, coarse_share)
+        if not resume:
+            require_free(folder)
+    degrade = _degradation(config)
+    photos = _look(config, quiet, sys.stdout if check_only else sys.stderr)
+    if check_only or folder is None:
+        return
+    job = _Job(config, folder, photos, degrade, device, quiet, None if resume else start)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    if minutes is not None:
+        job = replace(job, config=_in_time(job, minutes * 60 - (time.monotonic() - started), coarse_share))
+    _train(job, resumed=resume is not None)
 
 
-def _given(clean: list[Path] | None, licence: str, trained_on: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Start:
+    """Weights to start from."""
+
+    tensors: dict[str, Tensor]
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a run is made of."""
+
+    config: TrainConfig
+    folder: Path
+    photos: Photos
+    degrade: Degrade | None
+    device: str
+    quiet: bool
+    start: _Start | None
+
+    def torch_device(self) -> str:
+        from dfrestore.engine import choose_device
+
+        return str(choose_device(self.device).torch_device)
+
+
+def _given(
+    clean: list[Path] | None,
+    pairs: list[Path] | None,
+    input_: Path | None,
+    target: Path | None,
+    licence: str,
+    trained_on: str,
+) -> dict[str, Any]:
     """The settings that have options of their own, if they were given."""
-    out: dict[str, Any] = {"data": {"clean": [str(folder.resolve()) for folder in clean]}} if clean else {}
+    data: dict[str, Any] = {}
+    data |= {"clean": [str(folder.resolve()) for folder in clean]} if clean else {}
+    data |= {"pairs": [str(folder.resolve()) for folder in pairs]} if pairs else {}
+    data |= {"input": str(input_.resolve())} if input_ else {}
+    data |= {"target": str(target.resolve())} if target else {}
+    out: dict[str, Any] = {"data": data} if data else {}
     out |= {"licence": licence} if licence else {}
     return out | ({"trained_on": trained_on} if trained_on else {})
 
 
-def _train(
-    config: TrainConfig,
-    folder: Path,
-    resumed: bool,
-    init_from: Path | None,
-    device: str,
-    threads: int,
-    quiet: bool,
-) -> None:
-    import torch
+def _start_weights(name: str | None, task: str) -> _Start | None:
+    """The named model. A bare name is one of the task's; a full name or a file may be of another task."""
+    if name is None:
+        return None
+    from dfrestore.weights import load_checkpoint, resolve
+
+    bare = "/" not in name and not Path(name).is_file()
+    found = resolve(name, task=task if bare else None)
+    for line in found.warnings:
+        print(line, file=sys.stderr)
+    return _Start(*load_checkpoint(found.path, sha256=found.sha256))
+
+
+def _require(
+    folder: Path | None,
+    resume: Path | None,
+    preset: str,
+    start: _Start | None,
+    minutes: float | None,
+    coarse_share: float | None,
+) -> Path:
+    """The run folder, once the options fit together."""
+    if folder is None:
+        raise UsageError("train needs a folder for its results: --run FOLDER")
+    if preset == "finetune" and not resume and start is None:
+        raise UsageError("finetune goes on from a model: --init-from NAME or FILE")
+    if minutes is not None and resume:
+        raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g} is no time to train in")
+    if coarse_share is not None and (minutes is None or not 0 <= coarse_share <= 1):
+        raise UsageError("--coarse-share is a part from 0 to 1 of what --minutes gives")
+    return folder
+
+
+def _degradation(config: TrainConfig) -> Degrade | None:
+    from dfrestore.training.data import degradation
+
+    return None if config.data.paired else degradation(config.task, config.data.preset)
+
+
+def _look(config: TrainConfig, quiet: bool, stream: TextIO) -> Photos:
+    """All the data, decoded; what was found is told, and nothing to train on is refused."""
     from tqdm import tqdm
 
-    from dfrestore.engine import choose_device
-    from dfrestore.training.data import degradation, load_photos
-    from dfrestore.training.run import describe, load_state, open_run
+    from dfrestore.training.check import describe, load_data, report, require
+
+    with tqdm(desc="reading", unit="file", disable=quiet or not sys.stderr.isatty(), leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        photos = load_data(config.data, progress)
+    for line in report(photos):
+        print(line, file=stream)
+    require(photos, config.data)
+    if not quiet or stream is sys.stdout:
+        print(f"data: {describe(photos)}", file=stream)
+    return photos
+
+
+def _in_time(job: _Job, seconds: float, coarse_share: float | None) -> TrainConfig:
+    """The settings with iterations that fit into what is left of ``seconds`` once the speed is measured."""
+    from dfrestore.training.budget import describe, fit, measure
+
+    started = time.monotonic()
+    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds)
+    config = fit(job.config, speed, seconds - (time.monotonic() - started), coarse_share)
+    if not job.quiet:
+        print(f"schedule: {describe(config, speed)}", file=sys.stderr)
+    return config
+
+
+def _train(job: _Job, resumed: bool) -> None:
+    from tqdm import tqdm
+
+    from dfrestore.training.checkpoints import load_state
+    from dfrestore.training.run import open_run
     from dfrestore.training.run import train as records
     from dfrestore.training.trainer import Trainer
-    from dfrestore.weights import load_checkpoint
 
-    if threads:
-        torch.set_num_threads(threads)
-    degrade = degradation(config.task)
-    start = load_checkpoint(init_from)[0] if init_from and not resumed else None
-    photos = load_photos([Path(folder) for folder in config.data.clean])
-    for line in photos.skipped:
-        print(f"left out: {line}", file=sys.stderr)
-    trainer = Trainer(config, photos, degrade, device=str(choose_device(device).torch_device))
+    config, folder, quiet = job.config, job.folder, job.quiet
+    trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device())
     if resumed:
-        load_state(trainer, folder)
+        for line in load_state(trainer, folder):
+            print(line, file=sys.stderr)
     else:
-        if start:
-            trainer.load_weights(start)
+        if job.start:
+            trainer.load_weights(job.start.tensors)
         open_run(folder, config)
     if not quiet:
-        line = f"train {config.task}: {describe(photos.names, photos.skipped)}, {trainer.describe()}"
-        print(line, file=sys.stderr)
+        print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
     total = config.coarse.iterations + config.fine.iterations
     bar = tqdm(total=total, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
@@ -137,6 +284,8 @@ def _show(record: Record, bar: Any, quiet: bool) -> None:
     if isinstance(record, StepRecord):
         bar.set_postfix_str(f"{record.stage} loss {record.loss:.4f} lr {record.lr:.1e}", refresh=False)
         bar.update(1)
+        if record.skipped:
+            bar.write(f"{record.stage} {record.iteration}: loss or gradient not finite; skipped", file=sys.stderr)
     elif isinstance(record, ValidationRecord) and not quiet:
         scores = ", ".join(f"{n} steps {value:.2f}" for n, value in record.psnr.items())
         best = " (best)" if record.best else ""

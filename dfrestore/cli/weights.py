@@ -86,6 +86,8 @@ def verify(
 
     registry = load_registry()
     failed = False
+    if not names and not registry.models:
+        typer.echo("no model is registered", err=True)
     for name in names or sorted(registry.models):
         record = _verified(name, registry, explicit=bool(names))
         failed |= record["state"] == "failed"

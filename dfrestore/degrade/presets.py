@@ -8,17 +8,13 @@ on its own. Only the opacity follows from the others: from the error that the ra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import torch
 
+from dfrestore.degrade.dice import Dice, Range, throw
 from dfrestore.degrade.streaks import Blend, RainParams, StreakLayer, moments
 
-T = TypeVar("T")
-Range = tuple[float, float]
-DRAWS = 128  # uniform numbers one rain may use
 MIN_ASPECT = 5.0  # shorter streaks look like snow
 
 
@@ -69,36 +65,6 @@ PRESETS: dict[str, tuple[tuple[float, RainRange], ...]] = {
 }
 
 
-class _Dice:
-    """Uniform numbers drawn beforehand, spent one at a time."""
-
-    def __init__(self, numbers: list[float]) -> None:
-        self._numbers: Iterator[float] = iter(numbers)
-
-    def even(self, low: float, high: float) -> float:
-        return low + (high - low) * next(self._numbers)
-
-    def log(self, low: float, high: float) -> float:
-        return math.exp(self.even(math.log(low), math.log(high)))
-
-    def whole(self, low: int, high: int) -> int:
-        return min(high, int(self.even(low, high + 1)))
-
-    def chance(self, share: float) -> bool:
-        return next(self._numbers) < share
-
-    def normal(self) -> float:
-        return math.sqrt(-2 * math.log(1 - self.even(0, 0.9999999))) * math.cos(2 * math.pi * self.even(0, 1))
-
-    def pick(self, shares: tuple[tuple[float, T], ...]) -> T:
-        point = self.even(0, sum(share for share, _ in shares))
-        for share, value in shares:
-            point -= share
-            if point < 0:
-                return value
-        return shares[-1][1]
-
-
 def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> RainParams:
     """One rain of a preset; ValueError names the presets that exist."""
     return sample_many(1, generator, preset)[0]
@@ -108,12 +74,10 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
     """``count`` independent rains of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no rain preset {preset!r}; there are {', '.join(PRESETS)}")
-    device = generator.device if generator is not None else None
-    numbers = torch.rand(count, DRAWS, generator=generator, device=device, dtype=torch.float64).tolist()
-    return [_sample(_Dice(row), preset) for row in numbers]
+    return [_sample(dice, preset) for dice in throw(count, generator)]
 
 
-def _sample(dice: _Dice, preset: str) -> RainParams:
+def _sample(dice: Dice, preset: str) -> RainParams:
     bounds = dice.pick(PRESETS[preset])
     target = dice.even(*bounds.decibels)
     coverage = dice.log(*bounds.coverage)
@@ -136,7 +100,7 @@ def _sample(dice: _Dice, preset: str) -> RainParams:
     )
 
 
-def _sample_layer(dice: _Dice, bounds: RainRange, heading: float, fan: float, coverage: float) -> StreakLayer:
+def _sample_layer(dice: Dice, bounds: RainRange, heading: float, fan: float, coverage: float) -> StreakLayer:
     length = dice.log(*bounds.length)
     return StreakLayer(
         kind="noise" if dice.chance(bounds.noise_share) else "drawn",

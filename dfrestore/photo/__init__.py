@@ -4,7 +4,15 @@ No tensors, no networks and no choice of output names live here.
 """
 
 from dfrestore.photo.encode import encode
-from dfrestore.photo.formats import FORMATS, RAW_HEIC, format_of_content, format_of_path, is_candidate, normal_format
+from dfrestore.photo.formats import (
+    FORMATS,
+    RAW_HEIC,
+    UNREAD,
+    format_of_content,
+    format_of_path,
+    is_candidate,
+    normal_format,
+)
 from dfrestore.photo.photo import Origin, Photo
 from dfrestore.photo.read import MAX_PIXELS, decode, read
 from dfrestore.photo.write import atomic_write, write
@@ -13,6 +21,7 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "RAW_HEIC",
+    "UNREAD",
     "Origin",
     "Photo",
     "atomic_write",

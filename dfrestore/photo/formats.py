@@ -23,6 +23,9 @@ _RAW_NAMES = """
 RAW_HEIC: frozenset[str] = frozenset("." + name for name in _RAW_NAMES.split())
 """Extensions of camera RAW, HEIC and AVIF files: pictures, but not read here."""
 
+UNREAD = RAW_HEIC | {".gif", ".bmp", ".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"}
+"""Extensions of all pictures that are not read here; a folder run says how many it passed over."""
+
 _NAMES = {"jpg": "JPEG", "tif": "TIFF"}
 _FOREIGN = (
     (b"GIF8", "GIF"),

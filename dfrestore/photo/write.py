@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dfrestore.errors import PhotoWriteError
 from dfrestore.files import atomic_file, remedy
 from dfrestore.photo.encode import encode
-from dfrestore.photo.formats import FORMATS, RAW_HEIC, format_of_path
+from dfrestore.photo.formats import FORMATS, UNREAD, format_of_path
 from dfrestore.photo.photo import Photo
 
-_FOREIGN = RAW_HEIC | {".gif", ".bmp", ".jxl", ".jp2", ".psd", ".pdf", ".exr", ".tga", ".ppm", ".svg"}
+_FOREIGN = UNREAD | {".pdf", ".svg"}
 
 
 def write(

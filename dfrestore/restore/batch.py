@@ -88,9 +88,10 @@ class Started:
 
 
 class Records:
-    """The records of the folders of a run, each read when first needed."""
+    """The records of the folders of a run, each read when first needed. closed: those that could not be written."""
 
     def __init__(self) -> None:
+        self.closed: set[Path] = set()
         self._open: dict[Path, Record] = {}
 
     def of(self, job: Job) -> Record | None:
@@ -225,7 +226,10 @@ def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records) -> l
     try:
         record.add(job.output, stamp, settings.hash)
     except OSError as error:
-        return [f"{record.path}: cannot be written ({error.strerror or error}); a later run will not know this file"]
+        known = record.path in records.closed
+        records.closed.add(record.path)
+        why = f"{record.path}: cannot be written ({error.strerror or error}); later runs will not know what is done"
+        return [] if known else [why]
     return []
 
 

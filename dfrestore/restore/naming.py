@@ -26,7 +26,15 @@ def format_name(name: str) -> str:
 def out_is_folder(out: str, file_inputs: int, folder_inputs: int) -> bool:
     """A file for one input file, otherwise a folder; a trailing slash or an existing folder says folder."""
     separators = tuple(s for s in (os.sep, os.altsep) if s)
-    return folder_inputs > 0 or file_inputs != 1 or out.endswith(separators) or Path(out).is_dir()
+    return folder_inputs > 0 or file_inputs != 1 or out.endswith(separators) or is_folder(Path(out))
+
+
+def is_folder(path: Path) -> bool:
+    """``path.is_dir()`` that answers no, and does not raise, for a name that is too long or out of reach."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def result_name(source: Path, task: str | None, fmt: str | None) -> str:
@@ -55,7 +63,8 @@ def check_out_file(out: Path, fmt: str | None) -> None:
     if by_name is None and out.suffix and fmt is None:
         endings = [ending.lstrip(".") for group in FORMATS.values() for ending in group]
         near = did_you_mean(out.suffix.lstrip(".").lower(), endings)
-        raise UsageError(f"{out}: no picture format has the ending '{out.suffix}'{near} (or give --format)")
+        known = ", ".join(group[0] for group in FORMATS.values())
+        raise UsageError(f"{out}: '{out.suffix}' is not written{near} (known: {known}; or give --format)")
     if by_name is not None and fmt is not None and by_name != fmt:
         raise UsageError(f"{out}: the name says {by_name}, --format says {fmt}; leave one of them out")
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.photo import RAW_HEIC, is_candidate
-from dfrestore.restore.naming import check_out_file, identity, original_stem, out_is_folder, result_name
+from dfrestore.photo import UNREAD, is_candidate
+from dfrestore.restore.naming import (
+    check_out_file,
+    identity,
+    is_folder,
+    original_stem,
+    out_is_folder,
+    result_name,
+)
 
 # Folders of generated thumbnails (Synology) and of resource forks in archives.
 _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
@@ -39,7 +47,9 @@ class FilePlan:
 
 @dataclass
 class _Scan:
-    """What a walk through one folder finds: pictures to take, RAW and the like, results of ours, closed folders."""
+    """What a walk through one folder finds: pictures to take, those that are not read (RAW, GIF, ...), results of ours,
+    closed folders.
+    """
 
     pictures: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
@@ -63,8 +73,8 @@ def plan_files(
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
     sources = [Path(item) for item in inputs]
     for source in sources:
-        if not _exists(source):
-            raise UsageError(f"{source}: no such file or folder{_nearest(source)}")
+        if (why := _absence(source)) is not None:
+            raise UsageError(f"{source}: {why}")
     folders = [source for source in sources if source.is_dir()]
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
@@ -100,7 +110,7 @@ def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None 
         stems = {Path(name).stem for name in candidates}
         for name in candidates:
             (scan.results if original_stem(Path(name)) in stems else scan.pictures).append(path / name)
-        scan.unread += (path / n for n in names if Path(n).suffix.lower() in RAW_HEIC and not n.startswith("."))
+        scan.unread += (path / n for n in names if Path(n).suffix.lower() in UNREAD and not n.startswith("."))
     return scan
 
 
@@ -152,7 +162,7 @@ def _destination(out: str | Path | None, files: int, folders: int, fmt: str | No
     if not out_is_folder(str(out), files, folders):
         check_out_file(Path(out), fmt)
         return _Destination(file=Path(out), single=single)
-    if Path(out).exists() and not Path(out).is_dir():
+    if _mode(Path(out)) and not is_folder(Path(out)):
         raise UsageError(f"{out}: is a file, but several results need a folder")
     return _Destination(folder=Path(out), single=single)
 
@@ -200,35 +210,64 @@ def _check_outputs(jobs: Sequence[Job]) -> None:
                 "run them separately or with different -o"
             )
         makers[place] = job.input
-        if job.output.is_dir():
+        mode = _mode(job.output)
+        if stat.S_ISDIR(mode):
             raise UsageError(f"{job.output}: the result of {job.input} cannot replace a folder")
+        if (mode and not stat.S_ISREG(mode)) or _is_stream(job.output):
+            raise UsageError(f"{job.output}: is not a regular file, and would be replaced by one; choose another -o")
 
 
 def _nothing_in(folder: Path, scan: _Scan, recursive: bool) -> str:
     if scan.unread:
-        return f"{folder}: no pictures that can be read, only {len(scan.unread)} RAW, HEIC or AVIF"
+        others = f"{_count(scan.unread)} of other kinds ({_endings(scan.unread)})"
+        return f"{folder}: no pictures that can be read, only {others}"
     return f"{folder}: no pictures in this folder" + ("" if recursive else " itself (--recursive looks below it)")
 
 
 def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
     unread = [path for scan in scans for path in scan.unread]
     if unread:
-        endings = ", ".join(sorted({path.suffix.lower() for path in unread}))
-        yield f"{_count(unread)} not read ({endings}: RAW, HEIC or AVIF); convert them to TIFF or JPEG first"
+        yield f"{_count(unread)} not read ({_endings(unread)}); convert them to TIFF, PNG or JPEG first"
     results = [path for scan in scans for path in scan.results]
     if results and not beside:
         yield f"{_count(results)} not taken, being results beside their inputs ({results[0].name}, ...)"
+
+
+def _endings(files: Sequence[Path]) -> str:
+    return ", ".join(sorted({path.suffix.lower() for path in files}))
 
 
 def _count(files: Sequence[Path]) -> str:
     return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
-def _exists(path: Path) -> bool:
+def _is_stream(path: Path) -> bool:
+    """Whether ``path`` is a link like ``/dev/stdout``, which is no place for a file whatever it leads to."""
     try:
-        return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be searched
+        return path.is_symlink() and os.path.realpath(path.parent) == "/dev"
+    except OSError:  # a name that is too long
         return False
+
+
+def _mode(path: Path) -> int:
+    """The ``st_mode`` of what stands under ``path``, 0 where nothing can be seen."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _absence(path: Path) -> str | None:
+    """Why nothing is found under ``path``; None when something is."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            return f"leads nowhere (a link to {path.readlink()})"
+        return f"no such file or folder{_nearest(path)}"
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be searched
+        return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
+    return None
 
 
 def _nearest(missing: Path) -> str:

@@ -161,6 +161,8 @@ class Restorer:
         which name ``name``.
         """
         steps = self.checked_steps(steps)
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed is from 0 to 2**63 - 1, not {seed}")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength is from 0 to 1, not {strength}")
         warnings: list[str] = []

@@ -3,7 +3,8 @@
 Networks and samplers are used as they are in restoration; nothing here is needed to restore a photo.
 """
 
+from dfrestore.training.check import load_data
 from dfrestore.training.config import TrainConfig, list_presets, load_preset, to_toml
 from dfrestore.training.trainer import Trainer
 
-__all__ = ["TrainConfig", "Trainer", "list_presets", "load_preset", "to_toml"]
+__all__ = ["TrainConfig", "Trainer", "list_presets", "load_data", "load_preset", "to_toml"]

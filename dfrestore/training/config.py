@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 import types
 import typing
@@ -11,10 +13,11 @@ from importlib import resources
 from typing import Any, Literal, TypeVar
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.weights.spec import Prediction
+from dfrestore.weights.spec import ModelSpec, Prediction
 
 T = TypeVar("T")
 FineLoss = Literal["l1", "ssim", "ms-ssim-255"]
+Crops = Literal["independent", "shared-window"]
 
 
 @dataclass(frozen=True)
@@ -29,30 +32,69 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """clean: folders of clean photos, from which pairs are made on the fly.
+    """What is trained on: folders of clean photos, degraded on the fly, or pairs.
 
-    clean_fraction: part of the on-the-fly inputs that stays undegraded, so that clean photos are left alone.
+    clean: folders of clean photos. pairs: data sets with input/ and target/ (or another usual layout) in them.
+    input, target: two folders of pairs, named one by one. memory: decoded photos are held in memory up to this
+    ("4G"; "auto": a quarter of what is free), more of them in a file of the user's cache folder. cache: what that
+    folder may hold.
 
-    jpeg_fraction: part of the inputs compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of
-    the crops taken from the photo reduced by two. validation: photos (or pairs) held out, at most.
+    crops: "independent", or "shared-window" as the authors': crops of the largest size, of which one window of the
+    current size, the same for the whole batch, is taken. flip: half of the crops mirrored left to right.
+    quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways.
+    mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch.
+
+    clean_fraction: part of the inputs that is the clean crop itself, so that clean photos are left alone. For clean
+    photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the inputs
+    compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
+    reduced by two. validation: photos (or pairs) held out, at most.
     """
 
     clean: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    input: str = ""
+    target: str = ""
+    memory: str = "auto"
+    cache: str = "50G"
+    crops: Crops = "independent"
+    mixup: bool = False
     preset: str = "mixed"
     clean_fraction: float = 0.1
     jpeg_fraction: float = 0.3
     jpeg_quality: tuple[int, int] = (60, 95)
     half_scale: float = 0.4
     flip: bool = True
+    quarter_turn: float = 0.0
     validation: int = 12
     validation_size: int = 256
+
+    def __post_init__(self) -> None:
+        if bool(self.input) != bool(self.target):
+            raise UsageError("data: input and target are given together: --input FOLDER --target FOLDER")
+        if self.clean and self.paired:
+            raise UsageError("data: either clean photos or pairs, not both; leave out --clean or the pairs")
+        if self.memory != "auto":
+            parse_bytes(self.memory, "data.memory")
+        parse_bytes(self.cache, "data.cache")
+
+    @property
+    def paired(self) -> bool:
+        """Whether pairs are trained on, not clean photos."""
+        return bool(self.pairs or self.input)
+
+    @property
+    def named(self) -> bool:
+        """Whether there is anything to train on."""
+        return bool(self.clean) or self.paired
 
 
 @dataclass(frozen=True)
 class StageConfig:
     """One stage. lr: base rate; periods/minima: cosine cycles (restart at the base rate each; a minimum equal to
     the base rate makes a constant period). patches/batches: the patch cycle, each held for patch_period iterations
-    (0: iterations / (3 * len)). steps: sampler steps unrolled in the fine stage, drawn at random from the list.
+    (0: iterations / (3 * len)), patch_cycles times (0: as often as they fit), the last one to the end. steps: sampler
+    steps unrolled in the fine stage, drawn at random from the list (empty: the model's default). fresh_optimizer:
+    begins without the moments of the stage before.
     """
 
     iterations: int = 1000
@@ -62,7 +104,9 @@ class StageConfig:
     patches: tuple[int, ...] = (64,)
     batches: tuple[int, ...] = (16,)
     patch_period: int = 0
+    patch_cycles: int = 0
     warmup: int = 0
+    fresh_optimizer: bool = False
     steps: tuple[int, ...] = (1,)
     loss: FineLoss = "l1"
     ssim_weight: float = 0.84
@@ -80,7 +124,10 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run; a stage with 0 iterations is left out. licence, trained_on: stored in the resulting model."""
+    """A whole run; a stage with 0 iterations is left out. licence, trained_on: stored in the resulting model.
+
+    keep_checkpoints: how many of the last ones stay (and the best).
+    """
 
     task: str = "derain"
     licence: str = ""
@@ -88,6 +135,7 @@ class TrainConfig:
     seed: int = 100
     log_every: int = 20
     validate_every: int = 500
+    keep_checkpoints: int = 2
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     coarse: StageConfig = field(default_factory=StageConfig)
@@ -103,6 +151,13 @@ class TrainConfig:
                 raise UsageError(f"{name}: periods {list(stage.periods)} and minima {list(stage.minima)} do not pair")
             if stage.iterations < 0 or any(n < 1 for n in (*stage.patches, *stage.batches, *stage.steps)):
                 raise UsageError(f"{name}: iterations, patches, batches and steps must be positive")
+        if min(self.log_every, self.validate_every, self.keep_checkpoints) < 1:
+            raise UsageError("log_every, validate_every and keep_checkpoints must be positive")
+
+    @property
+    def fine_steps(self) -> tuple[int, ...]:
+        """Sampler steps of the fine stage."""
+        return self.fine.steps or (self.model.default_steps,)
 
 
 def list_presets() -> dict[str, str]:
@@ -115,14 +170,18 @@ def list_presets() -> dict[str, str]:
     return found
 
 
-def load_preset(name: str, task: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`."""
+def load_preset(name: str, task: str | None = None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`.
+
+    Without a task: the preset's own, else ``derain``.
+    """
     known = list_presets()
     if name not in known:
         raise UsageError(f"unknown preset '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
     text = (resources.files("dfrestore.training") / "presets" / f"{name}.toml").read_text("utf-8")
     values = tomllib.loads(text)
-    values.setdefault("task", task)
+    if task and values.setdefault("task", task) != task:
+        raise UsageError(f"preset {name} is for {values['task']}, not {task}")
     return from_mapping(merge(values, overrides or {}), f"preset {name}")
 
 
@@ -142,9 +201,42 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def with_model(config: TrainConfig, spec: ModelSpec, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The same run on the network of a trained model, for ``--init-from``; ``overrides`` of its table on top."""
+    model = {
+        "method": spec.method,
+        "prediction": spec.prediction,
+        "default_steps": spec.default_steps,
+        "network": dict(spec.network),
+    }
+    return replace(config, model=_build(ModelConfig, merge(model, overrides or {}), "model"))
+
+
 def scaled(config: TrainConfig, coarse: int, fine: int) -> TrainConfig:
-    """The same run with other iteration counts (its periods are fractions of a stage, so they follow)."""
-    return replace(config, coarse=replace(config.coarse, iterations=coarse), fine=replace(config.fine, iterations=fine))
+    """The same run with other iteration counts; what is counted in iterations within a stage follows."""
+    return replace(config, coarse=_scaled(config.coarse, coarse), fine=_scaled(config.fine, fine))
+
+
+def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
+    factor = iterations / max(1, stage.iterations)
+    return replace(
+        stage,
+        iterations=iterations,
+        periods=tuple(n if n <= 1 else max(1.5, n * factor) for n in stage.periods),
+        patch_period=max(1, round(stage.patch_period * factor)) if stage.patch_period else 0,
+        warmup=math.ceil(stage.warmup * min(1.0, factor)),
+    )
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse_bytes(text: str, where: str) -> int:
+    """``"4G"``, ``"512M"`` -> bytes, in powers of 1024. Raises :class:`UsageError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{where}: {text!r} is not a size like 4G or 512M")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def to_toml(config: TrainConfig) -> str:

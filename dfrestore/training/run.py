@@ -1,15 +1,17 @@
 """The run folder: what a training writes, and how it is continued.
 
 RUN/config.toml  log.jsonl  curves.png  samples/ITERATION.png  checkpoints/  model.safetensors  RESULT.json
+tensorboard/ where that is installed, bad-batch.pt where a run did not stay finite
 """
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 import tomllib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,11 @@ from torch import Tensor
 
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
+from dfrestore.training.checkpoints import save_best, save_state
 from dfrestore.training.config import TrainConfig, from_mapping, merge, to_toml
-from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+from dfrestore.training.scalars import open_scalars
+from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
 from dfrestore.weights import save_checkpoint
-
-CHECKPOINT = "last.pt"
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class Saved:
 Record = StepRecord | ValidationRecord | Saved
 
 
-def open_run(folder: Path, config: TrainConfig) -> None:
-    """Make a new run folder. Raises :class:`StartError` when there is a run already."""
+def require_free(folder: Path) -> None:
+    """Raise :class:`StartError` when there is a run in the folder already."""
     if (folder / "config.toml").exists():
         raise StartError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another folder")
+
+
+def open_run(folder: Path, config: TrainConfig) -> None:
+    """Make a new run folder. Raises :class:`StartError` when there is a run already."""
+    require_free(folder)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "samples").mkdir(exist_ok=True)
     (folder / "config.toml").write_text(to_toml(config), "utf-8")
@@ -60,26 +67,27 @@ def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainC
 def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0) -> Generator[Record, None, None]:
     """Run the trainer, keep the folder up to date, and yield its records and each save.
 
-    When the consumer closes the generator (Ctrl-C, SIGTERM) the state is saved first.
+    When the consumer closes the generator (Ctrl-C, SIGTERM) the state is saved first. Raises :class:`Diverged` after
+    repeated steps without a finite loss; the last batch is then in ``bad-batch.pt``.
     """
-    config = trainer.config
-    last_save = time.monotonic()
-    started = time.monotonic()
+    last_save = started = time.monotonic()
     try:
-        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        with (folder / "log.jsonl").open("a", encoding="utf-8") as log, open_scalars(folder, trainer.done) as scalars:
             for record in trainer.run():
                 if isinstance(record, ValidationRecord):
                     _write(log, {"validation": asdict(record)})
-                    if record.best:
-                        save_model(trainer, folder / "model.safetensors")
-                    write_strips(trainer, folder / "samples" / f"{record.stage}-{record.iteration:07d}.png")
-                    plot(folder)
-                elif record.iteration % config.log_every == 0 or record.iteration == 1:
+                    _keep_validation(trainer, folder, record)
+                    scalars(record, trainer.done)
+                elif record.iteration % trainer.config.log_every == 0 or record.iteration == 1 or record.skipped:
                     _write(log, asdict(record))
+                    scalars(record, trainer.done)
                 yield record
                 if time.monotonic() - last_save > minutes_between_saves * 60:
                     yield Saved(save_state(trainer, folder))
                     last_save = time.monotonic()
+    except Diverged as error:
+        path = _save_bad_batch(trainer, folder, error)
+        raise Diverged(f"{error}; the last batch is in {path}", error.clean, error.degraded) from error
     finally:
         if not trainer.torn:
             save_state(trainer, folder)
@@ -92,25 +100,6 @@ def save_model(trainer: Trainer, path: Path) -> None:
     """The EMA network as bf16, ready for ``--model``."""
     tensors = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in trainer.ema.state_dict().items()}
     save_checkpoint(path, tensors, trainer.spec)
-
-
-def save_state(trainer: Trainer, folder: Path) -> Path:
-    """All that resuming needs, atomically: the previous checkpoint stays until the new one is whole on disk."""
-    path = folder / "checkpoints" / CHECKPOINT
-    with atomic_file(path, overwrite=True) as file:
-        torch.save(trainer.state_dict(), file)
-    return path
-
-
-def load_state(trainer: Trainer, folder: Path) -> None:
-    """Continue from the folder's last checkpoint, bit for bit. Raises :class:`StartError`."""
-    path = folder / "checkpoints" / CHECKPOINT
-    if not path.exists():
-        return  # stopped before the first save: start over with the same configuration
-    try:
-        trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
-    except Exception as error:
-        raise StartError(f"{path}: this checkpoint cannot be read ({error}); remove it to start over") from error
 
 
 def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
@@ -132,7 +121,7 @@ def plot(folder: Path) -> None:
     from matplotlib.figure import Figure
 
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines() if line]
-    steps = [r for r in records if "loss" in r]
+    steps = [r for r in records if r.get("loss") is not None]
     validations = [r["validation"] for r in records if "validation" in r]
     coarse = max((r["iteration"] for r in steps if r["stage"] == "coarse"), default=0)
 
@@ -144,7 +133,8 @@ def plot(folder: Path) -> None:
     loss.semilogy([place(r) for r in steps], [r["loss"] for r in steps], linewidth=0.7)
     loss.set_ylabel("loss")
     for n in sorted({int(n) for v in validations for n in v["psnr"]}):
-        psnr.plot([place(v) for v in validations], [v["psnr"][str(n)] for v in validations], label=f"{n} steps")
+        judged = [v for v in validations if str(n) in v["psnr"]]  # a resumed run may judge other counts
+        psnr.plot([place(v) for v in judged], [v["psnr"][str(n)] for v in judged], label=f"{n} steps")
     if validations:
         psnr.axhline(validations[0]["psnr_input"], color="grey", linestyle=":", label="input")
         psnr.legend()
@@ -155,21 +145,40 @@ def plot(folder: Path) -> None:
     figure.savefig(folder / "curves.png", dpi=100)
 
 
-def describe(photos: Sequence[str], skipped: Sequence[str]) -> str:
-    """One line for the start of a run."""
-    left = f", {len(skipped)} files left out" if skipped else ""
-    return f"{len(photos)} photos{left}"
-
-
 def _write(log: Any, record: dict[str, Any]) -> None:
-    log.write(json.dumps(record) + "\n")
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    log.write(json.dumps(finite) + "\n")
     log.flush()
+
+
+def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -> None:
+    if record.best:
+        save_model(trainer, folder / "model.safetensors")
+        save_best(trainer, folder)
+    write_strips(trainer, folder / "samples" / f"{record.stage}-{record.iteration:07d}.png")
+    plot(folder)
+
+
+def _save_bad_batch(trainer: Trainer, folder: Path, error: Diverged) -> Path:
+    """The batch, where it came, and the network it met, for a look at what went wrong."""
+    path = folder / "bad-batch.pt"
+    state = {
+        "clean": error.clean,
+        "degraded": error.degraded,
+        "stage": trainer.stage,
+        "iteration": trainer.iteration,
+        "network": trainer.network.state_dict(),
+    }
+    with atomic_file(path, overwrite=True) as file:
+        torch.save(state, file)
+    return path
 
 
 def _write_result(trainer: Trainer, folder: Path, seconds: float) -> None:
     result = {
         "task": trainer.config.task,
         "best_psnr": trainer.best,
+        "paired": trainer.train_photos.paired,
         "training_photos": len(trainer.train_photos.names),
         "validation_photos": len(trainer.validation_photos.names),
         "seconds": round(seconds, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from dfrestore.training.config import StageConfig
@@ -34,7 +35,25 @@ def learning_rate(stage: StageConfig, p: int) -> float:
 
 def patch_and_batch(stage: StageConfig, p: int) -> tuple[int, int]:
     """(patch side, batch size) of the stage's iteration p (from 0): each entry for a period, over and over."""
-    period = stage.patch_period or max(1, stage.iterations // (3 * len(stage.patches)))
-    cycles = max(1, stage.iterations // (period * len(stage.patches)))
+    period, cycles = _patch_cycle(stage)
     entry = min(p // period, cycles * len(stage.patches) - 1)  # past the cycles the last entry stays
     return stage.patches[entry % len(stage.patches)], stage.batches[entry % len(stage.batches)]
+
+
+def patch_counts(stage: StageConfig) -> Counter[tuple[int, int]]:
+    """How many of the stage's iterations each (patch side, batch size) gets."""
+    period, cycles = _patch_cycle(stage)
+    entries = list(zip(stage.patches, stage.batches, strict=True))
+    cycling = min(stage.iterations, cycles * period * len(entries))
+    whole, rest = divmod(cycling, period * len(entries))
+    counts: Counter[tuple[int, int]] = Counter()
+    for i, entry in enumerate(entries):
+        counts[entry] += whole * period + min(period, max(0, rest - i * period))
+    counts[entries[-1]] += stage.iterations - cycling
+    return counts
+
+
+def _patch_cycle(stage: StageConfig) -> tuple[int, int]:
+    """(iterations an entry is held, how often the whole list comes)."""
+    period = stage.patch_period or max(1, stage.iterations // (3 * len(stage.patches)))
+    return period, stage.patch_cycles or max(1, stage.iterations // (period * len(stage.patches)))

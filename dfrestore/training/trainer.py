@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore.diffusion import alpha_bars, ddim, timesteps
-from dfrestore.errors import StartError
+from dfrestore.errors import DfrestoreError, StartError
 from dfrestore.methods import Network, build_network
+from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
-from dfrestore.training.data import Degrade, Photos, degrade_crops, draw_crops, generator_for
-from dfrestore.training.schedules import learning_rate, patch_and_batch
+from dfrestore.training.data import Degrade, generator_for
+from dfrestore.training.photos import Photos
+from dfrestore.training.schedules import learning_rate
 from dfrestore.training.stages import antithetic_timesteps, coarse_loss, fine_stage_loss
 from dfrestore.weights.spec import ModelSpec
 
@@ -42,6 +44,19 @@ class StepRecord:
     batch: int
     seconds: float
 
+    @property
+    def skipped(self) -> bool:
+        """Loss or gradient were not finite, so the weights stayed as they were."""
+        return not (math.isfinite(self.loss) and math.isfinite(self.grad_norm))
+
+
+class Diverged(DfrestoreError):
+    """Too many steps in a row without a finite loss. clean, degraded: the last one's batch."""
+
+    def __init__(self, message: str, clean: Tensor, degraded: Tensor) -> None:
+        super().__init__(message)
+        self.clean, self.degraded = clean, degraded
+
 
 @dataclass(frozen=True)
 class ValidationRecord:
@@ -55,9 +70,9 @@ class ValidationRecord:
 
 
 class Trainer:
-    """Holds network, EMA copy and optimiser; :meth:`run` trains."""
+    """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs."""
 
-    def __init__(self, config: TrainConfig, photos: Photos, degrade: Degrade, *, device: str = "cpu") -> None:
+    def __init__(self, config: TrainConfig, photos: Photos, degrade: Degrade | None, *, device: str = "cpu") -> None:
         self.config = config
         self.device = torch.device(device)
         self.train_photos, self.validation_photos = photos.split(config.data.validation)
@@ -76,9 +91,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
         self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=0.0, betas=(0.9, 0.999), weight_decay=config.optim.weight_decay
-        )
+        self.optimizer = self._new_optimizer()
         self.dtype = _dtype(config.optim.precision, self.device)
         self.alpha_bars = alpha_bars(self.spec).to(self.device)
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
@@ -125,7 +138,7 @@ class Trainer:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{held}, {millions:.2f} M parameters, {self.device}, {precision}, {counts}"
 
-    def run(self) -> Iterator[StepRecord | ValidationRecord]:
+    def run(self) -> Generator[StepRecord | ValidationRecord, None, None]:
         """Train what is left of the coarse, then of the fine stage. Close the generator to stop after a step."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             while self.stage < len(STAGES):
@@ -135,7 +148,7 @@ class Trainer:
     def validate(self) -> tuple[dict[int, float], float]:
         """({steps: mean PSNR of the EMA network}, mean PSNR of the inputs) on the held-out photos."""
         clean, degraded = self.validation_pairs()
-        counts = sorted({*self.config.fine.steps, self.config.model.default_steps})
+        counts = sorted({*self.config.fine_steps, self.config.model.default_steps})
         scores = {n: self._score(clean, degraded, n) for n in counts}
         inputs = [_psnr(d, c) for c, d in zip(clean, degraded, strict=True)]
         return scores, sum(inputs) / max(1, len(inputs))
@@ -155,27 +168,31 @@ class Trainer:
     def _stage_config(self, name: str) -> StageConfig:
         return self.config.coarse if name == "coarse" else self.config.fine
 
+    def _new_optimizer(self) -> torch.optim.AdamW:
+        decay = self.config.optim.weight_decay
+        return torch.optim.AdamW(self.network.parameters(), lr=0.0, betas=(0.9, 0.999), weight_decay=decay)
+
     # -- one stage ----------------------------------------------------------------------------------------------
 
-    def _run_stage(self, pool: ThreadPoolExecutor) -> Iterator[StepRecord | ValidationRecord]:
+    def _run_stage(self, pool: ThreadPoolExecutor) -> Generator[StepRecord | ValidationRecord, None, None]:
         name = STAGES[self.stage]
         stage = self._stage_config(name)
         pending: Future[tuple[Tensor, Tensor]] | None = None
+        if stage.fresh_optimizer and self.iteration == 0:
+            self.optimizer = self._new_optimizer()
         bad, started = 0, time.perf_counter()
         while self.iteration < stage.iterations:
-            clean, degraded = pending.result() if pending else self._batch(stage, self.iteration)
+            clean, degraded = pending.result() if pending else self._batch(self.iteration)
             if self.iteration + 1 < stage.iterations:
-                pending = pool.submit(self._batch, stage, self.iteration + 1)
+                pending = pool.submit(self._batch, self.iteration + 1)
             loss, norm, lr = self._step(name, stage, clean, degraded)
-            bad = 0 if math.isfinite(loss) and math.isfinite(norm) else bad + 1
+            seconds = time.perf_counter() - started
+            record = StepRecord(name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds)
+            yield record
+            bad = bad + 1 if record.skipped else 0
             if bad >= MAX_BAD_STEPS:
-                raise StartError(
-                    f"{name} iteration {self.iteration}: {bad} steps without a finite loss; lower the rate"
-                )
-            now = time.perf_counter()
-            yield StepRecord(
-                name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds=now - started
-            )
+                message = f"{name} iteration {self.iteration}: {bad} steps without a finite loss; lower the rate"
+                raise Diverged(message, clean, degraded)
             started = time.perf_counter()
             last = self.iteration == stage.iterations
             if self.validation_photos.names and (last or self.iteration % self.config.validate_every == 0):
@@ -186,11 +203,8 @@ class Trainer:
                 yield ValidationRecord(name, self.iteration, scores, inputs, better)
                 started = time.perf_counter()
 
-    def _batch(self, stage: StageConfig, iteration: int) -> tuple[Tensor, Tensor]:
-        patch, batch = patch_and_batch(stage, iteration)
-        generator = generator_for(self.config.seed, self.stage, iteration, 0)
-        clean = draw_crops(self.train_photos, patch, batch, self.config.data, generator)
-        return clean, degrade_crops(clean, self.degrade, self.config.data, generator)
+    def _batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
 
     def _step(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> tuple[float, float, float]:
         generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
@@ -202,7 +216,8 @@ class Trainer:
             t = antithetic_timesteps(len(target), self.spec.train_timesteps, generator).to(self.device)
             loss = coarse_loss(call, y, target, noise, t, self.alpha_bars, self.spec.prediction)
         else:
-            count = stage.steps[int(torch.randint(len(stage.steps), (1,), generator=generator))]
+            steps = self.config.fine_steps
+            count = steps[int(torch.randint(len(steps), (1,), generator=generator))]
             loss = fine_stage_loss(
                 call,
                 y,
@@ -242,16 +257,20 @@ class Trainer:
     def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
         """(clean, degraded) middles of the held-out photos, each (3, H, W) in [0, 1], the same in every call."""
         if self._validation is None:
-            clean, degraded = [], []
-            for i, pixels in enumerate(self.validation_photos.pixels):
-                side = self.config.data.validation_size
-                crop = _centre(pixels, side, self.network.multiple).float() / 255
-                generator = generator_for(self.config.seed, 1000, i)
-                clean.append(crop)
-                noisy = self.degrade(crop[None], self.config.data.preset, generator)[0]
-                degraded.append((noisy * 255).round() / 255)
+            side, multiple = self.config.data.validation_size, self.network.multiple
+            photos = self.validation_photos
+            clean = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.pixels]
+            degraded = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
+            if not photos.paired:
+                degraded = [self._degraded(crop, i) for i, crop in enumerate(clean)]
             self._validation = clean, degraded
         return self._validation
+
+    def _degraded(self, clean: Tensor, index: int) -> Tensor:
+        if self.degrade is None:
+            raise ValueError("clean photos need a degradation")
+        generator = generator_for(self.config.seed, 1000, index)
+        return (self.degrade(clean[None], self.config.data.preset, generator)[0] * 255).round() / 255
 
     def _score(self, clean: list[Tensor], degraded: list[Tensor], steps: int) -> float:
         scores = [
@@ -263,7 +282,7 @@ class Trainer:
 def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:
     height, width = (min(side, n) // multiple * multiple for n in pixels.shape[1:])
     top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
-    return pixels[:, top : top + height, left : left + width]
+    return pixels[:, top : top + height, left : left + width].contiguous()
 
 
 def _psnr(a: Tensor, b: Tensor) -> float:
@@ -281,4 +300,4 @@ def _native_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-__all__ = ["StepRecord", "Trainer", "ValidationRecord"]
+__all__ = ["Diverged", "StepRecord", "Trainer", "ValidationRecord"]

@@ -63,7 +63,7 @@ def open_weights(path: str | Path) -> io.BufferedReader:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             inside = path / "model.safetensors"
-            hint = f"give {inside}" if inside.is_file() else "give a .safetensors file"
+            hint = f"give {inside}" if inside.is_file() else "name the file in it"
             raise WeightsError(f"{path}: is a folder; {hint}")
         if not stat.S_ISREG(status.st_mode):
             raise WeightsError(f"{path}: is not a regular file")

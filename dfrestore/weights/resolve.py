@@ -173,7 +173,9 @@ def verify_local(entry: ModelEntry) -> None:
     """
     path = entry.local_path
     assert path is not None
-    remedy = "reinstall dfrestore" if entry.packaged else f"correct '{entry.name}' in {entry.registry}"
+    remedy = (
+        "reinstall dfrestore" if entry.packaged else f"make it again, or correct '{entry.name}' in {entry.registry}"
+    )
     if not path.is_file():
         raise WeightsError(f"{path}: missing, though '{entry.name}' names it; {remedy}")
     size = path.stat().st_size

@@ -61,3 +61,9 @@ def test_benchmark_tells_why_it_cannot_start(dfrestore: Run, identity_model: Pat
     answer = dfrestore("benchmark", "--model", identity_model, "--device", "cuda:99", "--steps", 1)
     assert answer.code == 3
     assert "no device 'cuda:99'" in answer.err
+
+
+def test_an_unknown_task_is_wrong_usage_and_gets_the_nearest(dfrestore: Run, identity_model: Path) -> None:
+    answer = dfrestore("benchmark", "derian", "--model", identity_model)
+    assert (answer.code, answer.out) == (2, "")
+    assert "did you mean 'derain'" in answer.err

@@ -106,3 +106,35 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(folder: Path, identity_m
     assert process.returncode == 0
     assert "Error" not in err
     assert whole_pictures(folder.parent / "out") == 8
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(
+    tmp_path: Path, make_photo: Callable[..., Path], identity_model: Path, closed: str
+) -> None:
+    source = make_photo(tmp_path / "a.tif")
+    command = [sys.executable, "-m", "dfrestore", "derain", str(source), "--model", str(identity_model)]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else f"{tmp_path / 'a_derain.tif'}\n")
+    assert "Traceback" not in done.stderr
+    with Image.open(tmp_path / "a_derain.tif") as image:
+        image.load()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_standard_output_that_cannot_be_written_is_said_and_the_work_goes_on(
+    folder: Path, identity_model: Path
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dfrestore", *arguments(folder, identity_model), "--steps", "1"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("standard output cannot be written") == 1
+    assert "8 done" in done.stderr
+    assert whole_pictures(folder.parent / "out") == 8

@@ -13,6 +13,7 @@ from dfrestore.cli.report import Report
 from dfrestore.restore import FileResult
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
+termios = pytest.importorskip("termios", reason="pseudo-terminals are POSIX")
 OUTPUTS = {Path("a"): 100, Path("b"): 300}
 
 
@@ -63,6 +64,15 @@ def test_a_terminal_shows_a_bar_with_the_file_and_the_time_left(
     assert "<" in text
     assert "dfrestore: b: broken" in text
     assert "1 done, 1 failed" in text
+
+
+def test_a_terminal_that_does_not_know_its_height_shows_a_bar(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    termios.tcsetwinsize(terminal.stream.fileno(), (0, 100))
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    use(Report(quiet=False, as_json=False, inputs=2))
+    assert "%|" in terminal.text()
 
 
 @pytest.mark.parametrize(("quiet", "as_json"), [(True, False), (False, True)])

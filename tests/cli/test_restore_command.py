@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Answer
-from PIL import Image
+from conftest import Answer, save_model, tiny_spec
+from PIL import Image, ImageCms
 
 MakePhoto = Callable[..., Path]
 Run = Callable[..., Answer]
@@ -116,6 +116,32 @@ def test_any_name_works_and_prints_as_one_line(
     assert answer.code == 0
     assert len(answer.paths) == 1
     assert Path(name.replace(".png", "_derain.png")).is_file()
+
+
+def test_what_belongs_to_a_photo_is_in_its_result(restore: Run, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Maker", 6  # taken with the camera on its side
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
+    picture.save(tmp_path / "a.jpg", exif=exif.tobytes(), icc_profile=profile, dpi=(300, 300))
+    assert restore(tmp_path / "a.jpg").code == 0
+    with Image.open(tmp_path / "a_derain.jpg") as result:
+        assert (result.format, result.size) == ("JPEG", (16, 24))
+        assert result.info["icc_profile"] == profile
+        assert result.info["dpi"] == (300, 300)
+        assert (result.getexif()[0x010F], result.getexif()[0x0112]) == ("Maker", 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_result_that_is_none_is_a_failure_and_no_file(
+    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto, precision: str
+) -> None:
+    wild = save_model(tmp_path / "wild.safetensors", tiny_spec(), 3e38)
+    answer = dfrestore("derain", make_photo(tmp_path / "a.png"), "--model", wild, "--precision", precision)
+    assert (answer.code, answer.out) == (1, "")
+    assert "a.png: the model gave values that are not finite" in answer.err
+    assert names(tmp_path) == ["a.png", "wild.safetensors"]
 
 
 # -- folders
@@ -250,9 +276,10 @@ def test_json_tells_errors_that_stop_the_run(restore: Run, tmp_path: Path) -> No
 def test_quiet_prints_failures_only(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
     assert restore(photo_folder, "-o", tmp_path / "out", "--quiet") == Answer(0, "", "")
     (photo_folder / "z.png").write_bytes(b"broken")
-    answer = restore(photo_folder, "-o", tmp_path / "out", "--quiet")
-    assert (answer.code, answer.out) == (1, "")
-    assert len(answer.err.splitlines()) == 1
+    for more in ([], ["--dry-run", "--overwrite"]):
+        answer = restore(photo_folder, "-o", tmp_path / "out", "--quiet", *more)
+        assert (answer.code, answer.out) == (1, "")
+        assert len(answer.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("mode", [[], ["--json"]])

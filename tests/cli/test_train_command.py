@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def test_a_short_run_gives_a_model_that_restores(
     printed = capsys.readouterr()
     assert printed.out.strip() == str(run / "model.safetensors")
     assert "broken.jpg" in printed.err
-    assert "6 photos, 1 files left out" in printed.err
+    assert "data: 6 photos, 0.03456 megapixels, 1 left out" in printed.err
     result = tmp_path / "result.png"
     model = str(run / "model.safetensors")
     assert main(["derain", str(photos / "0.png"), "-o", str(result), "--model", model, "--quiet"]) == 0
@@ -80,6 +82,13 @@ def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> Non
         (["train", "derain", "--clean", "nowhere", "--run", "r"], 3, "nothing to train on"),
         (["train", "--resume", "nowhere"], 3, "not a run folder"),
         (["train", "derian", "--clean", ".", "--run", "r"], 3, "did you mean 'derain'"),
+        (["train", "--data", ".", "--run", "r"], 3, "no folders of pairs in here"),
+        (["train", "--input", ".", "--run", "r"], 2, "--target FOLDER"),
+        (["train", "--preset", "finetune", "--clean", ".", "--run", "r"], 2, "--init-from NAME or FILE"),
+        (["train", "--clean", ".", "--run", "r", "--coarse-share", "0.5"], 2, "--minutes"),
+        (["train", "--clean", ".", "--run", "r", "--minutes", "0"], 2, "no time to train in"),
+        (["train", "--clean", ".", "--check-only"], 3, "nothing to train on"),
+        (["train", "derain", "--preset", "paper-deblur", "--clean", "."], 2, "paper-deblur is for deblur"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -96,6 +105,58 @@ def test_mistakes_are_one_line(
     assert said in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def pairs(photos: Path, tmp_path: Path) -> Path:
+    """Five pairs, one input without a target."""
+    folder = tmp_path / "pairs"
+    for part in ("input", "target"):
+        (folder / part).mkdir(parents=True)
+    for path in sorted(photos.glob("*.png")):
+        picture = Image.open(path)
+        picture.point(lambda v: v // 2).save(folder / "input" / path.name)
+        picture.save(folder / "target" / path.name)
+    (folder / "target" / "5.png").unlink()
+    return folder
+
+
+def test_the_check_names_what_is_left_out_and_stops(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "desnow", "--data", str(pairs), "--check-only"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "inputs without a target, left out: 1"
+    assert lines[-1] == "data: 5 pairs, 0.0288 megapixels, 1 left out"
+
+
+def test_a_model_trained_on_pairs_is_finetuned_on_others(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    folders = ["--input", str(pairs / "input"), "--target", str(pairs / "target")]
+    assert main(["train", "derain", "--preset", "smoke", *folders, "--run", str(first), *TINY, "--quiet"]) == 0
+    few = ["--set", "fine.iterations=2", "--set", "fine.patches=[32]", "--set", "fine.batches=[2]"]
+    start = ["--preset", "finetune", "--init-from", str(first / "model.safetensors")]
+    assert main(["train", "derain", *start, "--data", str(pairs), "--run", str(second), *few, "--quiet"]) == 0
+    assert "dim = 8" in (second / "config.toml").read_text()
+    assert json.loads((second / "RESULT.json").read_text())["paired"] is True
+
+
+def test_a_run_of_some_minutes_ends_in_time_and_keeps_its_schedule(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, seconds = tmp_path / "run", 12
+    settings = [*TINY, "--set", "coarse.iterations=300", "--set", "fine.iterations=100", "--set", "fine.steps=[1]"]
+    started = time.monotonic()
+    limited = ["--minutes", str(seconds / 60), "--coarse-share", "0.5"]
+    command = ["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run)]
+    assert main([*command, *settings, *limited]) == 0
+    assert time.monotonic() - started < 3 * seconds  # a busy machine changes its pace meanwhile
+    config = tomllib.loads((run / "config.toml").read_text())
+    assert f"schedule: {config['coarse']['iterations']} coarse + " in capsys.readouterr().err
+    assert abs(config["coarse"]["iterations"] - config["fine"]["iterations"]) <= 1
+    assert config["fine"]["iterations"] >= 5
+    assert main(["train", "--resume", str(run), "--minutes", "1"]) == 2
+    assert "a resumed one keeps its own" in capsys.readouterr().err
 
 
 def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,3 +180,14 @@ def test_an_unexpected_error_is_one_line_unless_debugging(
     monkeypatch.setenv("DFRESTORE_DEBUG", "1")
     with pytest.raises(KeyError):
         dfrestore("derain", tmp_path)
+
+
+def test_ctrl_c_while_files_are_planned_is_one_line(
+    dfrestore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dfrestore.restore.planning.scan_folder", interrupt)
+    answer = dfrestore("derain", tmp_path)
+    assert (answer.code, answer.out, answer.err.strip()) == (130, "", "dfrestore: interrupted")

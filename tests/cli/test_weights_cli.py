@@ -11,7 +11,7 @@ import pytest
 from hub_server import COMMIT, Hub
 
 from dfrestore.cli import main
-from dfrestore.weights import load_registry, read_spec
+from dfrestore.weights import Registry, load_registry, read_spec
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 Run = Callable[..., tuple[int, str, str]]
@@ -127,6 +127,11 @@ def test_verify_names_what_is_damaged_and_goes_on(run: Run, config: Path) -> Non
     assert code == 1
     assert "ok: deblur/full" in printed
     assert f"failed: {path}: damaged" in said
+
+
+def test_verify_says_when_there_is_nothing_to_verify(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfrestore.weights.load_registry", lambda: Registry({}, {}))
+    assert run("verify") == (0, "", "no model is registered\n")
 
 
 def test_verify_takes_files(run: Run, tmp_path: Path) -> None:

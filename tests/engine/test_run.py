@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from reference.random_network import identity_network, random_network
+from torch import Tensor
 from torch.nn import functional as F
 
 from dfrestore.diffusion import alpha_bars, ddim, initial_noise, timesteps
@@ -128,6 +130,20 @@ def test_a_picture_no_larger_than_a_tile_is_exactly_the_whole_one(size: tuple[in
 def test_tiles_of_a_network_that_returns_y_are_the_picture() -> None:
     rgb = picture(90, 130)
     np.testing.assert_allclose(restored(identity_network(), rgb, tile=32, steps=4), rgb, rtol=0, atol=1e-6)
+
+
+def test_the_network_sees_a_tile_at_a_time_and_never_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, spec = identity_network()
+    seen: list[tuple[int, ...]] = []
+    inner = network.forward_fast
+
+    def watched(y: Tensor, *rest: Any) -> Tensor:
+        seen.append(tuple(y.shape))
+        return inner(y, *rest)
+
+    monkeypatch.setattr(network, "forward_fast", watched)
+    restored((network, spec), picture(90, 130), tile=32)
+    assert set(seen) == {(1, 3, 32, 32)}
 
 
 def test_tiles_show_no_seams_on_a_smooth_noisy_gradient() -> None:

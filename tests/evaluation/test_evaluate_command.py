@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from dfrestore.cli import main
 from dfrestore.cli.evaluate import evaluate
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import build_network
@@ -130,6 +132,7 @@ def test_folders_with_nothing_in_common_cannot_start(data: Path, tmp_path: Path)
         (["input", "target", "--y-rounded", "--channel", "rgb"], "luma"),
         (["input", "nowhere"], "no such folder"),
         (["--task", "derain", "--data", ".", "--window", "wide"], "--window"),
+        (["--task", "derian", "--data", "."], "did you mean 'derain'"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(
@@ -154,3 +157,24 @@ def test_the_same_seed_gives_the_same_scores(data: Path, tiny_model: Path) -> No
     arguments = ("--task", "derain", "--data", data, "--model", tiny_model, "--steps", 2, "--json", "--limit", 1)
     first, second = (json.loads(run(*arguments).stdout.splitlines()[0]) for _ in range(2))
     assert first["psnr"] == second["psnr"]
+
+
+def test_impossible_steps_are_told_before_the_table_begins(
+    data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "--task", "derain", "--data", str(data), "--model", str(tiny_model), "--steps", "5000"]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+
+
+def test_a_terminal_shows_a_failure_once(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "input" / "one.png").write_bytes(b"broken")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["evaluate", str(data / "input"), str(data / "target")]) == 1
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "one" in said.out
+    assert "failed: " in said.out

@@ -119,6 +119,19 @@ def test_names_of_the_greatest_length_work(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == b"x"
 
 
+@posix
+def test_a_system_that_knows_ascii_alone_takes_any_name(tmp_path: Path) -> None:
+    code = "import os, sys; from dfrestore.photo import atomic_write; atomic_write(sys.argv[1], b'x')"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name in ("ü" * 100, "雨.png"):
+        path = tmp_path / name
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], env={**os.environ, **plain}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert path.read_bytes() == b"x"
+
+
 WRITER = (
     "import sys, time\n"
     "from pathlib import Path\n"

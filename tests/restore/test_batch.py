@@ -204,7 +204,20 @@ def test_a_record_that_cannot_be_written_is_a_warning(restorer: Restorer, photo_
     (tmp_path / "out" / ".dfrestore.jsonl").mkdir(parents=True)
     results = run(restorer, photo_folder, tmp_path / "out")
     assert statuses(results) == ["done"] * 4
-    assert any("cannot be written" in warning for warning in results[0].warnings)
+    (warning,) = [warning for result in results for warning in result.warnings]  # once, not for each file
+    assert "cannot be written" in warning
+
+
+def test_an_output_whose_name_is_too_long_is_a_failure_of_that_file(
+    restorer: Restorer, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    make_photo(tmp_path / "in" / "a.png")
+    make_photo(tmp_path / "in" / f"{'y' * 250}.png")
+    plan = plan_files([tmp_path / "in"], None, "derain")
+    todo, _ = triage(plan.jobs, SETTINGS, records := Records(), overwrite=False, lone=False)
+    results = [event for event in run_batch(todo, restorer, SETTINGS, records) if isinstance(event, FileResult)]
+    assert statuses(results) == ["done", "failed"]
+    assert "choose a shorter name" in str(results[1].error)
 
 
 def test_the_json_object_of_a_result_holds_what_the_contract_names() -> None:

@@ -74,7 +74,15 @@ def test_raw_and_heic_files_are_counted_and_named_once(tmp_path: Path, make_phot
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (note,) = plan_files([tmp_path], None, "derain").notes
-    assert note.startswith("3 files not read (.cr2, .heic")
+    assert note.startswith("3 files not read (.cr2, .heic)")
+
+
+def test_a_folder_of_pictures_that_are_not_read_says_which_they_are(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.BMP"):
+        (tmp_path / name).write_bytes(b"")
+    ((folder, why),) = plan_files([tmp_path], None, "derain").failures
+    assert folder == tmp_path
+    assert "no pictures that can be read, only 2 files of other kinds (.bmp, .gif)" in why
 
 
 def test_links_that_lead_back_up_end_the_walk(tmp_path: Path, make_photo: MakePhoto) -> None:
@@ -146,7 +154,7 @@ def test_an_unknown_format_suggests_the_nearest() -> None:
 
 def test_an_unknown_ending_of_out_is_refused_unless_the_format_is_given(tmp_path: Path, make_photo: MakePhoto) -> None:
     photo = make_photo(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"ending '\.pgn': did you mean 'png'"):
+    with pytest.raises(UsageError, match=r"'\.pgn' is not written: did you mean 'png'"):
         plan_files([photo], tmp_path / "b.pgn", "derain")
     assert len(plan_files([photo], tmp_path / "b.pgn", "derain", fmt="PNG").jobs) == 1
 
@@ -201,6 +209,48 @@ def test_an_output_that_is_a_folder_is_refused(tmp_path: Path, make_photo: MakeP
     (tmp_path / "a_derain.png").mkdir()
     with pytest.raises(UsageError, match="cannot replace a folder"):
         plan_files([photo], None, "derain")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need no rights on POSIX")
+def test_a_link_that_leads_nowhere_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to("gone.png")
+    (tmp_path / "self.png").symlink_to("self.png")
+    with pytest.raises(UsageError, match=r"link\.png: leads nowhere \(a link to gone\.png\)$"):
+        plan_files([tmp_path / "link.png"], None, "derain")
+    with pytest.raises(UsageError, match=r"self\.png: cannot be reached \("):
+        plan_files([tmp_path / "self.png"], None, "derain")
+
+
+def test_an_input_whose_name_is_too_long_cannot_be_reached(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"xxx\.png: (cannot be reached|no such file)"):
+        plan_files([tmp_path / f"{'x' * 300}.png"], None, "derain")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may search every folder")
+def test_an_input_in_a_closed_folder_cannot_be_reached(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photo = make_photo(tmp_path / "closed" / "a.png")
+    photo.parent.chmod(0)
+    try:
+        with pytest.raises(UsageError, match=r"a\.png: cannot be reached \(Permission denied\)"):
+            plan_files([photo], None, "derain")
+    finally:
+        photo.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 300}.png", f"{'x' * 300}/"])
+def test_an_output_whose_name_is_too_long_is_left_to_fail_alone(
+    tmp_path: Path, make_photo: MakePhoto, name: str
+) -> None:
+    assert len(plan_files([make_photo(tmp_path / "a.png")], f"{tmp_path}/{name}", "derain").jobs) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names need POSIX")
+def test_an_output_that_is_no_regular_file_is_never_replaced(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photo = make_photo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for out in (tmp_path / "pipe.png", "/dev/null", "/dev/stdout"):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            plan_files([photo], out, "derain", fmt="PNG")
 
 
 def test_a_folder_without_pictures_fails_and_the_others_go_on(tmp_path: Path, photo_folder: Path) -> None:

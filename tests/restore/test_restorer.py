@@ -100,6 +100,12 @@ def test_impossible_steps_are_refused(identity: Restorer, steps: int) -> None:
         identity(PICTURE, steps=steps)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_an_impossible_seed_is_refused(identity: Restorer, seed: int) -> None:
+    with pytest.raises(ValueError, match="seed is from 0"):
+        identity(PICTURE, seed=seed)
+
+
 def test_impossible_strength_is_refused(identity: Restorer) -> None:
     with pytest.raises(ValueError, match="strength"):
         identity(PICTURE, strength=1.5)

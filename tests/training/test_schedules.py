@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dfrestore.training.config import StageConfig
-from dfrestore.training.schedules import cosine_cycles, learning_rate, patch_and_batch
+from dfrestore.training.schedules import cosine_cycles, learning_rate, patch_and_batch, patch_counts
 
 COARSE_DERAIN = StageConfig(
     iterations=270_000,
@@ -56,8 +59,22 @@ def test_patch_cycle_switches_after_each_period_and_keeps_the_last_entry() -> No
     expected = {1: (32, 360), 10_000: (32, 360), 10_001: (64, 96), 20_001: (128, 24), 30_001: (32, 360)}
     for k, pair in expected.items():
         assert patch_and_batch(COARSE_DERAIN, k - 1) == pair
-    deblur = replace(COARSE_DERAIN, iterations=330_000, patches=(64, 128, 256), batches=(96, 24, 6))
-    assert patch_and_batch(replace(deblur, iterations=275_000), 274_999) == (256, 6)
+    longer = replace(COARSE_DERAIN, iterations=330_000)
+    assert patch_and_batch(longer, 270_000) == (32, 360)
+    assert patch_and_batch(replace(longer, patch_cycles=9), 270_000) == (128, 24)
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(0, 40),
+    st.integers(0, 4),
+    st.sampled_from([(8,), (8, 16), (8, 16, 32), (8, 8, 16)]),
+)
+def test_counts_of_patches_are_those_of_the_iterations(
+    iterations: int, period: int, cycles: int, patches: tuple[int, ...]
+) -> None:
+    stage = StageConfig(iterations, patches=patches, batches=patches, patch_period=period, patch_cycles=cycles)
+    assert +patch_counts(stage) == Counter(patch_and_batch(stage, p) for p in range(iterations))
 
 
 def test_fractional_periods_follow_the_iterations() -> None:

@@ -10,49 +10,39 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
 from dfrestore.errors import StartError
-from dfrestore.training.config import DataConfig, TrainConfig, load_preset
-from dfrestore.training.data import Photos, degrade_crops, draw_crops, generator_for, load_photos
-from dfrestore.training.run import load_state, open_run, read_run, save_state, train
-from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+from dfrestore.training.checkpoints import load_state, save_state
+from dfrestore.training.config import TrainConfig
+from dfrestore.training.photos import Photos
+from dfrestore.training.run import open_run, read_run, train
+from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
 from dfrestore.weights import load_checkpoint
-
-
-def darken(clean: Tensor, preset: str, generator: torch.Generator) -> Tensor:
-    """A degradation that can be undone: a seeded gain."""
-    return clean * (0.4 + 0.2 * torch.rand(clean.shape[0], 1, 1, 1, generator=generator))
 
 
 @pytest.fixture
 def photos() -> Photos:
-    rng = np.random.default_rng(0)
-    small = torch.from_numpy(rng.integers(0, 256, (10, 3, 12, 12), dtype=np.uint8))
-    large = torch.nn.functional.interpolate(small.float(), size=96, mode="bilinear").byte()
-    return Photos(tuple(f"p{i}.png" for i in range(10)), tuple(large), ())
-
-
-def tiny(coarse: int, fine: int) -> TrainConfig:
-    config = load_preset("smoke", "derain", {"model": {"network": {"dim": 8}}})
-    stage = {"patches": (32,), "batches": (4,), "warmup": 0}
-    return replace(
-        config,
-        validate_every=4,
-        log_every=1,
-        data=DataConfig(validation=2, validation_size=32),
-        coarse=replace(config.coarse, iterations=coarse, **stage),
-        fine=replace(config.fine, iterations=fine, steps=(1, 2), **stage),
-        optim=replace(config.optim, precision="fp32"),
-    )
+    return smooth_photos()
 
 
 def parameters(trainer: Trainer) -> list[Tensor]:
     return [*trainer.network.parameters(), *trainer.ema.parameters()]
 
 
-def test_stopping_and_resuming_equals_going_on_bit_for_bit(photos: Photos, tmp_path: Path) -> None:
-    config = tiny(coarse=5, fine=5)
+def as_the_paper(config: TrainConfig) -> TrainConfig:
+    """Mixed-up pairs through a shared window, a fresh optimiser for the fine stage."""
+    data = replace(config.data, crops="shared-window", mixup=True, clean_fraction=0.0)
+    fine = replace(config.fine, patches=(16, 32), batches=(4, 2), fresh_optimizer=True)
+    return replace(config, data=data, fine=fine)
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("stopped_after", [5, 7])  # between the stages, and inside the fine one
+def test_stopping_and_resuming_equals_going_on_bit_for_bit(stopped_after: int, paper: bool, tmp_path: Path) -> None:
+    config = as_the_paper(tiny(coarse=5, fine=5)) if paper else tiny(coarse=5, fine=5)
+    photos = smooth_pairs() if paper else smooth_photos()
     whole = Trainer(config, photos, darken)
     losses = [r.loss for r in whole.run() if isinstance(r, StepRecord)]
 
@@ -62,13 +52,13 @@ def test_stopping_and_resuming_equals_going_on_bit_for_bit(photos: Photos, tmp_p
     for record in stream:
         if isinstance(record, StepRecord):
             part.append(record.loss)
-        if len(part) == 7:  # inside the fine stage
+        if len(part) == stopped_after:
             stream.close()
             break
     open_run(tmp_path, config)
     save_state(first, tmp_path)
     second = Trainer(read_run(tmp_path), photos, darken)
-    load_state(second, tmp_path)
+    assert load_state(second, tmp_path) == []
     part += [r.loss for r in second.run() if isinstance(r, StepRecord)]
 
     assert part == losses
@@ -96,6 +86,16 @@ def test_a_run_folder_holds_log_config_model_and_result(photos: Photos, tmp_path
     with Image.open(tmp_path / "curves.png") as plot:
         assert plot.size[0] > 100
     assert list((tmp_path / "samples").glob("*.png"))
+
+
+def test_scalars_are_written_where_tensorboard_is_installed(photos: Photos, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    open_run(tmp_path, config := tiny(coarse=2, fine=4))
+    list(train(Trainer(config, photos, darken), tmp_path))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("fine/loss")] == [3, 4, 5, 6]
+    assert "validation/PSNR, 1 steps" in events.Tags()["scalars"]
 
 
 def test_closing_the_records_saves_the_state(photos: Photos, tmp_path: Path) -> None:
@@ -147,39 +147,37 @@ def test_a_step_with_a_loss_that_is_not_finite_changes_nothing(photos: Photos) -
 
 def test_training_stops_after_repeated_losses_that_are_not_finite(photos: Photos) -> None:
     trainer = Trainer(tiny(coarse=50, fine=0), photos, lambda c, p, g: c * float("nan"))
-    with pytest.raises(StartError, match="without a finite loss"):
+    with pytest.raises(Diverged, match="without a finite loss"):
         list(trainer.run())
 
 
-def test_photos_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:
-    Image.new("RGB", (80, 70)).save(tmp_path / "good.png")
-    (tmp_path / "bad.png").write_text("no picture")
-    Image.new("RGB", (8, 8)).save(tmp_path / "small.png")
-    photos = load_photos([tmp_path])
-    assert photos.names == ("good.png",)
-    assert any("bad.png" in line for line in photos.skipped)
-    assert any("small.png" in line for line in photos.skipped)
+def test_a_run_that_stays_without_a_finite_loss_leaves_the_batch_and_its_log(photos: Photos, tmp_path: Path) -> None:
+    config = replace(tiny(coarse=50, fine=0), log_every=1000, validate_every=1000)
+    open_run(tmp_path, config)
+    trainer = Trainer(config, photos, lambda c, p, g: c * float("nan"))
+    shown = []
+    with pytest.raises(Diverged, match=r"bad-batch\.pt"):
+        shown += list(train(trainer, tmp_path))
+    batch = torch.load(tmp_path / "bad-batch.pt", weights_only=True)
+    assert batch["clean"].shape == batch["degraded"].shape == (4, 3, 32, 32)
+    assert batch["degraded"].isnan().any()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == [None] * 20
 
 
-def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="nothing to train on"):
-        load_photos([tmp_path])
+def test_an_optimizer_made_afresh_enters_the_fine_stage_without_moments(photos: Photos) -> None:
+    config = tiny(coarse=3, fine=1)
+    trainer = Trainer(replace(config, fine=replace(config.fine, fresh_optimizer=True)), photos, darken)
+    list(trainer.run())
+    assert {int(state["step"]) for state in trainer.optimizer.state.values()} == {1}
 
 
-def test_a_tenth_of_the_inputs_stays_clean(photos: Photos) -> None:
-    data = DataConfig(clean_fraction=0.1, jpeg_fraction=0.0)
-    generator = generator_for(0, 1)
-    clean = draw_crops(photos, 16, 1000, data, generator)
-    degraded = degrade_crops(clean, darken, data, generator)
-    kept = (degraded - clean).abs().flatten(1).amax(1) < 1 / 255
-    assert 0.07 < kept.float().mean().item() < 0.13
-
-
-def test_crops_of_photos_smaller_than_the_patch_are_mirrored(photos: Photos) -> None:
-    crops = draw_crops(photos, 128, 2, DataConfig(), generator_for(0, 2))
-    assert crops.shape == (2, 3, 128, 128)
-    assert crops.min() >= 0
-    assert crops.max() <= 1
+def test_training_on_pairs_needs_no_degradation_and_beats_the_input() -> None:
+    config = tiny(coarse=0, fine=40)
+    trainer = Trainer(replace(config, validate_every=40), smooth_pairs(), None)
+    records = list(trainer.run())
+    validations = [r for r in records if isinstance(r, ValidationRecord)]
+    assert validations[-1].psnr[1] > validations[-1].psnr_input + 1
 
 
 def test_held_out_photos_are_not_trained_on(photos: Photos) -> None:

@@ -1,0 +1,163 @@
+"""Pairs of files for training and measuring: ``input/NAME`` degraded, ``target/NAME`` clean, and a manifest.
+
+Both are 8 bit RGB without metadata but the colour profile. What a file becomes follows from its pixels, the kind, the
+preset and its seed, all of which the manifest tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfrestore import __version__
+from dfrestore.degrade.kinds import Kind
+from dfrestore.degrade.sheet import contact_sheet, middle
+from dfrestore.errors import PhotoReadError, PhotoWriteError
+from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, read
+
+SIDES = ("input", "target")
+MANIFEST = "manifest.jsonl"
+PREVIEW = "preview.png"
+_TILE = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files are degraded and stored. format: ``PNG``, ``JPEG``, ``WEBP`` or ``TIFF``; quality: of lossy ones."""
+
+    kind: Kind
+    preset: str
+    format: str = "PNG"
+    quality: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class Made:
+    """One line of the manifest. file: below input/ and target/, with slashes. sha256: of the source file."""
+
+    file: str
+    kind: str
+    preset: str
+    seed: int
+    sha256: str
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """A source's two sides, uint8 (H, W, 3), and the colour profile they share; warnings: one line each."""
+
+    clean: NDArray[np.uint8]
+    degraded: NDArray[np.uint8]
+    icc: bytes | None
+    warnings: tuple[str, ...]
+
+
+def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
+    """Read a photo and degrade it. Raises PhotoReadError."""
+    photo = read(source, max_pixels=recipe.max_pixels)
+    clean = np.round(photo.rgb * 255).astype(np.uint8)
+    degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
+    icc = photo.origin.icc
+    if icc is not None and icc[16:20] != b"RGB ":  # a grey or CMYK profile does not fit RGB pixels
+        icc = None
+    notes = [*photo.warnings, *(["alpha dropped"] if photo.alpha is not None else [])]
+    return Degraded(clean, np.round(np.clip(degraded, 0, 1) * 255).astype(np.uint8), icc, tuple(notes))
+
+
+def make_pair(
+    source: Path, out: Path, name: str, recipe: Recipe, seed: int, *, overwrite: bool = False
+) -> tuple[Made, Degraded]:
+    """Write ``out/input/name`` and ``out/target/name``, both or neither. Raises PhotoReadError, PhotoWriteError."""
+    sha256 = _sha256(source)
+    made = degrade_file(source, recipe, seed)
+    paths = [out / side / name for side in SIDES]
+    for path in paths:
+        _make_folder(path.parent)
+    files = [
+        _encoded(pixels, made.icc, recipe, path)
+        for pixels, path in zip((made.degraded, made.clean), paths, strict=True)
+    ]
+    new = not paths[0].exists()
+    atomic_write(paths[0], files[0], overwrite=overwrite)
+    try:
+        atomic_write(paths[1], files[1], overwrite=overwrite)
+    except BaseException:
+        if new:
+            paths[0].unlink(missing_ok=True)
+        raise
+    return Made(name, recipe.kind.name, recipe.preset, seed, sha256), made
+
+
+def write_manifest(out: Path, made: Iterable[Made]) -> None:
+    """Add lines to ``out/manifest.jsonl``, in place of older ones of the same files. Raises PhotoWriteError."""
+    path = out / MANIFEST
+    fresh = {item.file: json.dumps(asdict(item), ensure_ascii=False) for item in made}
+    if not fresh:
+        return
+    try:
+        old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeError) as error:
+        raise PhotoWriteError(f"{path}: cannot be read ({error}); move it away") from error
+    lines = [line for line in old if line.strip() and _file_of(line) not in fresh] + list(fresh.values())
+    atomic_write(path, ("\n".join(lines) + "\n").encode(), overwrite=True)
+
+
+def write_preview(out: Path, pairs: Iterable[tuple[str, Degraded]], *, overwrite: bool = False) -> Path | None:
+    """``out/preview.png``: middles of (caption, pair) at full size, degraded beside clean; None without pairs.
+
+    One pair is in memory at a time. Raises PhotoWriteError.
+    """
+    rows = [
+        [(caption, middle(pair.degraded, _TILE).copy()), ("clean", middle(pair.clean, _TILE).copy())]
+        for caption, pair in pairs
+    ]
+    if not rows:
+        return None
+    if len(rows) > 3:  # two pairs a row
+        rows = [[tile for row in rows[i : i + 2] for tile in row] for i in range(0, len(rows), 2)]
+    sheet = np.asarray(contact_sheet(rows), np.float32) / np.float32(255)
+    path = out / PREVIEW
+    _make_folder(out)
+    atomic_write(path, encode(Photo(sheet), sheet, "PNG")[0], overwrite=overwrite)
+    return path
+
+
+def _encoded(pixels: NDArray[np.uint8], icc: bytes | None, recipe: Recipe, path: Path) -> bytes:
+    rgb = pixels.astype(np.float32) / np.float32(255)
+    origin = Origin(format=recipe.format, icc=icc)
+    try:
+        return encode(Photo(rgb, origin=origin), rgb, recipe.format, quality=recipe.quality)[0]
+    except PhotoWriteError as error:
+        raise PhotoWriteError(f"{path}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PhotoReadError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoWriteError(f"{folder}: cannot be made ({error.strerror or error}); choose another -o") from error
+
+
+def _file_of(line: str) -> Any:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found.get("file") if isinstance(found, dict) else None

@@ -1,0 +1,147 @@
+"""One iteration's batch: crops, degradation or pairs, mixup; all drawn from (seed, stage, iteration) alone.
+
+Because a batch follows from the iteration number, nothing random has to be saved to resume a run bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfrestore.training.config import DataConfig, TrainConfig
+from dfrestore.training.data import Degrade, degrade_crops, generator_for
+from dfrestore.training.photos import Photos
+from dfrestore.training.schedules import patch_and_batch
+
+MIXUP_ALPHA = 1.2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a crop is taken: row and column as fractions of what there is to choose from.
+
+    size: side of the crop at first. window: (top, left, side) of what is kept of it. scale: reduced by this.
+    """
+
+    photo: int
+    row: float
+    column: float
+    size: int
+    flip: bool
+    scale: int = 1
+    window: tuple[int, int, int] | None = None
+
+
+def draw_batch(
+    photos: Photos, config: TrainConfig, stage: int, iteration: int, degrade: Degrade | None
+) -> tuple[Tensor, Tensor]:
+    """(clean, degraded), each (B, 3, P, P) float32 in [0, 1], of iteration ``iteration`` (from 0) of a stage."""
+    settings = (config.coarse, config.fine)[stage]
+    patch, batch = patch_and_batch(settings, iteration)
+    generator = generator_for(config.seed, stage, iteration, 0)
+    if config.data.crops == "shared-window":
+        loader = max(settings.batches)
+        chosen = loader_batch(len(photos.names), loader, iteration, (config.seed, stage), generator)
+        subset = [chosen[i] for i in torch.randperm(loader, generator=generator)[:batch].tolist()]
+        places = shared_window_places(subset, max(settings.patches), patch, config.data.flip, generator)
+    else:
+        places = independent_places(photos, patch, batch, config.data, generator)
+    clean = torch.stack([cut(photos.pixels[place.photo], place) for place in places])
+    if photos.paired:
+        degraded = torch.stack([cut(photos.inputs[place.photo], place) for place in places])
+        keep = torch.rand(batch, generator=generator) < config.data.clean_fraction
+        degraded[keep] = clean[keep]
+    elif degrade is None:
+        raise ValueError("clean photos need a degradation")
+    else:
+        degraded = degrade_crops(clean, degrade, config.data, generator)
+    if config.data.quarter_turn:
+        turned = torch.rand(batch, generator=generator) < config.data.quarter_turn
+        clean[turned], degraded[turned] = quarter_turn(clean[turned]), quarter_turn(degraded[turned])
+    return mixup(clean, degraded, generator) if config.data.mixup else (clean, degraded)
+
+
+def independent_places(
+    photos: Photos, patch: int, count: int, data: DataConfig, generator: torch.Generator
+) -> list[Place]:
+    """Crops from photos weighted by area, some mirrored; of clean photos, some at half scale."""
+    chosen = torch.multinomial(photos.areas, count, replacement=True, generator=generator)
+    places = []
+    for index in chosen.tolist():
+        half, flip, row, column = torch.rand(4, generator=generator).tolist()
+        room = not photos.paired and min(photos.pixels[index].shape[1:]) >= 2 * patch
+        scale = 2 if room and half < data.half_scale else 1
+        places.append(Place(index, row, column, patch * scale, data.flip and flip < 0.5, scale))
+    return places
+
+
+def loader_batch(
+    total: int, batch: int, iteration: int, seed: tuple[int, int], generator: torch.Generator
+) -> list[int]:
+    """The indices that the authors' loader gives: an order shuffled anew each epoch, incomplete batches dropped.
+
+    With fewer photos than a batch, where theirs gives nothing: drawn with replacement.
+    """
+    if total < batch:
+        return torch.randint(total, (batch,), generator=generator).tolist()
+    epoch, place = divmod(iteration, total // batch)
+    order = torch.randperm(total, generator=generator_for(*seed, epoch, 2))
+    return order[place * batch : (place + 1) * batch].tolist()
+
+
+def shared_window_places(
+    chosen: Sequence[int], largest: int, patch: int, flip: bool, generator: torch.Generator
+) -> list[Place]:
+    """The authors' crops: of the largest size, each with its own place and mirroring, then one window for all."""
+    top, left = (int((largest - patch) * u) for u in torch.rand(2, generator=generator).tolist())
+    draws = torch.rand(len(chosen), 3, generator=generator).tolist()
+    return [
+        Place(index, row, column, largest, flip and u < 0.5, window=(top, left, patch))
+        for index, (row, column, u) in zip(chosen, draws, strict=True)
+    ]
+
+
+def cut(pixels: Tensor, place: Place) -> Tensor:
+    """The crop of a photo uint8 (3, H, W) at a place: float32 (3, P, P) in [0, 1]; small photos are mirrored on."""
+    size = place.size
+    pixels = mirrored(pixels, size)
+    top = int(place.row * (pixels.shape[1] - size + 1))
+    left = int(place.column * (pixels.shape[2] - size + 1))
+    side = size
+    if place.window is not None:
+        down, right, side = place.window
+        top += down
+        left += size - right - side if place.flip else right  # mirrored first, then the window
+    crop = pixels[:, top : top + side, left : left + side].contiguous().float() / 255
+    if place.scale == 2:
+        crop = torch.nn.functional.avg_pool2d(crop, 2)
+    return crop.flip(-1) if place.flip else crop
+
+
+def mirrored(pixels: Tensor, side: int) -> Tensor:
+    """(3, H, W) at least ``side`` large: reflected at bottom and right, the edge repeated, as often as needed."""
+    height, width = pixels.shape[1:]
+    if height >= side and width >= side:
+        return pixels
+    missing = [(0, 0), (0, max(0, side - height)), (0, max(0, side - width))]
+    return torch.from_numpy(np.pad(pixels.numpy(), missing, mode="symmetric"))
+
+
+def quarter_turn(crops: Tensor) -> Tensor:
+    """(B, 3, P, P) turned by 90 degrees: after the degradation, so that rain falls sideways too."""
+    return crops.rot90(1, (-2, -1))
+
+
+def mixup(clean: Tensor, degraded: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """With probability 1/2, both mixed with one permutation of the batch and one weight from Beta(1.2, 1.2)."""
+    order = torch.randperm(len(clean), generator=generator)
+    entropy = int(torch.randint(1 << 62, (1,), generator=generator))
+    rng = np.random.default_rng(entropy)
+    weight = float(rng.beta(MIXUP_ALPHA, MIXUP_ALPHA))
+    if rng.random() < 0.5:
+        return clean, degraded
+    return weight * clean + (1 - weight) * clean[order], weight * degraded + (1 - weight) * degraded[order]

@@ -1,0 +1,95 @@
+"""The look at the data before the first step: what is there, what is left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dfrestore.engine import available_memory
+from dfrestore.errors import StartError, UsageError, one_line
+from dfrestore.photo import is_candidate
+from dfrestore.photo.pairs import Matching, find_pairs, match_folders
+from dfrestore.training.config import DataConfig, parse_bytes
+from dfrestore.training.photos import Finding, Kind, Photos, Source
+from dfrestore.training.store import load
+
+SHOWN = 10
+SMALLEST_PHOTO = 64
+SMALLEST_PAIR = 16  # the coarsest level of a network needs so many; smaller than a crop is mirrored
+_TITLES: dict[Kind, str] = {
+    "no target": "inputs without a target, left out",
+    "no input": "targets without an input, left out",
+    "unreadable": "cannot be read, left out",
+    "sizes": "sizes of input and target differ, left out",
+    "small": "too small, left out",
+    "identical": "input and target are identical, kept",
+}
+
+
+def load_data(data: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> Photos:
+    """All that ``data`` names, decoded; what cannot be used stands in the findings. Raises :class:`StartError`.
+
+    ``progress(done, total)`` is called as files are decoded.
+    """
+    sources, findings = find_sources(data)
+    memory = _memory() if data.memory == "auto" else parse_bytes(data.memory, "data.memory")
+    smallest = SMALLEST_PAIR if data.paired else SMALLEST_PHOTO
+    photos = load(sources, smallest, memory, parse_bytes(data.cache, "data.cache"), progress)
+    return Photos(photos.names, photos.pixels, (*findings, *photos.findings), photos.inputs)
+
+
+def find_sources(data: DataConfig) -> tuple[list[Source], list[Finding]]:
+    """The files that ``data`` names, in order, and those without a partner. Raises :class:`StartError`."""
+    if not data.paired:
+        files = {f for folder in data.clean for f in Path(folder).rglob("*") if f.is_file() and is_candidate(f)}
+        return [Source(file.name, (file,)) for file in sorted(files)], []
+    sources: list[Source] = []
+    findings: list[Finding] = []
+    for matching in _matchings(data):
+        sources += [Source(pair.name, (pair.target, pair.input)) for pair in matching.pairs]
+        findings += [Finding("no target", str(path)) for path in matching.lonely_inputs]
+        findings += [Finding("no input", str(path)) for path in matching.lonely_targets]
+    return sources, findings
+
+
+def report(photos: Photos) -> list[str]:
+    """Lines for people: a heading with a count for each kind of finding, and its first names."""
+    lines = []
+    for kind, title in _TITLES.items():
+        found = [finding.text for finding in photos.findings if finding.kind == kind]
+        if found:
+            lines.append(f"{title}: {len(found)}")
+            lines += [f"  {one_line(text)}" for text in found[:SHOWN]]
+            lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return lines
+
+
+def describe(photos: Photos) -> str:
+    """One phrase: how many there are, how large, how many left out."""
+    what = "pairs" if photos.paired else "photos"
+    left = f", {photos.left_out} left out" if photos.left_out else ""
+    return f"{len(photos.names)} {what}, {float(photos.areas.sum()) / 1e6:.4g} megapixels{left}"
+
+
+def require(photos: Photos, data: DataConfig) -> None:
+    """Raise :class:`StartError` where there is nothing to train on."""
+    if not photos.names:
+        what = "pair" if data.paired else "photo"
+        where = ", ".join((*data.clean, *data.pairs, *filter(None, (data.input,))))
+        raise StartError(f"nothing to train on: no usable {what} under {where} ({photos.left_out} left out)")
+
+
+def _matchings(data: DataConfig) -> list[Matching]:
+    try:
+        found = [find_pairs(Path(root)) for root in data.pairs]
+        return found + ([match_folders(Path(data.input), Path(data.target))] if data.input else [])
+    except UsageError as error:
+        raise StartError(f"nothing to train on: {error}") from error
+
+
+def _memory() -> int:
+    """A quarter of what is free; where the system does not tell, a gigabyte."""
+    import torch
+
+    free = available_memory(torch.device("cpu"))
+    return 1 << 30 if free is None else free // 4

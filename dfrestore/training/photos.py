@@ -1,0 +1,76 @@
+"""What is trained on, decoded: clean photos or pairs, and what was found out about them on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["no target", "no input", "unreadable", "sizes", "small", "identical"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to train on: the clean picture's file, and for pairs the degraded one's after it."""
+
+    name: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the owner of the data should know of one file or pair; ``text`` names it."""
+
+    kind: Kind
+    text: str
+
+    @property
+    def left_out(self) -> bool:
+        """Identical pairs are trained on: data sets hold clean pictures on purpose."""
+        return self.kind != "identical"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Clean photos, uint8 tensors (3, H, W) in memory or in a mapped file, and their names.
+
+    inputs: the degraded picture of each, of the same size; empty where pairs are made on the fly.
+    """
+
+    names: tuple[str, ...]
+    pixels: tuple[Tensor, ...]
+    findings: tuple[Finding, ...] = ()
+    inputs: tuple[Tensor, ...] = ()
+
+    @property
+    def paired(self) -> bool:
+        """Whether each has its degraded picture."""
+        return bool(self.inputs)
+
+    @property
+    def left_out(self) -> int:
+        """How many files or pairs cannot be used."""
+        return sum(finding.left_out for finding in self.findings)
+
+    @cached_property
+    def areas(self) -> Tensor:
+        """(N,) float32: pixels of each."""
+        return torch.tensor([float(p.shape[1] * p.shape[2]) for p in self.pixels])
+
+    def split(self, held_out: int) -> tuple[Photos, Photos]:
+        """(training, validation): at most ``held_out`` photos, evenly spread over the sorted names, at most a fifth."""
+        count = min(held_out, len(self.names) // 5)
+        chosen = {round((i + 0.5) * len(self.names) / count) for i in range(count)} if count else set()
+        return self._pick([i for i in range(len(self.names)) if i not in chosen]), self._pick(sorted(chosen))
+
+    def _pick(self, indices: Sequence[int]) -> Photos:
+        return Photos(
+            tuple(self.names[i] for i in indices),
+            tuple(self.pixels[i] for i in indices),
+            inputs=tuple(self.inputs[i] for i in indices) if self.inputs else (),
+        )

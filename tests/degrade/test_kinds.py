@@ -1,0 +1,39 @@
+"""The table of degradations that training and the command line share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import dfrestore.degrade
+from dfrestore.cli.degrade import PRESETS
+from dfrestore.degrade import KINDS
+from dfrestore.restore import TASKS
+from dfrestore.training.data import degradation
+
+
+def test_the_command_line_knows_the_same_kinds_and_presets() -> None:
+    assert {name: kind.presets for name, kind in KINDS.items()} == PRESETS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_has_a_task_that_undoes_it_and_a_preset_for_training(name: str) -> None:
+    kind = KINDS[name]
+    assert kind.name == name
+    assert kind.task in TASKS
+    assert "mixed" in kind.presets
+    assert degradation(kind.task) == kind.degrade_batch
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_works_on_batches_and_on_photos(name: str) -> None:
+    clean = torch.full((2, 3, 24, 24), 0.5)
+    assert KINDS[name].degrade_batch(clean, "mixed", torch.Generator().manual_seed(1)).shape == clean.shape
+    photo = np.full((24, 20, 3), 0.5, np.float32)
+    assert KINDS[name].apply(photo, "mixed", 1).shape == photo.shape
+    assert np.array_equal(KINDS[name].apply(photo, "mixed", 1), KINDS[name].apply(photo, "mixed", 1))
+
+
+def test_the_short_names_are_rain() -> None:
+    assert dfrestore.degrade.degrade_batch == KINDS["rain"].degrade_batch

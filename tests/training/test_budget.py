@@ -1,0 +1,89 @@
+"""A schedule for a number of minutes: fits, keeps the preset's shape, and is measured on what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_runs import darken, smooth_photos, tiny
+
+from dfrestore.errors import StartError
+from dfrestore.training.budget import Speed, fit, measure, run_seconds
+from dfrestore.training.config import TrainConfig, load_preset
+
+COMPACT = load_preset("compact")
+
+
+def speed_of(config: TrainConfig, step: float, validation: float) -> Speed:
+    """Every step takes ``step`` seconds for a patch of 64, more for larger ones."""
+    kinds = {
+        (name, patch, batch): step * patch / 64
+        for name, stage in (("coarse", config.coarse), ("fine", config.fine))
+        for patch, batch in zip(stage.patches, stage.batches, strict=True)
+    }
+    return Speed(kinds, validation)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["compact", "paper-deblur", "smoke"]),
+    st.floats(0.001, 2.0),
+    st.floats(0.0, 60.0),
+    st.floats(30.0, 100_000.0),
+)
+def test_a_fitted_run_takes_the_time_it_may_and_no_more(
+    preset: str, step: float, validation: float, seconds: float
+) -> None:
+    config = load_preset(preset)
+    speed = speed_of(config, step, validation)
+    try:
+        fitted = fit(config, speed, seconds)
+    except StartError:
+        assert 40 * step * 4 + 2 * validation > 0.9 * seconds - 4  # there really is no time
+        return
+    needed = run_seconds(fitted, speed)
+    assert needed <= seconds
+    if fitted.coarse.iterations + fitted.fine.iterations > 500:
+        assert needed > 0.85 * seconds - 2 * validation - 3
+
+
+def test_the_stages_keep_the_presets_ratio() -> None:
+    fitted = fit(COMPACT, speed_of(COMPACT, 0.5, 10), 3600)
+    assert fitted.fine.iterations / fitted.coarse.iterations == pytest.approx(
+        COMPACT.fine.iterations / COMPACT.coarse.iterations, rel=0.02
+    )
+
+
+def test_the_ratio_of_the_stages_can_be_given() -> None:
+    fitted = fit(COMPACT, speed_of(COMPACT, 0.5, 10), 3600, coarse_share=0.5)
+    assert fitted.coarse.iterations == pytest.approx(fitted.fine.iterations, abs=1)
+    alone = fit(COMPACT, speed_of(COMPACT, 0.5, 10), 3600, coarse_share=0.0)
+    assert alone.coarse.iterations == 0
+
+
+def test_the_whole_patch_cycle_fits_into_the_shorter_run() -> None:
+    fitted = fit(COMPACT, speed_of(COMPACT, 0.5, 10), 3600)
+    assert fitted.fine.patch_period * len(fitted.fine.patches) < fitted.fine.iterations / 10
+
+
+def test_validations_are_at_least_ten_but_take_little() -> None:
+    short = fit(COMPACT, speed_of(COMPACT, 0.1, 0.1), 60)
+    assert (short.coarse.iterations + short.fine.iterations) / short.validate_every >= 9
+    slow = fit(COMPACT, speed_of(COMPACT, 0.1, 30), 600)
+    assert (slow.coarse.iterations + slow.fine.iterations) / slow.validate_every <= 2
+
+
+def test_too_few_minutes_are_refused_with_the_measured_speed() -> None:
+    with pytest.raises(StartError, match=r"30 s are left to train in.* an iteration takes up to 25 s"):
+        fit(COMPACT, speed_of(COMPACT, 10, 5), 30)
+
+
+def test_every_kind_of_step_and_a_validation_are_measured() -> None:
+    config = tiny(coarse=4, fine=4)
+    config = replace(config, coarse=replace(config.coarse, patches=(32, 64), batches=(2, 1)))
+    speed = measure(config, smooth_photos(), darken, "cpu", 1.0)
+    assert list(speed.steps) == [("coarse", 32, 2), ("coarse", 64, 1), ("fine", 32, 4)]
+    assert all(seconds > 0 for seconds in speed.steps.values())
+    assert speed.validation > 0
