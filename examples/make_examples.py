@@ -14,6 +14,7 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageCms
 
+from dfrestore import Restorer
 from dfrestore.degrade import KINDS, rain
 from dfrestore.degrade.sheet import contact_sheet, middle
 from dfrestore.metrics import psnr_y, to_8bit
@@ -57,6 +58,7 @@ def main() -> None:
             # held sideways, as a phone stores it: EXIF says how to turn it
             save(np.rot90(rainy), HERE / "rainy_rocket_sideways.jpg", example, orientation=6)
     save_degradations(HERE / "degradations.jpg")
+    save_before_after(HERE / "before_after.jpg")
 
 
 def save_degradations(path: Path) -> None:
@@ -70,6 +72,18 @@ def save_degradations(path: Path) -> None:
         degraded = [to_8bit(KINDS[kind].apply(photo / 255.0, preset, SEEDS[kind])) for preset in presets]
         rows.append([(f"{kind}: clean", clean), *((p, middle(d, 200)) for p, d in zip(presets, degraded, strict=True))])
     contact_sheet(rows).save(path, "JPEG", quality=80, optimize=True)
+
+
+def save_before_after(path: Path) -> None:
+    """Three of the rainy pictures, below them what the default model makes of them; parts at full size."""
+    restorer = Restorer.from_pretrained("derain", precision="fp32")
+    rows: list[list[tuple[str, np.ndarray]]] = [[], []]
+    for name in ("coffee", "chelsea", "astronaut"):
+        with Image.open(HERE / "pairs" / "input" / f"{name}.jpg") as rainy:
+            pixels = np.asarray(rainy)
+        rows[0].append((f"{name}, rainy", middle(pixels, 280)))
+        rows[1].append((f"{name}, restored", middle(restorer(pixels), 280)))
+    contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
 
 
 def save(pixels: np.ndarray, path: Path, example: Example, orientation: int = 1) -> None:

@@ -26,7 +26,8 @@ Examples:
 
 # Commands that come as plain functions: module of this package -> (command, attribute).
 _FUNCTIONS = {
-    "train": ("train", "finetune"),
+    "train": ("train",),
+    "finetune": ("finetune",),
     "evaluate": ("evaluate",),
     "degrade": ("degrade",),
 }

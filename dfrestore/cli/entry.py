@@ -96,6 +96,8 @@ def _usage(error: Exception, arguments: list[str]) -> int:
         print(describe(), file=sys.stderr)
         return 2
     path = context.command_path if context is not None else "dfrestore"
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        return 2  # of several processes with the same arguments, the first one speaks
     text = " ".join(describe().split()).rstrip(".")
     end = "" if text.endswith("?") else ";"
     return _say(f"{text}{end} see '{path} --help'", 2, arguments)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from dfrestore.cli.entry import Terminated
+from dfrestore.cli.together import together
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from dfrestore.training.config import TrainConfig
     from dfrestore.training.data import Degrade
+    from dfrestore.training.distributed import World
     from dfrestore.training.photos import Photos
     from dfrestore.training.run import Record
     from dfrestore.weights.spec import ModelSpec
@@ -93,32 +95,39 @@ def train(
             typer.echo(f"{name:16} {line}")
         return
     given = merge(_overrides(setting or []), _given(clean, data, input_, target, licence, trained_on))
-    config = read_run(resume, given) if resume else load_preset(preset, task, given)
-    start = None if resume else _start_weights(init_from, config.task)
-    if start:
-        config = with_model(config, start.spec, given.get("model"))
-    if print_config:
-        typer.echo(to_toml(config), nl=False)
-        return
-    if not config.data.named:
-        raise UsageError("train needs photos: --clean FOLDER (pairs are made on the fly), or --data FOLDER of pairs")
-    folder = resume or run
-    if not check_only:
-        folder = _require(folder, resume, preset, start, minutes, coarse_share)
-        if not resume:
-            require_free(folder)
-    degrade = _degradation(config)
-    photos = _look(config, quiet, sys.stdout if check_only else sys.stderr)
-    if check_only or folder is None:
-        return
-    job = _Job(config, folder, photos, degrade, device, quiet, None if resume else start)
-    if threads:
-        import torch
 
-        torch.set_num_threads(threads)
-    if minutes is not None:
-        job = replace(job, config=_in_time(job, minutes * 60 - (time.monotonic() - started), coarse_share))
-    _train(job, resumed=resume is not None)
+    def settings() -> tuple[TrainConfig, _Start | None]:
+        config = read_run(resume, given) if resume else load_preset(preset, task, given)
+        start = None if resume else _start_weights(init_from, config.task)
+        return (with_model(config, start.spec, given.get("model")) if start else config), start
+
+    with together(device) as world:
+        config, start = world.from_first(settings)
+        if print_config:
+            typer.echo(to_toml(config), nl=False)
+            return
+        if not config.data.named:
+            raise UsageError(
+                "train needs photos: --clean FOLDER (pairs are made on the fly), or --data FOLDER of pairs"
+            )
+        folder = resume or run
+        if not check_only:
+            folder = _require(folder, resume, preset, start, minutes, coarse_share)
+            if world.first and not resume:
+                require_free(folder)
+        degrade = _degradation(config)
+        photos = world.in_turn(lambda: _look(config, quiet, sys.stdout if check_only else sys.stderr, world))
+        world.require_same(photos)
+        if check_only or folder is None:
+            return
+        job = _Job(config, folder, photos, degrade, device, quiet, None if resume else start, world=world)
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        if minutes is not None:
+            job = replace(job, config=_in_time(job, minutes * 60 - (time.monotonic() - started), coarse_share))
+        _train(job, resumed=resume is not None)
 
 
 @dataclass(frozen=True)
@@ -140,11 +149,13 @@ class _Job:
     device: str
     quiet: bool
     start: _Start | None
+    floor: bool = False  # the start model is scored, and kept unless training makes a better one
+    world: World | None = None  # the processes that train together; None: alone
 
     def torch_device(self) -> str:
-        from dfrestore.engine import choose_device
+        from dfrestore.training.distributed import SOLO
 
-        return str(choose_device(self.device).torch_device)
+        return (self.world or SOLO).device(self.device)
 
 
 def _given(
@@ -204,10 +215,11 @@ def _require(
 def _degradation(config: TrainConfig) -> Degrade | None:
     from dfrestore.training.data import degradation
 
-    return None if config.data.paired else degradation(config.task, config.data.preset)
+    unneeded = config.data.paired and not config.data.mix
+    return None if unneeded else degradation(config.task, config.data.preset)
 
 
-def _look(config: TrainConfig, quiet: bool, stream: TextIO) -> Photos:
+def _look(config: TrainConfig, quiet: bool, stream: TextIO, world: World | None = None) -> Photos:
     """All the data, decoded; what was found is told, and nothing to train on is refused."""
     from tqdm import tqdm
 
@@ -219,7 +231,9 @@ def _look(config: TrainConfig, quiet: bool, stream: TextIO) -> Photos:
             bar.total = total
             bar.update(done - bar.n)
 
-        photos = load_data(config.data, progress)
+        # processes beside each other map one file instead of holding the photos once each
+        mapped = world is not None and world.shares_machine and config.data.memory == "auto"
+        photos = load_data(replace(config.data, memory="0") if mapped else config.data, progress)
     for line in report(photos):
         print(line, file=stream)
     require(photos, config.data)
@@ -231,10 +245,13 @@ def _look(config: TrainConfig, quiet: bool, stream: TextIO) -> Photos:
 def _in_time(job: _Job, seconds: float, coarse_share: float | None) -> TrainConfig:
     """The settings with iterations that fit into what is left of ``seconds`` once the speed is measured."""
     from dfrestore.training.budget import describe, fit, measure
+    from dfrestore.training.distributed import SOLO
 
     started = time.monotonic()
-    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds)
-    config = fit(job.config, speed, seconds - (time.monotonic() - started), coarse_share)
+    world = job.world or SOLO
+    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds, world)
+    spent = time.monotonic() - started + (3 * speed.validation if job.floor else 0)  # at the start, twice at the end
+    config = world.from_first(lambda: fit(job.config, speed, seconds - spent, coarse_share))
     if not job.quiet:
         print(f"schedule: {describe(config, speed)}", file=sys.stderr)
     return config
@@ -244,41 +261,49 @@ def _train(job: _Job, resumed: bool) -> None:
     from tqdm import tqdm
 
     from dfrestore.training.checkpoints import load_state
+    from dfrestore.training.distributed import SOLO
+    from dfrestore.training.finetune import keep_start
     from dfrestore.training.run import open_run
     from dfrestore.training.run import train as records
-    from dfrestore.training.trainer import Trainer
+    from dfrestore.training.trainer import StepRecord, Trainer
 
-    config, folder, quiet = job.config, job.folder, job.quiet
-    trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device())
-    if resumed:
+    config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
+    trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device(), world=world)
+    if resumed and world.first:
         for line in load_state(trainer, folder):
             print(line, file=sys.stderr)
-    else:
+    elif world.first:
         if job.start:
             trainer.load_weights(job.start.tensors)
         open_run(folder, config)
+        if job.start and job.floor:
+            keep_start(trainer, folder, job.start.tensors, job.start.spec)
+    trainer.take_state_of_first()
     if not quiet:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
     total = config.coarse.iterations + config.fine.iterations
     bar = tqdm(total=total, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
-    stream = records(trainer, folder)
+    stream, stop = records(trainer, folder), 0
     try:
         with signals_after_the_step() as arrived:
             for record in stream:
                 _show(record, bar, quiet)
-                if arrived:
+                # of several processes each has the steps' records, so all stop after the same one
+                stop = world.agree(arrived) if world.size == 1 or isinstance(record, StepRecord) else 0
+                if stop:
                     break
     finally:
         stream.close()  # saves
         bar.close()
-    if arrived:
+    if stop:
         print(f"saved; go on with: dfrestore train --resume {folder}", file=sys.stderr)
-        raise KeyboardInterrupt if arrived[0] == signal.SIGINT else Terminated
+        raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
     typer.echo(str(folder / "model.safetensors"))
 
 
 def _show(record: Record, bar: Any, quiet: bool) -> None:
+    from dfrestore.training.finetune import Settled
     from dfrestore.training.trainer import StepRecord, ValidationRecord
 
     if isinstance(record, StepRecord):
@@ -288,9 +313,11 @@ def _show(record: Record, bar: Any, quiet: bool) -> None:
             bar.write(f"{record.stage} {record.iteration}: loss or gradient not finite; skipped", file=sys.stderr)
     elif isinstance(record, ValidationRecord) and not quiet:
         scores = ", ".join(f"{n} steps {value:.2f}" for n, value in record.psnr.items())
-        best = " (best)" if record.best else ""
+        best = " (best)" if record.best else "" if record.iteration else " (the start)"
         line = f"{record.stage} {record.iteration}: {scores} dB, input {record.psnr_input:.2f} dB{best}"
         bar.write(line, file=sys.stderr)
+    elif isinstance(record, Settled) and not (quiet and record.improved):
+        bar.write(str(record), file=sys.stderr)
 
 
 @contextlib.contextmanager

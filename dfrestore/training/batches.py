@@ -55,6 +55,8 @@ def draw_batch(
         degraded = torch.stack([cut(photos.inputs[place.photo], place) for place in places])
         keep = torch.rand(batch, generator=generator) < config.data.clean_fraction
         degraded[keep] = clean[keep]
+        if photos.mixed is not None:
+            _mix_in(photos.mixed, config.data, clean, degraded, degrade, generator)
     elif degrade is None:
         raise ValueError("clean photos need a degradation")
     else:
@@ -63,6 +65,24 @@ def draw_batch(
         turned = torch.rand(batch, generator=generator) < config.data.quarter_turn
         clean[turned], degraded[turned] = quarter_turn(clean[turned]), quarter_turn(degraded[turned])
     return mixup(clean, degraded, generator) if config.data.mixup else (clean, degraded)
+
+
+def _mix_in(
+    photos: Photos,
+    data: DataConfig,
+    clean: Tensor,
+    degraded: Tensor,
+    degrade: Degrade | None,
+    generator: torch.Generator,
+) -> None:
+    """Put crops of clean photos, degraded on the fly, in place of a part of the batch's pairs."""
+    if degrade is None:
+        raise ValueError("mixed-in clean photos need a degradation")
+    count = int(len(clean) * data.mix_share + float(torch.rand(1, generator=generator)))  # the share, on average
+    if count:
+        places = independent_places(photos, clean.shape[-1], count, data, generator)
+        clean[:count] = torch.stack([cut(photos.pixels[place.photo], place) for place in places])
+        degraded[:count] = degrade_crops(clean[:count].clone(), degrade, data, generator)
 
 
 def independent_places(

@@ -16,6 +16,7 @@ from dfrestore.errors import StartError, UsageError
 from dfrestore.training.checkpoints import save_best
 from dfrestore.training.config import StageConfig, TrainConfig, scaled
 from dfrestore.training.data import Degrade
+from dfrestore.training.distributed import SOLO, World
 from dfrestore.training.photos import Photos
 from dfrestore.training.run import save_model, write_strips
 from dfrestore.training.schedules import patch_counts
@@ -38,8 +39,19 @@ class Speed:
     validation: float
 
 
-def measure(config: TrainConfig, photos: Photos, degrade: Degrade | None, device: str, seconds: float) -> Speed:
+def measure(
+    config: TrainConfig,
+    photos: Photos,
+    degrade: Degrade | None,
+    device: str,
+    seconds: float,
+    world: World = SOLO,
+) -> Speed:
     """The speed of this run's steps here, data included, from at most about ``MEASURING`` of ``seconds``."""
+
+    def trainer(part: TrainConfig) -> Trainer:
+        return Trainer(part, photos, degrade, device=device, world=world)
+
     kinds = [
         (name, patch, batch)
         for name, stage in _stages(config)
@@ -51,9 +63,9 @@ def measure(config: TrainConfig, photos: Photos, degrade: Degrade | None, device
     for kind in kinds:
         counts = Counter(config.fine_steps if kind[0] == "fine" else (0,))
         limit = seconds * MEASURING / len(kinds) / len(counts)
-        times = {n: _step_seconds(_only(config, kind, n), photos, degrade, device, limit) for n in counts}
+        times = {n: _step_seconds(trainer(_only(config, kind, n)), limit) for n in counts}
         steps[kind] = sum(times[n] * share for n, share in counts.items()) / counts.total()
-    return Speed(steps, _validation_seconds(Trainer(config, photos, degrade, device=device)))
+    return Speed(steps, _validation_seconds(trainer(config)))
 
 
 def fit(config: TrainConfig, speed: Speed, seconds: float, coarse_share: float | None = None) -> TrainConfig:
@@ -125,15 +137,15 @@ def _only(config: TrainConfig, kind: Step, count: int) -> TrainConfig:
     return replace(config, **stages, data=replace(config.data, validation=0))
 
 
-def _step_seconds(config: TrainConfig, photos: Photos, degrade: Degrade | None, device: str, limit: float) -> float:
-    trainer = Trainer(config, photos, degrade, device=device)
+def _step_seconds(trainer: Trainer, limit: float) -> float:
     times: list[float] = []
     started = time.perf_counter()
     stream = trainer.run()
     for record in stream:
         if isinstance(record, StepRecord):
             times.append(record.seconds)
-        if len(times) > WARM and time.perf_counter() - started > limit:
+        late = len(times) > WARM and time.perf_counter() - started > limit
+        if trainer.world.agree([1] if late else []):
             break
     stream.close()
     del trainer, stream

@@ -31,11 +31,13 @@ def load_data(data: DataConfig, progress: Callable[[int, int], None] = lambda do
 
     ``progress(done, total)`` is called as files are decoded.
     """
+    mixed = load_data(DataConfig(clean=data.mix, memory=data.memory, cache=data.cache), progress) if data.mix else None
     sources, findings = find_sources(data)
     memory = _memory() if data.memory == "auto" else parse_bytes(data.memory, "data.memory")
     smallest = SMALLEST_PAIR if data.paired else SMALLEST_PHOTO
     photos = load(sources, smallest, memory, parse_bytes(data.cache, "data.cache"), progress)
-    return Photos(photos.names, photos.pixels, (*findings, *photos.findings), photos.inputs)
+    findings += [*photos.findings, *(mixed.findings if mixed else ())]
+    return Photos(photos.names, photos.pixels, tuple(findings), photos.inputs, mixed)
 
 
 def find_sources(data: DataConfig) -> tuple[list[Source], list[Finding]]:
@@ -68,7 +70,8 @@ def describe(photos: Photos) -> str:
     """One phrase: how many there are, how large, how many left out."""
     what = "pairs" if photos.paired else "photos"
     left = f", {photos.left_out} left out" if photos.left_out else ""
-    return f"{len(photos.names)} {what}, {float(photos.areas.sum()) / 1e6:.4g} megapixels{left}"
+    mixed = f", mixed with {len(photos.mixed.names)} clean photos" if photos.mixed else ""
+    return f"{len(photos.names)} {what}, {float(photos.areas.sum()) / 1e6:.4g} megapixels{mixed}{left}"
 
 
 def require(photos: Photos, data: DataConfig) -> None:
@@ -77,6 +80,8 @@ def require(photos: Photos, data: DataConfig) -> None:
         what = "pair" if data.paired else "photo"
         where = ", ".join((*data.clean, *data.pairs, *filter(None, (data.input,))))
         raise StartError(f"nothing to train on: no usable {what} under {where} ({photos.left_out} left out)")
+    if photos.mixed is not None and not photos.mixed.names:
+        raise StartError(f"nothing to mix in: no usable photo under {', '.join(data.mix)}")
 
 
 def _matchings(data: DataConfig) -> list[Matching]:

@@ -47,7 +47,10 @@ class DataConfig:
     clean_fraction: part of the inputs that is the clean crop itself, so that clean photos are left alone. For clean
     photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the inputs
     compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
-    reduced by two. validation: photos (or pairs) held out, at most.
+    reduced by two. validation: photos (or pairs) held out, at most, and no more than a fifth; but where there are two
+    or more, least_validation of them.
+
+    mix: folders of clean photos, pairs of which, made on the fly, take a part of mix_share in each batch of pairs.
     """
 
     clean: tuple[str, ...] = ()
@@ -67,12 +70,19 @@ class DataConfig:
     quarter_turn: float = 0.0
     validation: int = 12
     validation_size: int = 256
+    least_validation: int = 0
+    mix: tuple[str, ...] = ()
+    mix_share: float = 0.5
 
     def __post_init__(self) -> None:
         if bool(self.input) != bool(self.target):
             raise UsageError("data: input and target are given together: --input FOLDER --target FOLDER")
         if self.clean and self.paired:
             raise UsageError("data: either clean photos or pairs, not both; leave out --clean or the pairs")
+        if self.mix and not self.paired:
+            raise UsageError("data.mix: clean photos are mixed into pairs; there are none")
+        if not 0 <= self.mix_share <= 1:
+            raise UsageError(f"data.mix_share {self.mix_share:g} is not from 0 to 1")
         if self.memory != "auto":
             parse_bytes(self.memory, "data.memory")
         parse_bytes(self.cache, "data.cache")
@@ -114,17 +124,25 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with one parameter group, EMA after every step. clip: largest gradient norm, 0 switches it off."""
+    """AdamW with one parameter group, EMA after every step. clip: largest gradient norm, 0 switches it off.
+
+    accumulate: a batch goes through the network in so many parts, for less memory; of several processes, each one's.
+    """
 
     weight_decay: float = 1e-4
     ema: float = 0.999
     clip: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise UsageError(f"optim: accumulate is the number of parts of a batch, at least 1, not {self.accumulate}")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run; a stage with 0 iterations is left out. licence, trained_on: stored in the resulting model.
+    """A whole run; a stage with 0 iterations is left out. licence, trained_on, source: stored in the resulting model.
 
     keep_checkpoints: how many of the last ones stay (and the best).
     """
@@ -132,6 +150,7 @@ class TrainConfig:
     task: str = "derain"
     licence: str = ""
     trained_on: str = ""
+    source: str = "dfrestore train"
     seed: int = 100
     log_every: int = 20
     validate_every: int = 500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -40,12 +40,14 @@ class Photos:
     """Clean photos, uint8 tensors (3, H, W) in memory or in a mapped file, and their names.
 
     inputs: the degraded picture of each, of the same size; empty where pairs are made on the fly.
+    mixed: clean photos beside pairs, for a part of each batch.
     """
 
     names: tuple[str, ...]
     pixels: tuple[Tensor, ...]
     findings: tuple[Finding, ...] = ()
     inputs: tuple[Tensor, ...] = ()
+    mixed: Photos | None = None
 
     @property
     def paired(self) -> bool:
@@ -62,11 +64,16 @@ class Photos:
         """(N,) float32: pixels of each."""
         return torch.tensor([float(p.shape[1] * p.shape[2]) for p in self.pixels])
 
-    def split(self, held_out: int) -> tuple[Photos, Photos]:
-        """(training, validation): at most ``held_out`` photos, evenly spread over the sorted names, at most a fifth."""
-        count = min(held_out, len(self.names) // 5)
-        chosen = {round((i + 0.5) * len(self.names) / count) for i in range(count)} if count else set()
-        return self._pick([i for i in range(len(self.names)) if i not in chosen]), self._pick(sorted(chosen))
+    def split(self, held_out: int, least: int = 0) -> tuple[Photos, Photos]:
+        """(training, validation): at most ``held_out`` photos, evenly spread over the sorted names, at most a fifth.
+
+        least: held out even where that is more than a fifth, as long as one is left to train on.
+        """
+        total = len(self.names)
+        count = min(held_out, max(total // 5, min(least, total - 1)))
+        chosen = {round((i + 0.5) * total / count) for i in range(count)} if count > 0 else set()
+        training = self._pick([i for i in range(total) if i not in chosen])
+        return replace(training, mixed=self.mixed), self._pick(sorted(chosen))
 
     def _pick(self, indices: Sequence[int]) -> Photos:
         return Photos(

@@ -1,6 +1,7 @@
 """The run folder: what a training writes, and how it is continued.
 
 RUN/config.toml  log.jsonl  curves.png  samples/ITERATION.png  checkpoints/  model.safetensors  RESULT.json
+start.safetensors where a model is finetuned
 tensorboard/ where that is installed, bad-batch.pt where a run did not stay finite
 """
 
@@ -25,6 +26,7 @@ from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
 from dfrestore.training.checkpoints import save_best, save_state
 from dfrestore.training.config import TrainConfig, from_mapping, merge, to_toml
+from dfrestore.training.finetune import Settled, is_unscored, score_start, settle
 from dfrestore.training.scalars import open_scalars
 from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
 from dfrestore.weights import save_checkpoint
@@ -37,7 +39,7 @@ class Saved:
     path: Path
 
 
-Record = StepRecord | ValidationRecord | Saved
+Record = StepRecord | ValidationRecord | Saved | Settled
 
 
 def require_free(folder: Path) -> None:
@@ -68,12 +70,16 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
     """Run the trainer, keep the folder up to date, and yield its records and each save.
 
     When the consumer closes the generator (Ctrl-C, SIGTERM) the state is saved first. Raises :class:`Diverged` after
-    repeated steps without a finite loss; the last batch is then in ``bad-batch.pt``.
+    repeated steps without a finite loss; the last batch is then in ``bad-batch.pt``. Of several processes, the first
+    one writes.
     """
+    if not trainer.world.first:
+        yield from trainer.run()
+        return
     last_save = started = time.monotonic()
     try:
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log, open_scalars(folder, trainer.done) as scalars:
-            for record in trainer.run():
+            for record in _records(trainer, folder):
                 if isinstance(record, ValidationRecord):
                     _write(log, {"validation": asdict(record)})
                     _keep_validation(trainer, folder, record)
@@ -93,7 +99,17 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
             save_state(trainer, folder)
     if not (folder / "model.safetensors").exists():
         save_model(trainer, folder / "model.safetensors")
-    _write_result(trainer, folder, time.monotonic() - started)
+    settled = settle(trainer, folder)
+    _write_result(trainer, folder, time.monotonic() - started, settled)
+    if settled:
+        yield settled
+
+
+def _records(trainer: Trainer, folder: Path) -> Generator[StepRecord | ValidationRecord, None, None]:
+    """The trainer's records; before the first one of a finetuning, the start model's score."""
+    if is_unscored(trainer, folder):
+        yield score_start(trainer)
+    yield from trainer.run()
 
 
 def save_model(trainer: Trainer, path: Path) -> None:
@@ -112,7 +128,7 @@ def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
     if rows:
         width = min(r.shape[2] for r in rows)
         sheet = torch.cat([r[:, :, :width] for r in rows], dim=1)
-        array = (sheet.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        array = (sheet.nan_to_num().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         Image.fromarray(array).save(path)
 
 
@@ -174,10 +190,10 @@ def _save_bad_batch(trainer: Trainer, folder: Path, error: Diverged) -> Path:
     return path
 
 
-def _write_result(trainer: Trainer, folder: Path, seconds: float) -> None:
+def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settled | None) -> None:
     result = {
         "task": trainer.config.task,
-        "best_psnr": trainer.best,
+        "best_psnr": max(settled.start, settled.result) if settled else trainer.best,
         "paired": trainer.train_photos.paired,
         "training_photos": len(trainer.train_photos.names),
         "validation_photos": len(trainer.validation_photos.names),
@@ -187,4 +203,6 @@ def _write_result(trainer: Trainer, folder: Path, seconds: float) -> None:
         "python": platform.python_version(),
         "precision": str(trainer.dtype).removeprefix("torch."),
     }
+    if settled:
+        result |= {"start_psnr": settled.start, "improved": settled.improved}
     (folder / "RESULT.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -22,6 +22,7 @@ from dfrestore.methods import Network, build_network
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
+from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
 from dfrestore.training.photos import Photos
 from dfrestore.training.schedules import learning_rate
 from dfrestore.training.stages import antithetic_timesteps, coarse_loss, fine_stage_loss
@@ -70,12 +71,24 @@ class ValidationRecord:
 
 
 class Trainer:
-    """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs."""
+    """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs.
 
-    def __init__(self, config: TrainConfig, photos: Photos, degrade: Degrade | None, *, device: str = "cpu") -> None:
+    world: the processes that train together; each has a trainer, and all of them take the same steps.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        photos: Photos,
+        degrade: Degrade | None,
+        *,
+        device: str = "cpu",
+        world: World = SOLO,
+    ) -> None:
         self.config = config
+        self.world = world
         self.device = torch.device(device)
-        self.train_photos, self.validation_photos = photos.split(config.data.validation)
+        self.train_photos, self.validation_photos = photos.split(config.data.validation, config.data.least_validation)
         self.degrade = degrade
         self.spec = ModelSpec(
             task=config.task,
@@ -86,7 +99,7 @@ class Trainer:
             default_steps=config.model.default_steps,
             licence=config.licence,
             trained_on=config.trained_on,
-            source="dfrestore train",
+            source=config.source,
         )
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
@@ -125,6 +138,12 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
 
+    def take_state_of_first(self) -> None:
+        """Go on from where the first process is."""
+        state = self.world.from_first(lambda: to_bytes(self.state_dict()) if self.world.size > 1 else b"")
+        if not self.world.first:
+            self.load_state_dict(from_bytes(state))
+
     @property
     def done(self) -> int:
         """Iterations of both stages that are done."""
@@ -136,7 +155,8 @@ class Trainer:
         held = f"{len(self.train_photos.names)} to train on, {len(self.validation_photos.names)} held out"
         counts = f"{self.config.coarse.iterations} coarse + {self.config.fine.iterations} fine iterations"
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return f"{held}, {millions:.2f} M parameters, {self.device}, {precision}, {counts}"
+        processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
+        return f"{held}, {millions:.2f} M parameters, {processes}{self.device}, {precision}, {counts}"
 
     def run(self) -> Generator[StepRecord | ValidationRecord, None, None]:
         """Train what is left of the coarse, then of the fine stage. Close the generator to stop after a step."""
@@ -207,33 +227,13 @@ class Trainer:
         return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
 
     def _step(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> tuple[float, float, float]:
-        generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
-        target = clean.to(self.device) * 2 - 1
-        y = degraded.to(self.device) * 2 - 1
-        noise = torch.randn(target.shape, generator=generator).to(self.device)
-        call = self._call(self.network)
-        if name == "coarse":
-            t = antithetic_timesteps(len(target), self.spec.train_timesteps, generator).to(self.device)
-            loss = coarse_loss(call, y, target, noise, t, self.alpha_bars, self.spec.prediction)
-        else:
-            steps = self.config.fine_steps
-            count = steps[int(torch.randint(len(steps), (1,), generator=generator))]
-            loss = fine_stage_loss(
-                call,
-                y,
-                target,
-                noise,
-                timesteps(self.spec, count),
-                self.alpha_bars,
-                self.spec.prediction,
-                stage.loss,
-                stage.ssim_weight,
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        """(loss, gradient norm, rate) of one update on this batch, of which this process computes its share."""
+        loss = self._backward(name, stage, clean, degraded)
+        (value,) = self.world.sum([loss])
+        self.world.sum_gradients(list(self.network.parameters()))
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optim.clip or math.inf)
         lr = learning_rate(stage, self.iteration)
-        value, size = loss.item(), norm.item()
+        size = norm.item()
         self.torn = True
         if math.isfinite(value) and math.isfinite(size):
             for group in self.optimizer.param_groups:
@@ -243,6 +243,41 @@ class Trainer:
         self.iteration += 1
         self.torn = False
         return value, size, lr
+
+    def _backward(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> float:
+        """This process's part of the loss of a batch; its gradients are left in the network."""
+        loss_of = self._loss_of(name, stage, clean.shape)
+        self.optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for part in slices(*self.world.share(len(clean)), self.config.optim.accumulate):
+            target = clean[part].to(self.device) * 2 - 1
+            y = degraded[part].to(self.device) * 2 - 1
+            loss = loss_of(y, target, part) * (len(target) / len(clean))
+            loss.backward()  # type: ignore[no-untyped-call]
+            value += loss.item()
+        return value
+
+    def _loss_of(self, name: str, stage: StageConfig, shape: torch.Size) -> Callable[[Tensor, Tensor, slice], Tensor]:
+        """(degraded, clean, part) -> mean loss of this part of the iteration's batch; all of it shares the draws."""
+        generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
+        noise = torch.randn(shape, generator=generator)
+        call, prediction = self._call(self.network), self.spec.prediction
+        if name == "coarse":
+            t = antithetic_timesteps(len(noise), self.spec.train_timesteps, generator)
+
+            def coarse(y: Tensor, target: Tensor, part: slice) -> Tensor:
+                own, times = noise[part].to(self.device), t[part].to(self.device)
+                return coarse_loss(call, y, target, own, times, self.alpha_bars, prediction)
+
+            return coarse
+        steps = self.config.fine_steps
+        unrolled = timesteps(self.spec, steps[int(torch.randint(len(steps), (1,), generator=generator))])
+
+        def fine(y: Tensor, target: Tensor, part: slice) -> Tensor:
+            own, kind, weight = noise[part].to(self.device), stage.loss, stage.ssim_weight
+            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, kind, weight)
+
+        return fine
 
     def _update_ema(self) -> None:
         decay = self.config.optim.ema
@@ -273,9 +308,11 @@ class Trainer:
         return (self.degrade(clean[None], self.config.data.preset, generator)[0] * 255).round() / 255
 
     def _score(self, clean: list[Tensor], degraded: list[Tensor], steps: int) -> float:
-        scores = [
-            _psnr(self.restore(d, steps, seed=i), c) for i, (c, d) in enumerate(zip(clean, degraded, strict=True))
-        ]
+        own = range(self.world.rank, len(clean), self.world.size)
+        scores = [0.0] * len(clean)
+        for i in own:
+            scores[i] = _psnr(self.restore(degraded[i], steps, seed=i), clean[i])
+        scores = self.world.sum(scores)
         return sum(scores) / max(1, len(scores))
 
 

@@ -1,0 +1,188 @@
+"""``dfrestore finetune``: a model made better on a few photos; the work is in :mod:`dfrestore.training.finetune`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dfrestore.cli.train import _degradation, _given, _in_time, _Job, _look, _overrides, _Start, _train
+from dfrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from dfrestore.training.config import TrainConfig
+    from dfrestore.training.photos import Photos
+
+
+def finetune(
+    task: Annotated[
+        str | None, typer.Argument(help="What the model removes: derain, denoise or deblur; without, the model's.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp. Repeatable."),
+    ] = None,
+    clean: Annotated[
+        list[Path] | None, typer.Option(help="Folder of clean photos; pairs are made on the fly. Repeatable.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to start from: a name or a safetensors file; without, the default.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option("--run", "-o", help="The run folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, bit for bit.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Measure the speed first, then fix a schedule that ends within these minutes.")
+    ] = None,
+    mix: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set fine.lr=1e-5. Repeatable.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights; without, the start model's.")] = "",
+    trained_on: Annotated[str, typer.Option(help="The photos, added to what the start model was trained on.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Look at the data, print the resolved settings and stop.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
+) -> None:
+    """Make a model better on photos of your own, from as few as five pairs.
+
+    A part is held out to judge by. The result is never worse on it than the model it started from.
+
+    \b
+    dfrestore finetune derain --data pairs/ --run runs/mine
+    dfrestore finetune derain --data pairs/ --mix photos/ --minutes 30 --run runs/mine
+    dfrestore finetune denoise --model own.safetensors --clean photos/ --run runs/mine
+    dfrestore finetune --resume runs/mine
+    dfrestore derain rainy.jpg --model runs/mine/model.safetensors
+    """
+    started = time.monotonic()
+    from dfrestore.training.distributed import launched
+
+    if launched():
+        raise UsageError("finetune starts in one process; to go on in several: torchrun ... train --resume RUN")
+    given = _settings(setting, data, clean, mix)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    if resume:
+        _require_resumable(resume, minutes, task, model)
+        _resume(resume, given | _words(licence, trained_on), device, quiet)
+        return
+    _require(run, given, minutes, print_config)
+    start, label = _start_model(model, task)
+    config, photos = _configure(start, label, given, licence, trained_on, quiet)
+    if print_config or run is None:
+        from dfrestore.training.config import to_toml
+
+        typer.echo(to_toml(config), nl=False)
+        return
+    job = _Job(config, run, photos, _degradation(config), device, quiet, start, floor=True)
+    if minutes is not None:
+        from dfrestore.training.finetune import with_time
+
+        fitted = _in_time(job, minutes * 60 - (time.monotonic() - started), None)
+        job = replace(job, config=with_time(fitted, given))
+    _train(job, resumed=False)
+
+
+def _settings(
+    setting: list[str] | None, data: list[Path] | None, clean: list[Path] | None, mix: list[Path] | None
+) -> dict[str, Any]:
+    """What was asked for, as nested plain values."""
+    from dfrestore.training.config import merge
+
+    given = merge(_overrides(setting or []), _given(clean, data, None, None, "", ""))
+    return merge(given, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else given
+
+
+def _words(licence: str, trained_on: str) -> dict[str, str]:
+    return {key: text for key, text in (("licence", licence), ("trained_on", trained_on)) if text}
+
+
+def _require_resumable(resume: Path, minutes: float | None, task: str | None, model: str | None) -> None:
+    if minutes is not None:
+        raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
+    if task or model:
+        raise UsageError(f"--resume {resume} goes on with that run's own task and model; leave them out")
+
+
+def _require(run: Path | None, given: dict[str, Any], minutes: float | None, print_config: bool) -> None:
+    """The options fit together, and the run folder is free."""
+    from dfrestore.training.run import require_free
+
+    data = given.get("data", {})
+    if not any(data.get(key) for key in ("pairs", "clean", "input")):
+        raise UsageError("finetune needs photos: --data FOLDER of pairs, or --clean FOLDER (pairs are made on the fly)")
+    if run is None and not print_config:
+        raise UsageError("finetune needs a folder for its results: --run FOLDER")
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g} is no time to train in")
+    if run is not None:
+        require_free(run)
+
+
+def _start_model(name: str | None, task: str | None) -> tuple[_Start, str]:
+    """The named model or the task's default, of this task, and how to call it in the result: no private paths."""
+    from dfrestore.training.finetune import require_task
+    from dfrestore.weights import load_checkpoint, resolve
+
+    if name is None and task is None:
+        raise UsageError("finetune what? name a task, e.g. 'dfrestore finetune derain', or a --model")
+    bare = name is None or ("/" not in name and not Path(name).is_file())
+    found = resolve(name, task=task if bare else None)
+    for line in found.warnings:
+        print(line, file=sys.stderr)
+    tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
+    require_task(spec, found.label, task or spec.task)
+    from_file = found.label == str(found.path)
+    return _Start(tensors, spec), f"{found.path.name}, sha256 {_digest(found.path)}" if from_file else found.label
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _configure(
+    start: _Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
+) -> tuple[TrainConfig, Photos]:
+    """The data, looked at, and the settings that fit them."""
+    from dfrestore.training.config import merge
+    from dfrestore.training.finetune import (
+        data_config,
+        finetune_config,
+        remarks,
+        require_enough,
+        require_trainable,
+        with_origin,
+    )
+
+    require_trainable(start.spec)
+    given = merge(with_origin(start.spec, label, licence, trained_on), given)
+    first = data_config(start.spec.task, given)
+    _degradation(first)  # whether there is one is known before all photos are read
+    photos = _look(first, quiet, sys.stderr)
+    require_enough(photos)
+    config = finetune_config(start.spec.task, start.spec, photos, given)
+    for line in remarks(photos, config):
+        print(line, file=sys.stderr)
+    return config, photos
+
+
+def _resume(folder: Path, given: dict[str, Any], device: str, quiet: bool) -> None:
+    from dfrestore.training.run import read_run
+
+    config = read_run(folder, given)
+    photos = _look(config, quiet, sys.stderr)
+    _train(_Job(config, folder, photos, _degradation(config), device, quiet, None), resumed=True)

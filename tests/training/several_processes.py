@@ -1,0 +1,81 @@
+"""What torchrun starts in the tests: trains the scenarios together; then the second process fails alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
+from torch import Tensor
+
+from dfrestore.cli.together import together
+from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.training.distributed import SOLO, World
+from dfrestore.training.run import open_run, train
+from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+
+Result = tuple[list[float], list[float], list[float], list[Tensor]]
+
+
+def scenarios() -> dict[str, TrainConfig]:
+    """Name -> a run whose result must not depend on how many processes train."""
+    base = replace(tiny(coarse=3, fine=3), validate_every=3)
+
+    def each(config: TrainConfig, **changes: object) -> TrainConfig:
+        stages: dict[str, StageConfig] = {n: replace(getattr(config, n), **changes) for n in ("coarse", "fine")}
+        return replace(config, **stages)
+
+    return {
+        "even": base,
+        "uneven": each(base, batches=(3,)),
+        "fewer samples than processes": each(base, batches=(1,)),
+        "in parts": replace(each(base, batches=(5,)), optim=replace(base.optim, accumulate=2)),
+        "paper": replace(base, data=replace(base.data, crops="shared-window", mixup=True)),
+    }
+
+
+def result(config: TrainConfig, world: World = SOLO) -> Result:
+    """(losses, gradient norms, validation PSNR, weights) of a run."""
+    pairs = config.data.mixup
+    trainer = Trainer(config, smooth_pairs() if pairs else smooth_photos(), None if pairs else darken, world=world)
+    records = list(trainer.run())
+    steps = [r for r in records if isinstance(r, StepRecord)]
+    scores = [score for r in records if isinstance(r, ValidationRecord) for score in r.psnr.values()]
+    weights = [p.detach() for p in (*trainer.network.parameters(), *trainer.ema.parameters())]
+    return [r.loss for r in steps], [r.grad_norm for r in steps], scores, weights
+
+
+def stopped(config: TrainConfig, folder: Path, world: World) -> None:
+    """A run folder of the first process after two steps of all."""
+    trainer = Trainer(config, smooth_photos(), darken, world=world)
+    if world.first:
+        open_run(folder, config)
+    stream = train(trainer, folder)
+    next(stream), next(stream)
+    stream.close()
+
+
+def main(folder: Path) -> None:
+    with together("cpu") as world:
+        results = {name: result(config, world) for name, config in scenarios().items()}
+        torch.save(results, folder / f"results-{world.rank}.pt")
+        stopped(scenarios()["even"], folder / f"run-{world.rank}", world)
+        if not world.first:
+            raise MemoryError("as if this one alone ran out")
+        world.agree([])
+
+
+if __name__ == "__main__":
+    from dfrestore.cli.entry import Ended
+
+    torch.set_num_threads(1)
+    try:
+        main(Path(sys.argv[1]))
+    except Ended as end:
+        sys.exit(end.code)
+    except Exception as error:
+        print(f"rank {os.environ['RANK']}: {error}", file=sys.stderr)
+        sys.exit(7)
