@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.train import _degradation, _given, _in_time, _Job, _look, _overrides, _Start, _train
+from dfrestore.cli.training_job import (
+    Job,
+    Start,
+    degradation_of,
+    fitted_to,
+    given_settings,
+    look_at_data,
+    overrides,
+    run_job,
+)
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,13 +95,13 @@ def finetune(
 
         typer.echo(to_toml(config), nl=False)
         return
-    job = _Job(config, run, photos, _degradation(config), device, quiet, start, floor=True)
+    job = Job(config, run, photos, degradation_of(config), device, quiet, start, floor=True)
     if minutes is not None:
         from dfrestore.training.finetune import with_time
 
-        fitted = _in_time(job, minutes * 60 - (time.monotonic() - started), None)
+        fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), None)
         job = replace(job, config=with_time(fitted, given))
-    _train(job, resumed=False)
+    run_job(job, resumed=False)
 
 
 def _settings(
@@ -101,7 +110,7 @@ def _settings(
     """What was asked for, as nested plain values."""
     from dfrestore.training.config import merge
 
-    given = merge(_overrides(setting or []), _given(clean, data, None, None, "", ""))
+    given = merge(overrides(setting or []), given_settings(clean, data, None, None, "", ""))
     return merge(given, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else given
 
 
@@ -131,7 +140,7 @@ def _require(run: Path | None, given: dict[str, Any], minutes: float | None, pri
         require_free(run)
 
 
-def _start_model(name: str | None, task: str | None) -> tuple[_Start, str]:
+def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
     """The named model or the task's default, of this task, and how to call it in the result: no private paths."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
@@ -145,7 +154,7 @@ def _start_model(name: str | None, task: str | None) -> tuple[_Start, str]:
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
     require_task(spec, found.label, task or spec.task)
     from_file = found.label == str(found.path)
-    return _Start(tensors, spec), f"{found.path.name}, sha256 {_digest(found.path)}" if from_file else found.label
+    return Start(tensors, spec), f"{found.path.name}, sha256 {_digest(found.path)}" if from_file else found.label
 
 
 def _digest(path: Path) -> str:
@@ -155,7 +164,7 @@ def _digest(path: Path) -> str:
 
 
 def _configure(
-    start: _Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
+    start: Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
 ) -> tuple[TrainConfig, Photos]:
     """The data, looked at, and the settings that fit them."""
     from dfrestore.training.config import merge
@@ -171,8 +180,8 @@ def _configure(
     require_trainable(start.spec)
     given = merge(with_origin(start.spec, label, licence, trained_on), given)
     first = data_config(start.spec.task, given)
-    _degradation(first)  # whether there is one is known before all photos are read
-    photos = _look(first, quiet, sys.stderr)
+    degradation_of(first)  # whether there is one is known before all photos are read
+    photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, given)
     for line in remarks(photos, config):
@@ -184,5 +193,5 @@ def _resume(folder: Path, given: dict[str, Any], device: str, quiet: bool) -> No
     from dfrestore.training.run import read_run
 
     config = read_run(folder, given)
-    photos = _look(config, quiet, sys.stderr)
-    _train(_Job(config, folder, photos, _degradation(config), device, quiet, None), resumed=True)
+    photos = look_at_data(config, quiet, sys.stderr)
+    run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None), resumed=True)

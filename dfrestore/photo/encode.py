@@ -18,6 +18,8 @@ from dfrestore.photo.photo import Origin, Photo, Pixels
 from dfrestore.photo.pillow import pillow_buffer
 
 MIN_QUALITY = 95
+LOSSLESS_TO_JPEG = 97
+"""Of a JPEG from a source that is not one: 95 fell below 42 dB on sharp photos."""
 _MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1, "TIFF": 2**32 - 1}
 _LUMA = (0.299, 0.587, 0.114)
 _BLOCK = 1 << 20
@@ -36,7 +38,7 @@ def encode(
     """``rgb`` (H, W, 3, in [0, 1], clipped) as a file like the one ``photo`` came from, and warnings.
 
     format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` (default: the photo's own). quality: 1 to 100, for JPEG and WebP
-    (default: the source's, at least 95; lossless sources stay lossless). Raises PhotoWriteError.
+    (default: the source's, at least 95; lossless sources stay lossless, as JPEG 97). Raises PhotoWriteError.
     """
     target = normal_format(format) if format is not None else photo.origin.format
     if target is None:
@@ -170,7 +172,8 @@ def _png(colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | No
 
 def _jpeg(colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | None) -> tuple[bytes, list[str]]:
     source = origin.format == "JPEG"
-    options: dict[str, Any] = {"quality": quality or max(MIN_QUALITY, (origin.quality or 0) if source else 0)}
+    usual = max(MIN_QUALITY, origin.quality or 0) if source else LOSSLESS_TO_JPEG
+    options: dict[str, Any] = {"quality": quality or usual}
     if colour.ndim == 3:
         options["subsampling"] = origin.subsampling if source and origin.subsampling in ("4:2:2", "4:2:0") else "4:4:4"
     image = _image(colour, None)
