@@ -34,11 +34,18 @@ def arguments(folder: Path, model: Path) -> list[str]:
     return ["derain", str(folder), "-o", str(out), "--steps", str(STEPS), "--model", str(model), "--precision", "fp32"]
 
 
+# A parent that ignores Ctrl-C (a shell's background job) hands that down, which would make these tests tell nothing.
+HEEDING = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('dfrestore', run_name='__main__', alter_sys=True)"
+)
+
+
 @contextmanager
 def running(folder: Path, model: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of its own process whose first result is there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dfrestore", *arguments(folder, model)],
+        [sys.executable, "-c", HEEDING, *arguments(folder, model)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
