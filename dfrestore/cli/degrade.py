@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.entry import INTERRUPTED, TERMINATED, Terminated
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated
 from dfrestore.cli.options import parse_pixels
 from dfrestore.cli.report import Report
 from dfrestore.errors import (

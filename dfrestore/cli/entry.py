@@ -11,23 +11,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
 from dfrestore.errors import DfrestoreError, one_line
-
-INTERRUPTED, TERMINATED = 130, 143
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind like Ctrl-C, so that temporary files go and what is finished stays."""
-
-
-class Ended(Exception):
-    """A run was interrupted or terminated, has said so itself, and ends with ``code``."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,14 +97,6 @@ def _say(text: str, code: int, arguments: Sequence[str]) -> int:
     with contextlib.suppress(OSError):
         print(f"dfrestore: {one_line(text)}", file=sys.stderr)
     return code
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream whose reader has gone swallow what is still written to it."""
-    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
 
 
 @contextlib.contextmanager

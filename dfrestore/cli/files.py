@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.entry import INTERRUPTED, TERMINATED, Ended, Terminated
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.report import Report
 from dfrestore.errors import DfrestoreError, UsageError, one_line

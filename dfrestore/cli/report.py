@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.cli.entry import silence
+from dfrestore.cli.ending import silence
 from dfrestore.errors import one_line
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrestore.cli.entry import INTERRUPTED, TERMINATED, Ended, Terminated
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 
 if TYPE_CHECKING:
     from dfrestore.training.distributed import World

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from dfrestore.cli.entry import Terminated
+from dfrestore.cli.ending import Terminated
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:

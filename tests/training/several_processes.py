@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from dfrestore.cli.entry import Ended
+    from dfrestore.cli.ending import Ended
 
     torch.set_num_threads(1)
     try:
