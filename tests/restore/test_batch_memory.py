@@ -57,4 +57,5 @@ def test_memory_does_not_grow_over_a_batch(
     resident = json.loads(done.stdout)
     assert len(resident) == FILES
     picture = 256 * 288 * 3 * 4
-    assert max(resident[FIRST:]) < max(resident[:FIRST]) + 4 * picture  # a leak would be one picture a file
+    # A leak of one picture a file would be 40 pictures; the allocator by itself was seen to move by four.
+    assert max(resident[FIRST:]) < max(resident[:FIRST]) + 10 * picture
