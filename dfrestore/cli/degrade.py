@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated
 from dfrestore.cli.options import parse_pixels
 from dfrestore.cli.report import Report
 from dfrestore.errors import (
-    DfrestoreError,
     FileFailure,
     OutOfMemoryFailure,
     PhotoWriteError,
@@ -173,20 +171,7 @@ class _Run:
             self.report.warn(note)
         for source, error in self.plan.failures:
             self.report.result(FileResult("failed", source, error=one_line(error)))
-        ending, code = None, 0
-        try:
-            if preview is not None:
-                self._preview(recipe, preview)
-            else:
-                self._make(recipe)
-        except KeyboardInterrupt:
-            ending, code = "interrupted", INTERRUPTED
-        except Terminated:
-            ending, code = "terminated", TERMINATED
-        except DfrestoreError:
-            self.report.close_bar()
-            raise
-        self.report.close(ending)
+        code = self.report.during(lambda: self._make(recipe) if preview is None else self._preview(recipe, preview))
         return code or int(self.report.counts["failed"] > 0)
 
     def _make(self, recipe: Recipe) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.report import Report
-from dfrestore.errors import DfrestoreError, UsageError, one_line
+from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, Job, Restorer, Settings
@@ -173,18 +173,7 @@ class _Run:
         todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=self.overwrite, lone=lone)
         for result in settled:
             self.report.result(result)
-        ending, code = None, 0
-        try:
-            if todo:
-                self._work(todo, records)
-        except KeyboardInterrupt:
-            ending, code = "interrupted", INTERRUPTED
-        except Terminated:
-            ending, code = "terminated", TERMINATED
-        except DfrestoreError:
-            self.report.close_bar()
-            raise
-        self.report.close(ending)
+        code = self.report.during(lambda: self._work(todo, records) if todo else None)
         return code or int(self.report.counts["failed"] > 0 or self.report.torn)
 
     def _work(self, todo: list[Job], records: Records) -> None:

@@ -7,12 +7,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.cli.ending import silence
-from dfrestore.errors import one_line
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated, silence
+from dfrestore.errors import DfrestoreError, one_line
 
 if TYPE_CHECKING:
     from dfrestore.restore import FileResult
@@ -104,6 +104,21 @@ class Report:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def during(self, work: Callable[[], None]) -> int:
+        """Do the work and close; an interrupt is said, and its exit code returned, else 0."""
+        ending, code = None, 0
+        try:
+            work()
+        except KeyboardInterrupt:
+            ending, code = "interrupted", INTERRUPTED
+        except Terminated:
+            ending, code = "terminated", TERMINATED
+        except DfrestoreError:
+            self.close_bar()
+            raise
+        self.close(ending)
+        return code
 
     def close(self, ending: str | None = None) -> None:
         """Clear the bar, name what was left, sum up. ending: why the run stops before its end."""

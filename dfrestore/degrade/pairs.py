@@ -20,7 +20,7 @@ from dfrestore import __version__
 from dfrestore.degrade.kinds import Kind
 from dfrestore.degrade.sheet import contact_sheet, middle
 from dfrestore.errors import PhotoReadError, PhotoWriteError
-from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, read
+from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
 
 SIDES = ("input", "target")
 MANIFEST = "manifest.jsonl"
@@ -81,7 +81,7 @@ def make_pair(
     made = degrade_file(source, recipe, seed)
     paths = [out / side / name for side in SIDES]
     for path in paths:
-        _make_folder(path.parent)
+        make_folder(path.parent)
     files = [
         _encoded(pixels, made.icc, recipe, path)
         for pixels, path in zip((made.degraded, made.clean), paths, strict=True)
@@ -126,7 +126,7 @@ def write_preview(out: Path, pairs: Iterable[tuple[str, Degraded]], *, overwrite
         rows = [[tile for row in rows[i : i + 2] for tile in row] for i in range(0, len(rows), 2)]
     sheet = np.asarray(contact_sheet(rows), np.float32) / np.float32(255)
     path = out / PREVIEW
-    _make_folder(out)
+    make_folder(out)
     atomic_write(path, encode(Photo(sheet), sheet, "PNG")[0], overwrite=overwrite)
     return path
 
@@ -146,13 +146,6 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PhotoReadError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoWriteError(f"{folder}: cannot be made ({error.strerror or error}); choose another -o") from error
 
 
 def _file_of(line: str) -> Any:

@@ -15,7 +15,7 @@ from dfrestore.photo.formats import (
 )
 from dfrestore.photo.photo import Origin, Photo
 from dfrestore.photo.read import MAX_PIXELS, decode, read
-from dfrestore.photo.write import atomic_write, write
+from dfrestore.photo.write import atomic_write, make_folder, write
 
 __all__ = [
     "FORMATS",
@@ -30,6 +30,7 @@ __all__ = [
     "format_of_content",
     "format_of_path",
     "is_candidate",
+    "make_folder",
     "normal_format",
     "read",
     "write",

@@ -63,6 +63,14 @@ def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> N
         raise PhotoWriteError(f"{path}: cannot be written ({error.strerror or error}); {remedy(error)}") from error
 
 
+def make_folder(folder: Path) -> None:
+    """The folder of outputs, and those above it. Raises PhotoWriteError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoWriteError(f"{folder}: cannot be made ({error.strerror or error}); choose another -o") from error
+
+
 def _exists(path: Path) -> PhotoWriteError:
     what = "is a folder" if path.is_dir() else "exists already"
     return PhotoWriteError(f"{path}: {what}; choose another name" + ("" if path.is_dir() else " or --overwrite"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dfrestore import photo
-from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError, PhotoWriteError
+from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.checks import is_out_of_memory
 from dfrestore.restore.planning import Job
@@ -179,7 +179,7 @@ def _one(
         strength=settings.strength,
         name=str(job.input),
     )
-    _make_folder(job.output.parent)
+    photo.make_folder(job.output.parent)
     notes = photo.write(
         job.output,
         taken,
@@ -210,13 +210,6 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         return restorer.plan(height, width, settings.tile)
     except OutOfMemoryFailure as error:
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoWriteError(f"{folder}: cannot be made ({error.strerror or error}); choose another -o") from error
 
 
 def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records) -> list[str]:
