@@ -1,4 +1,4 @@
-"""How a picture is run through a network: whole, or in tiles where the memory does not hold it whole.
+"""How a picture is run through a network: whole, in strips of rows, or in tiles where memory does not hold it whole.
 
 The plan follows from size and model alone, unless the memory forbids it.
 """
@@ -8,21 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.memory import available_memory
 from dfrestore.engine.padding import round_up
 from dfrestore.engine.tiles import tight
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network
+from dfrestore.nn.strips import VALUES, Strips
 from dfrestore.weights.spec import ModelSpec
 
-TILE_SIZES = (1024, 512, 256)
+TILE_SIZES = (4096, 2048, 1024, 512, 256)
 # Part of the free memory that a plan may count on: the rest is for decoding, encoding and other programs.
 _SHARE = 0.8
 # Float32 values a pixel that the sampler itself holds: y, x, output or blend, the estimate handed out.
 _STATES = 12
-# What the allocator loses between blocks, and what libraries take whatever the size (measured, see network_bytes).
-_SLACK, _FIXED = 1.1, 112 << 20
+# What libraries take whatever the size, and maps of a strip that exist at once (measured, see network_bytes).
+_FIXED, _STRIP_MAPS = 64 << 20, 7
+# A GPU wants fewer and larger strips: values of the widest map.
+_GPU_VALUES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Plan:
     """kind: ``whole`` or ``tiles`` of side ``tile`` that overlap by at least ``overlap`` (0, 0 when whole).
 
     explicit: the user asked for it. precision: its name. predicted_bytes: of the computing device, at the peak.
+    half_features: features are kept in 16 bit between the strips, though computed in fp32.
     """
 
     kind: Literal["whole", "tiles"]
@@ -38,10 +44,12 @@ class Plan:
     explicit: bool
     precision: str
     predicted_bytes: int
+    half_features: bool = False
 
     def describe(self) -> str:
         """A few words for the start line: ``whole image, about 0.9 GB``."""
         how = "whole image" if self.kind == "whole" else f"{self._tiles()} overlapping by {self.overlap}"
+        how += ", features kept in 16 bit" if self.half_features else ""
         return f"{how}, about {_gigabytes(self.predicted_bytes)}"
 
     def _tiles(self) -> str:
@@ -92,11 +100,18 @@ def smaller_plan(
 ) -> Plan | None:
     """The next named plan that needs less memory than ``plan``, None after the last: what to try after a failure."""
     side = plan.tile or max(height, width)
-    for size in TILE_SIZES:
-        candidate = _plan(height, width, network, size, precision, device)
-        if candidate.tile < side and candidate.predicted_bytes < plan.predicted_bytes:
-            return candidate
-    return None
+    candidates = [_plan(height, width, network, size, precision, device) for size in TILE_SIZES]
+    candidates = [candidate for candidate in candidates if candidate.tile < side]
+    if plan.kind == "whole" and not plan.half_features and precision.name == "fp32":
+        half = _plan(height, width, network, 0, precision, device, half_features=True)
+        candidates = [half] * (half.predicted_bytes < 0.9 * plan.predicted_bytes) + candidates
+    return next((c for c in candidates if c.predicted_bytes < plan.predicted_bytes), None)
+
+
+def strips_of(plan: Plan, precision: Precision, device: Device) -> Strips:
+    """How the plan's pictures or tiles are walked."""
+    values = VALUES if device.torch_device.type == "cpu" else _GPU_VALUES
+    return Strips(precision.dtype, torch.bfloat16 if plan.half_features else None, values)
 
 
 def with_precision(plan: Plan, precision: Precision) -> Plan:
@@ -104,23 +119,24 @@ def with_precision(plan: Plan, precision: Precision) -> Plan:
     if precision.name == plan.precision:
         return plan
     factor = 2.0 if precision.name == "fp32" else 0.5 if plan.precision == "fp32" else 1.0
-    return replace(plan, precision=precision.name, predicted_bytes=int(plan.predicted_bytes * factor))
+    half = plan.half_features and precision.name == "fp32"
+    return replace(
+        plan, precision=precision.name, predicted_bytes=int(plan.predicted_bytes * factor), half_features=half
+    )
 
 
-def network_bytes(height: int, width: int, network: Network, itemsize: int) -> int:
-    """Peak of one ``forward_fast`` on a (padded) image, in bytes; itemsize: 4 for fp32, 2 for half precisions.
+def network_bytes(height: int, width: int, network: Network, precision: Precision, half_features: bool = False) -> int:
+    """Peak of one ``forward_strips`` on a (padded) image on a CPU, in bytes.
 
-    Counted in maps of ``dim`` channels at level 1, in the last stage, where the peak is: what is kept of the stem, the
-    encoder and the deeper levels (2 + 1.4), a block's input and its normalised copy (2 + 2), and then the larger of
-    attention (qkv before and after the depth-wise convolution, 6 + 6, and 1 of workspace) and feed-forward (residual,
-    and the hidden map before and after GELU, 2 + 2 * 2 * ffn_factor). Up to a third above the resident memory
-    measured at 512x512 and 1024x1024 for dim 16, 32, 48, both stems, norms and item sizes, factors 2 and 4.
+    In the last stage: its features and its v, 2 * dim channels each at level 1, and some maps of one strip. Up to a
+    quarter above the resident memory measured from 512x512 to 2048x2048 for dim 16, 32, 48, both stems and precisions.
     """
     config = network.config
     positions = height * width // config.stem**2
-    maps = 3.4 + 4 + max(13.0, 2 + 4 * config.ffn_factor)
-    image = 6 * 3 * height * width  # the joined input: concatenated, unshuffled, channels last
-    return int(_SLACK * itemsize * (maps * config.dim * positions + image)) + _FIXED
+    kept = 4 * config.dim * positions * (2 if half_features else precision.dtype.itemsize)
+    row = width // config.stem * config.dim * 2 * max(3.0, config.ffn_factor)
+    strip = _STRIP_MAPS * max(min(VALUES, row * height // config.stem), 2 * row) * precision.dtype.itemsize
+    return int(kept + strip) + _FIXED
 
 
 def tile_shape(tile: int, multiple: int) -> tuple[int, int]:
@@ -131,20 +147,26 @@ def tile_shape(tile: int, multiple: int) -> tuple[int, int]:
 
 
 def _plan(
-    height: int, width: int, network: Network, tile: int, precision: Precision, device: Device, explicit: bool = False
+    height: int,
+    width: int,
+    network: Network,
+    tile: int,
+    precision: Precision,
+    device: Device,
+    explicit: bool = False,
+    half_features: bool = False,
 ) -> Plan:
     height, width = round_up(height, network.multiple), round_up(width, network.multiple)
     states = _STATES * 4 * height * width
-    itemsize = precision.dtype.itemsize
     if tile == 0:
-        need = network_bytes(height, width, network, itemsize) + states
-        return Plan("whole", 0, 0, explicit, precision.name, need)
+        need = network_bytes(height, width, network, precision, half_features) + states
+        return Plan("whole", 0, 0, explicit, precision.name, need, half_features)
     side, overlap = tile_shape(tile, network.multiple)
     if explicit:
         rows, columns = min(side, height), min(side, width)
     else:
         rows, columns = (tight(length, side, overlap, network.multiple) for length in (height, width))
-    need = network_bytes(rows, columns, network, itemsize)
+    need = network_bytes(rows, columns, network, precision)
     if device.torch_device.type != "cuda":  # elsewhere the device's memory also holds the picture
         need += states
     return Plan("tiles", side, overlap, explicit, precision.name, need)

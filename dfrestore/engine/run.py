@@ -15,10 +15,11 @@ from torch import Tensor
 from dfrestore.diffusion import alpha_bars, ddim_step, initial_noise, timesteps
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.padding import pad
-from dfrestore.engine.plan import Plan
+from dfrestore.engine.plan import Plan, strips_of
 from dfrestore.engine.tiles import Spans, spans, tight, tiles
 from dfrestore.errors import OutOfMemoryFailure
 from dfrestore.methods import Network
+from dfrestore.nn.strips import Strips
 from dfrestore.weights.spec import ModelSpec, Prediction
 
 _STRIP = 256  # rows
@@ -92,11 +93,12 @@ def _restore(
     y = pad(_to_planes(rgb), network.multiple).to(home)
     x = pad(initial_noise(height, width, seed), network.multiple).to(home)
     walk = _Walk.of(plan, y.shape[1], y.shape[2], network.multiple)
+    strips = strips_of(plan, precision, device)
     total = len(times) * walk.evaluations
     alpha_bar = alpha_bars(spec).to(home)
     done = 0
     for t, following in zip(times, [*times[1:], None], strict=True):
-        evaluation = _evaluate(network, y, x, t, walk, device, precision)
+        evaluation = _evaluate(network, y, x, t, walk, device, strips)
         output = yield from _counted(evaluation, done, walk.evaluations, total)
         done += walk.evaluations
         _step(spec.prediction, output, x, alpha_bar, t, following)
@@ -138,7 +140,7 @@ class _Walk:
 
 
 def _evaluate(
-    network: Network, y: Tensor, x: Tensor, t: int, walk: _Walk, device: Device, precision: Precision
+    network: Network, y: Tensor, x: Tensor, t: int, walk: _Walk, device: Device, strips: Strips
 ) -> Generator[None, None, Tensor]:
     """The network's output for the whole picture at ``t``, (3, H, W) float32; pauses after each tile.
 
@@ -146,23 +148,23 @@ def _evaluate(
     outputs is blending estimates.
     """
     if walk.evaluations == 1:
-        output = _call(network, y, x, t, device, precision).to(x.device)
+        output = _call(network, y, x, t, device, strips).to(x.device)
         yield
         return output
     blend = torch.zeros_like(x)
     for tile in tiles(walk.rows, walk.columns):
-        output = _call(network, y[:, tile.rows, tile.columns], x[:, tile.rows, tile.columns], t, device, precision)
+        output = _call(network, y[:, tile.rows, tile.columns], x[:, tile.rows, tile.columns], t, device, strips)
         blend[:, tile.rows, tile.columns] += output.to(blend.device) * tile.weight
         yield
     return blend
 
 
-def _call(network: Network, y: Tensor, x: Tensor, t: int, device: Device, precision: Precision) -> Tensor:
+def _call(network: Network, y: Tensor, x: Tensor, t: int, device: Device, strips: Strips) -> Tensor:
     """One evaluation of one (3, h, w) picture on the device."""
     place = device.torch_device
     time = torch.full((1,), float(t), device=place)
     with _same_bytes(place):
-        return network.forward_fast(y[None].to(place), x[None].to(place), time, precision.dtype)[0]
+        return network.forward_strips(y.to(place), x.to(place), time, strips)
 
 
 def _counted(

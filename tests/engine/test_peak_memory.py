@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from reference.random_network import random_network
-from dfrestore.engine import choose_device, choose_precision, make_plan, restore_array
+from dfrestore.engine import choose_device, choose_precision, make_plan, restore_array, smaller_plan
 from dfrestore.errors import OutOfMemoryFailure
 
 torch.set_num_threads(1)
@@ -35,6 +35,8 @@ def kilobytes(name):
 
 def run(side, tile):
     plan = make_plan(side, side, spec, network, tile=tile, precision=precision, device=device)
+    if asked.get("half_features"):
+        plan = smaller_plan(plan, side, side, network, precision=precision, device=device) or plan
     rgb = np.full((side, side, 3), 0.5, np.float32)
     for state in restore_array(network, spec, rgb, steps=1, seed=0, plan=plan, device=device, precision=precision):
         pass
@@ -76,13 +78,20 @@ def test_a_whole_picture_needs_what_was_predicted(precision: str) -> None:
 
 
 def test_tiles_bound_the_memory() -> None:
-    whole = measured(dim=16, stem=2, precision="fp32", side=768, tile=0)
-    tiles = measured(dim=16, stem=2, precision="fp32", side=768, tile=256)
+    whole = measured(dim=32, stem=2, precision="fp32", side=1536, tile=0)
+    tiles = measured(dim=32, stem=2, precision="fp32", side=1536, tile=256)
     assert tiles["peak"] < 1.05 * tiles["predicted"]
     assert tiles["peak"] < 0.5 * whole["peak"]
 
 
+def test_features_kept_in_16_bit_need_half() -> None:
+    full = measured(dim=32, stem=2, precision="fp32", side=1536, tile=0)
+    half = measured(dim=32, stem=2, precision="fp32", side=1536, tile=0, half_features=True)
+    assert half["peak"] < 1.05 * half["predicted"]
+    assert half["peak"] < 0.7 * full["peak"]
+
+
 def test_running_out_of_memory_is_one_line_with_a_way_out() -> None:
-    got = measured(dim=32, stem=2, precision="fp32", side=1024, tile=0, limit=300 << 20)
-    assert "1024x1024 pixels do not fit" in got["error"]
+    got = measured(dim=32, stem=2, precision="fp32", side=2048, tile=0, limit=300 << 20)
+    assert "2048x2048 pixels do not fit" in got["error"]
     assert "--tile 512" in got["error"]

@@ -26,17 +26,29 @@ def plan(
 def test_a_picture_that_fits_goes_whole() -> None:
     got = plan(1000, 1500)
     assert (got.kind, got.tile, got.overlap, got.explicit) == ("whole", 0, 0, False)
-    assert got.describe() == "whole image, about 1.7 GB"
+    assert got.describe() == "whole image, about 0.4 GB"
 
 
-def test_a_picture_that_does_not_fit_goes_in_the_largest_tiles_that_do() -> None:
-    assert [plan(4000, 6000, memory=m * GB // 100).tile for m in (4000, 250, 160, 140)] == [0, 1024, 512, 256]
+def test_a_picture_that_does_not_fit_keeps_its_features_in_16_bit() -> None:
+    assert not plan(4000, 6000, memory=5 * GB).half_features
+    got = plan(4000, 6000, memory=3 * GB)
+    assert (got.kind, got.half_features) == ("whole", True)
+    assert got.describe() == "whole image, features kept in 16 bit, about 2.8 GB"
+
+
+def test_what_is_computed_in_16_bit_is_kept_in_16_bit_anyway() -> None:
+    got = make_plan(4000, 6000, SPEC, NETWORK, memory=25 * GB // 10, precision=BF16, device=CPU)
+    assert (got.kind, got.half_features) == ("tiles", False)
+
+
+def test_a_picture_that_does_not_fit_whole_goes_in_the_largest_tiles_that_do() -> None:
+    assert [plan(4000, 6000, memory=m * GB // 100).tile for m in (4000, 200, 140, 130)] == [0, 2048, 1024, 512]
 
 
 def test_tiles_overlap_by_an_eighth_and_say_so() -> None:
-    got = plan(4000, 6000, memory=3 * GB)
+    got = plan(4000, 6000, memory=15 * GB // 10)
     assert (got.tile, got.overlap) == (1024, 128)
-    assert got.describe().startswith("tiles of 1024 or less overlapping by 128, about 2.")
+    assert got.describe().startswith("tiles of 1024 or less overlapping by 128, about 1.")
     assert plan(4000, 6000, tile=512).describe().startswith("tiles of 512 overlapping by 64, about 1.")
 
 
@@ -81,18 +93,18 @@ def test_on_a_gpu_tiles_leave_the_picture_in_main_memory() -> None:
 
 
 def test_half_precision_needs_about_half() -> None:
-    full = network_bytes(2048, 2048, NETWORK, FP32.dtype.itemsize)
-    half = network_bytes(2048, 2048, NETWORK, BF16.dtype.itemsize)
-    assert 0.5 * full < half < 0.55 * full
+    full = network_bytes(4096, 4096, NETWORK, FP32)
+    for half in (network_bytes(4096, 4096, NETWORK, BF16), network_bytes(4096, 4096, NETWORK, FP32, True)):
+        assert 0.5 * full < half < 0.55 * full
 
 
 def test_the_smaller_plans_end() -> None:
-    tiles = []
+    plans = []
     current: Plan | None = plan(4000, 6000, memory=40 * GB)
     while current is not None:
-        tiles.append(current.tile)
+        plans.append((current.tile, current.half_features))
         current = smaller_plan(current, 4000, 6000, NETWORK, precision=FP32, device=CPU)
-    assert tiles == [0, 1024, 512, 256]
+    assert plans == [(0, False), (0, True), (2048, False), (1024, False), (512, False), (256, False)]
 
 
 def test_after_an_asked_tile_comes_the_next_smaller_named_one() -> None:
@@ -110,6 +122,7 @@ def test_the_same_walk_in_another_precision_keeps_its_tiles() -> None:
     half = make_plan(4000, 6000, SPEC, NETWORK, tile=512, precision=BF16, device=CPU)
     full = with_precision(half, FP32)
     assert (full.tile, full.overlap, full.precision) == (half.tile, half.overlap, "fp32")
+    assert with_precision(plan(4000, 6000, memory=3 * GB), BF16).half_features is False
     assert full.predicted_bytes > half.predicted_bytes
 
 

@@ -135,15 +135,15 @@ def test_tiles_of_a_network_that_returns_y_are_the_picture() -> None:
 def test_the_network_sees_a_tile_at_a_time_and_never_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     network, spec = identity_network()
     seen: list[tuple[int, ...]] = []
-    inner = network.forward_fast
+    inner = network.forward_strips
 
     def watched(y: Tensor, *rest: Any) -> Tensor:
         seen.append(tuple(y.shape))
         return inner(y, *rest)
 
-    monkeypatch.setattr(network, "forward_fast", watched)
+    monkeypatch.setattr(network, "forward_strips", watched)
     restored((network, spec), picture(90, 130), tile=32)
-    assert set(seen) == {(1, 3, 32, 32)}
+    assert set(seen) == {(3, 32, 32)}
 
 
 def test_tiles_show_no_seams_on_a_smooth_noisy_gradient() -> None:

@@ -18,6 +18,7 @@ from dfrestore.diffusion import ddim, linear_alpha_bars
 from dfrestore.errors import WeightsError
 from dfrestore.methods import build_network
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.nn.strips import Strips
 from dfrestore.weights import ModelSpec
 
 DATA = Path(__file__).parents[1] / "data"
@@ -51,7 +52,15 @@ def parity_vectors(name: str, case: str) -> dict[str, Tensor]:
 
 
 def ways(network: C2FDFT) -> dict[str, Call]:
-    return {"forward": network.forward, "forward_fast": network.forward_fast}
+    def in_strips(y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        return strips_of_each(network, y, x_t, t, Strips(rows=3))
+
+    return {"forward": network.forward, "forward_fast": network.forward_fast, "forward_strips": in_strips}
+
+
+def strips_of_each(network: C2FDFT, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
+    t = t.expand(len(y))
+    return torch.stack([network.forward_strips(y[i], x_t[i], t[i : i + 1], strips) for i in range(len(y))])
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
@@ -59,7 +68,7 @@ def largest_difference(a: Tensor, b: Tensor) -> float:
     return (a - b).abs().max().item()
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast"])
+@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_prediction_is_the_authors(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
@@ -69,20 +78,23 @@ def test_the_prediction_is_the_authors(name: str, case: str, way: str) -> None:
             assert largest_difference(eps, vectors[f"{key}.eps"]) <= EPS_TOLERANCE[name]
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast"])
+@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_prediction_in_fp64_is_the_authors_to_rounding(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
     network = parity_network(name).double()
     y, x_t, t = vectors["y"].double() * 2 - 1, vectors["x_t"].double(), vectors["t"]
-    eps = network(y, x_t, t) if way == "forward" else network.forward_fast(y, x_t, t, torch.float64)
+    if way == "forward_fast":
+        eps = network.forward_fast(y, x_t, t, torch.float64)
+    else:
+        eps = network(y, x_t, t) if way == "forward" else strips_of_each(network, y, x_t, t, Strips(torch.float64))
     # Not 1e-9: the last digit of an fp32 sine in the embedding differs between kinds of CPU. And forward_fast takes
-    # the attention matrix in fp32.
-    tolerance = 1e-7
+    # the attention matrix in fp32, and forward_strips returns fp32.
+    tolerance = 1e-7 if way != "forward_strips" else 5e-7
     assert largest_difference(eps, vectors["params.eps_f64"]) <= tolerance
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast"])
+@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
 @pytest.mark.parametrize(("name", "case"), [case for case in CASES if case[0] != "d"])
 def test_every_sampled_state_is_the_authors(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
@@ -140,6 +152,7 @@ def test_the_paper_size_prediction_is_golden(paper_size: C2FDFT, golden: dict[st
     name = f"{paper_size.config.norm} 64x64 eps t={t}"
     time = torch.tensor([float(t)])
     assert_golden(paper_size.forward_fast(y, x_t, time), golden[f"{name} fp32"], 2e-5)
+    assert_golden(strips_of_each(paper_size, y, x_t, time, Strips()), golden[f"{name} fp32"], 2e-5)
     if t == 999:  # the paper's own arithmetic once, for each costs a second
         assert_golden(paper_size(y, x_t, time), golden[f"{name} fp32"], 2e-5)
 

@@ -18,6 +18,7 @@ CONFIGS: list[dict[str, Any]] = [
     {"norm": "BiasFree", "stem": 2, "bias": True},
     {"bias": True, "ffn_factor": 2.66, "heads": (2, 1, 4, 8)},
     {"dual_pixel": True, "bias": True},
+    {"time_embedding": False},
 ]
 
 

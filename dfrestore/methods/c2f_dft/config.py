@@ -17,7 +17,8 @@ class C2FDFTConfig:
     dim: width of level 1 (each level doubles it). blocks, heads: levels 1 to 3, then the latent. norm: layer norm;
     the authors use WithBias for rain and blur, BiasFree for noise. dual_pixel: their unused variant with
     ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 is ours, the network working on the
-    pixel-unshuffled picture (a quarter of the pixels, four times the channels at input and output).
+    pixel-unshuffled picture (a quarter of the pixels, four times the channels at input and output). time_embedding:
+    False leaves it out, as in the paper's ablation.
     """
 
     dim: int = 48
@@ -28,6 +29,7 @@ class C2FDFTConfig:
     norm: Norm = "WithBias"
     dual_pixel: bool = False
     stem: int = 1
+    time_embedding: bool = True
 
     def __post_init__(self) -> None:
         if not 4 <= self.dim <= 1024 or self.dim % 2:
@@ -65,7 +67,7 @@ def _check_types(values: dict[str, Any]) -> None:
     for key in ("dim", "stem"):
         if key in values and (isinstance(values[key], bool) or not isinstance(values[key], int)):
             raise ValueError(f"{key} {values[key]!r} is not a whole number")
-    for key in ("bias", "dual_pixel"):
+    for key in ("bias", "dual_pixel", "time_embedding"):
         if key in values and not isinstance(values[key], bool):
             raise ValueError(f"{key} {values[key]!r} is neither true nor false")
     for key in ("blocks", "heads"):

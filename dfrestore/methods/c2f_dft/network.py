@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+from dfrestore.methods.c2f_dft.strips import evaluate
 from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
 from dfrestore.nn import channels_last as fast
+from dfrestore.nn.strips import Strips
 
 STAGES = (
     "encoder_level1",
@@ -108,7 +110,7 @@ class C2FDFT(nn.Module):
         embedded = fast.conv3x3(fast.to_nhwc(image), self.patch_embed.proj)
 
         def stage(name: str, x: Tensor) -> Tensor:
-            e = time_embedding(t, x.shape[-1]).to(dtype)
+            e = self.embedding(t, x.shape[-1]).to(dtype)
             for block in getattr(self, name):
                 x = fast.block(x, e, block)
             return x
@@ -129,9 +131,20 @@ class C2FDFT(nn.Module):
             return out
         return out + (x_t if self.skip == "x_t" else y)
 
+    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
+        """:meth:`forward` of one picture of any size, strip by strip: y, x_t (3, H, W), t (1,) -> (3, H, W) float32.
+
+        For inference. Equal to :meth:`forward` within rounding.
+        """
+        return evaluate(self, y, x_t, t, strips)
+
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
         # The authors make one embedding a stage, in fp32, and hand it on unchanged.
-        e = time_embedding(t, x.shape[1]).to(x.dtype)[:, :, None, None]
+        e = self.embedding(t, x.shape[1]).to(x.dtype)[:, :, None, None]
         for block in getattr(self, name):
             x = block(x, e)
         return x
+
+    def embedding(self, t: Tensor, channels: int) -> Tensor:
+        """The time embedding of a stage of this width: t (B,) -> (B or 1, channels) float32."""
+        return time_embedding(t, channels) if self.config.time_embedding else t.new_zeros(1, channels)
