@@ -1,19 +1,25 @@
-"""``dfrestore benchmark``: seconds and peak memory on this machine."""
+"""``dfrestore benchmark``: seconds and peak memory on this machine; with ``--train``, the speed of training."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dfrestore.cli.options import check_task, complete_models, parse_memory, parse_size, parse_window
-from dfrestore.errors import one_line
+from dfrestore.errors import UsageError, one_line
+
+_RESTORING = ("model", "size", "steps", "window", "memory")
+_TRAINING = ("preset", "patch", "batch", "clean", "rounds")
 
 
 def benchmark(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(metavar="[TASK]", help="derain, denoise or deblur.")] = "derain",
     model: Annotated[
         str | None,
@@ -28,17 +34,48 @@ def benchmark(
     window: Annotated[str | None, typer.Option(metavar="N|global", help="Reach of the attention.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Measure training instead of restoring.")] = False,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="With --train: named settings, see train --list-presets.")
+    ] = "compact",
+    patch: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="With --train: side of the crops. Repeatable; default: the preset's."),
+    ] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="With --train: crops in a batch, one for each --patch."),
+    ] = None,
+    clean: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="With --train: clean photos to draw crops from; default: noise. Repeatable."
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --train: how often each is timed; default: 7.")
+    ] = None,
 ) -> None:
     """Measure time and peak memory for a picture of one megapixel.
 
     Memory is counted above the idle process with the model loaded; each row runs in a process of its own.
 
+    With --train: forward and backward of a training step, as training computes it here and as the paper writes the
+    network in fp32, taken in turns; then the whole step, and what drawing a batch takes beside it.
+
     \b
     Examples:
       dfrestore benchmark
       dfrestore benchmark denoise --size 4000x3000 --steps 1 --steps 4 --json
+      dfrestore benchmark derain --train --patch 64 --batch 16 --clean photos/
     """
     check_task(task)
+    _refuse(context, _RESTORING if train else _TRAINING, "is of no use with --train" if train else "needs --train")
+    if train:
+        from dfrestore.cli.benchmark_training import benchmark_training
+
+        benchmark_training(task, preset, patch or [], batch or [], clean, device, precision, rounds, as_json)
+        return
     shape = parse_size(size)
     options = {
         "device": device,
@@ -62,3 +99,11 @@ def benchmark(
             print(f"{'steps':>5} {'seconds':>9} {'peak memory':>12}  plan")
         peak = "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f} MiB"
         print(f"{row.steps:>5} {row.seconds:>9.2f} {peak:>12}  {row.plan}", flush=True)
+
+
+def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Raises UsageError where one of these options was given."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name} {why}")

@@ -20,6 +20,7 @@ from dfrestore.cli.training_job import (
     overrides,
     run_job,
 )
+from dfrestore.cli.training_options import Clean, Device, Minutes, Quiet, Resume, Run, Threads
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,17 +36,13 @@ def finetune(
         list[Path] | None,
         typer.Option(help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp. Repeatable."),
     ] = None,
-    clean: Annotated[
-        list[Path] | None, typer.Option(help="Folder of clean photos; pairs are made on the fly. Repeatable.")
-    ] = None,
+    clean: Clean = None,
     model: Annotated[
         str | None, typer.Option(help="The model to start from: a name or a safetensors file; without, the default.")
     ] = None,
-    run: Annotated[Path | None, typer.Option("--run", "-o", help="The run folder.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, bit for bit.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Measure the speed first, then fix a schedule that ends within these minutes.")
-    ] = None,
+    run: Run = None,
+    resume: Resume = None,
+    minutes: Minutes = None,
     mix: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable."),
@@ -55,12 +52,12 @@ def finetune(
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights; without, the start model's.")] = "",
     trained_on: Annotated[str, typer.Option(help="The photos, added to what the start model was trained on.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Look at the data, print the resolved settings and stop.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a model better on photos of your own, from as few as five pairs.
 
@@ -137,7 +134,7 @@ def _require(run: Path | None, given: dict[str, Any], minutes: float | None, pri
     if minutes is not None and minutes <= 0:
         raise UsageError(f"--minutes {minutes:g} is no time to train in")
     if run is not None:
-        require_free(run)
+        require_free(run, finetuning=True)
 
 
 def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:

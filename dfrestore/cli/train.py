@@ -22,6 +22,7 @@ from dfrestore.cli.training_job import (
     run_job,
     start_weights,
 )
+from dfrestore.cli.training_options import Clean, Device, Minutes, Quiet, Resume, Run, Threads
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def train(
         str | None,
         typer.Argument(help="What the model shall remove: derain, denoise or deblur; without, the preset's."),
     ] = None,
-    clean: Annotated[
-        list[Path] | None, typer.Option(help="Folder of clean photos; pairs are made on the fly. Repeatable.")
-    ] = None,
+    clean: Clean = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -47,14 +46,12 @@ def train(
     ] = None,
     target: Annotated[Path | None, typer.Option(help="Folder of their clean photos, of the same names.")] = None,
     preset: Annotated[str, typer.Option(help="Named settings, see --list-presets.")] = "compact",
-    run: Annotated[Path | None, typer.Option("--run", "-o", help="The run folder.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder, bit for bit.")] = None,
+    run: Run = None,
+    resume: Resume = None,
     init_from: Annotated[
         str | None, typer.Option(help="Start from this model: a name or a safetensors file; its network is taken.")
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Measure the speed first, then fix a schedule that ends within these minutes.")
-    ] = None,
+    minutes: Minutes = None,
     coarse_share: Annotated[
         float | None,
         typer.Option(help="With --minutes: the coarse stage's part of the iterations, 0 to 1; without, the preset's."),
@@ -64,14 +61,14 @@ def train(
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, stored in the model file.")] = "",
     trained_on: Annotated[str, typer.Option(help="The training photos, stored in the model file.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
     check_only: Annotated[
         bool, typer.Option("--check-only", help="Look at the data, say what is there and what is left out, and stop.")
     ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved settings and stop.")] = False,
     list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model on your own photos, coarse stage then fine stage.
 

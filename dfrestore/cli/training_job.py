@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dfrestore.training.distributed import World
     from dfrestore.training.photos import Photos
     from dfrestore.training.run import Record
+    from dfrestore.training.trainer import Trainer
     from dfrestore.weights.spec import ModelSpec
 
 
@@ -137,9 +138,8 @@ def fitted_to(job: Job, seconds: float, coarse_share: float | None) -> TrainConf
 def run_job(job: Job, resumed: bool) -> None:
     from tqdm import tqdm
 
-    from dfrestore.training.checkpoints import load_state
     from dfrestore.training.distributed import SOLO
-    from dfrestore.training.finetune import keep_start
+    from dfrestore.training.finetune import resume
     from dfrestore.training.run import open_run
     from dfrestore.training.run import train as records
     from dfrestore.training.trainer import StepRecord, Trainer
@@ -147,14 +147,10 @@ def run_job(job: Job, resumed: bool) -> None:
     config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
     trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device(), world=world)
     if resumed and world.first:
-        for line in load_state(trainer, folder):
+        for line in resume(trainer, folder):
             print(line, file=sys.stderr)
     elif world.first:
-        if job.start:
-            trainer.load_weights(job.start.tensors)
-        open_run(folder, config)
-        if job.start and job.floor:
-            keep_start(trainer, folder, job.start.tensors, job.start.spec)
+        open_run(folder, config, _beginning(job, trainer))
     trainer.take_state_of_first()
     if not quiet:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
@@ -177,6 +173,20 @@ def run_job(job: Job, resumed: bool) -> None:
         print(f"saved; go on with: dfrestore train --resume {folder}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
     typer.echo(str(folder / "model.safetensors"))
+
+
+def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
+    """Load the start weights, if there are any; what is returned saves them for a run that is resumed at once."""
+    from dfrestore.training.checkpoints import save_state
+    from dfrestore.training.finetune import keep_start
+
+    start = job.start
+    if start is None:
+        return None
+    trainer.load_weights(start.tensors)
+    if job.floor:
+        return lambda: keep_start(trainer, job.folder, start.tensors, start.spec)
+    return lambda: save_state(trainer, job.folder)
 
 
 def _show(record: Record, bar: Any, quiet: bool) -> None:

@@ -14,12 +14,17 @@ from dfrestore.training.trainer import Trainer
 BEST = "best.pt"
 
 
+def state_path(folder: Path, iterations: int) -> Path:
+    """The checkpoint of a run that has done so many."""
+    return folder / "checkpoints" / f"{iterations:08d}.pt"
+
+
 def save_state(trainer: Trainer, folder: Path) -> Path:
     """All that resuming needs, as ``checkpoints/ITERATION.pt``; then older ones go, but for the last few.
 
     Atomic: those that there are stay until the new one is whole on disk.
     """
-    path = folder / "checkpoints" / f"{trainer.done:08d}.pt"
+    path = state_path(folder, trainer.done)
     _save(trainer, path)
     numbers = {_number(p): p for p in (folder / "checkpoints").glob("*.pt")}
     earlier = sorted(n for n in numbers if 0 <= n <= trainer.done)
@@ -60,6 +65,7 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
 
 
 def _save(trainer: Trainer, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)  # a folder of damaged ones is removed to start over
     with atomic_file(path, overwrite=True) as file:
         torch.save(trainer.state_dict(), file)
 

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from dfrestore.errors import StartError, UsageError
-from dfrestore.training.checkpoints import save_state
+from dfrestore.training.checkpoints import load_state, save_state
 from dfrestore.training.config import TrainConfig, load_preset, merge, with_model
 from dfrestore.training.distributed import SOLO
 from dfrestore.training.photos import Photos
@@ -204,6 +204,13 @@ def keep_start(trainer: Trainer, folder: Path, tensors: dict[str, Tensor], spec:
     save_checkpoint(folder / START, tensors, spec)
     save_checkpoint(folder / MODEL, tensors, spec)
     save_state(trainer, folder)
+
+
+def resume(trainer: Trainer, folder: Path) -> list[str]:
+    """:func:`load_state`; a finetuning without any checkpoint starts over from its start model."""
+    if (folder / START).exists():
+        trainer.load_weights(load_checkpoint(folder / START)[0])
+    return load_state(trainer, folder)
 
 
 def is_unscored(trainer: Trainer, folder: Path) -> bool:

@@ -12,7 +12,7 @@ import math
 import platform
 import time
 import tomllib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from torch import Tensor
 
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
-from dfrestore.training.checkpoints import save_best, save_state
+from dfrestore.training.checkpoints import save_best, save_state, state_path
 from dfrestore.training.config import TrainConfig, from_mapping, merge, to_toml
-from dfrestore.training.finetune import Settled, is_unscored, score_start, settle
+from dfrestore.training.finetune import START, Settled, is_unscored, score_start, settle
 from dfrestore.training.scalars import open_scalars
 from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
 from dfrestore.weights import save_checkpoint
@@ -42,18 +42,33 @@ class Saved:
 Record = StepRecord | ValidationRecord | Saved | Settled
 
 
-def require_free(folder: Path) -> None:
-    """Raise :class:`StartError` when there is a run in the folder already."""
+def require_free(folder: Path, *, finetuning: bool = False) -> None:
+    """Raise :class:`StartError` when there is a run in the folder already, or what would make another one of a new run.
+
+    finetuning: the new run brings a start model of its own.
+    """
     if (folder / "config.toml").exists():
         raise StartError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another folder")
+    if (folder / START).exists() and not finetuning:
+        raise StartError(
+            f"{folder}: holds the {START} of a finetuning that was stopped as it began; run finetune again, "
+            "or name another folder"
+        )
 
 
-def open_run(folder: Path, config: TrainConfig) -> None:
-    """Make a new run folder. Raises :class:`StartError` when there is a run already."""
-    require_free(folder)
+def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | None = None) -> None:
+    """Make a new run folder; ``begin`` saves into it what the run starts from. Raises :class:`StartError`.
+
+    config.toml comes last, for a folder that has it is a run and can be resumed: one that is killed before is none.
+    """
+    require_free(folder, finetuning=begin is not None)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "samples").mkdir(exist_ok=True)
-    (folder / "config.toml").write_text(to_toml(config), "utf-8")
+    state_path(folder, 0).unlink(missing_ok=True)  # of a run that was killed before it was one
+    if begin is not None:
+        begin()
+    with atomic_file(folder / "config.toml", overwrite=True) as file:
+        file.write(to_toml(config).encode())
 
 
 def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:

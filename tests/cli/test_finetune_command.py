@@ -146,6 +146,22 @@ def test_a_terminated_run_goes_on_with_finetune_or_train(pairs: Path, start: Pat
     assert "improved" in json.loads((run / "RESULT.json").read_text())
 
 
+def test_a_run_that_could_not_begin_is_not_resumed_but_begun_anew(
+    pairs: Path, start: Path, tmp_path: Path, dfrestore: Run
+) -> None:
+    run = tmp_path / "run"
+    in_the_way = run / "model.safetensors" / "folder"
+    in_the_way.mkdir(parents=True)
+    command = ["finetune", "derain", "--data", pairs, "--model", start, "--run", run, *QUICK, "--quiet"]
+    assert dfrestore(*command).code == 3
+    answer = dfrestore("finetune", "--resume", run, "--quiet")
+    assert answer.code == 3
+    assert "not a run folder that can be resumed" in answer.err
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    assert dfrestore(*command).code == 0
+
+
 def test_a_run_of_some_minutes_ends_in_time(pairs: Path, start: Path, tmp_path: Path, dfrestore: Run) -> None:
     run, seconds = tmp_path / "run", 16
     started = time.monotonic()

@@ -15,6 +15,8 @@ from dfrestore.restore.measure import test_picture as picture
 from dfrestore.restore.selftest import Check, self_test
 
 Run = Callable[..., Answer]
+Photo = Callable[..., Path]
+TRAINING = ["--train", "--preset", "smoke", "--rounds", "1"]
 
 
 def test_info_tells_versions_devices_and_models(dfrestore: Run) -> None:
@@ -67,3 +69,59 @@ def test_an_unknown_task_is_wrong_usage_and_gets_the_nearest(dfrestore: Run, ide
     answer = dfrestore("benchmark", "derian", "--model", identity_model)
     assert (answer.code, answer.out) == (2, "")
     assert "did you mean 'derain'" in answer.err
+
+
+def test_benchmark_of_training_tells_each_way_and_marks_the_one_that_training_takes(dfrestore: Run) -> None:
+    answer = dfrestore("benchmark", "derain", *TRAINING, "--precision", "bf16", "--patch", 16, "--batch", 2)
+    assert answer.code == 0
+    assert answer.err.startswith("derain: training preset smoke on cpu (")
+    head, plain, fast, chosen, rest = answer.out.splitlines()
+    assert head.split() == ["patch", "batch", "network", "dtype", "ms", "patches/s", "ratio"]
+    assert [line.split()[:4] for line in (plain, fast, chosen)] == [
+        ["16", "2", "forward", "float32"],
+        ["16", "2", "forward_fast", "float32"],
+        ["16", "2", "forward_fast", "bfloat16"],
+    ]
+    assert plain.endswith(" 1.00")
+    assert chosen.endswith("(training)")
+    assert "% of the step; beside each other" in rest
+
+
+def test_benchmark_of_training_as_json_is_an_object_a_size(dfrestore: Run, tmp_path: Path, make_photo: Photo) -> None:
+    make_photo(tmp_path / "a.png", size=(64, 64))
+    sizes = ["--patch", 16, "--batch", 2, "--patch", 32, "--batch", 1]
+    answer = dfrestore("benchmark", *TRAINING, *sizes, "--precision", "fp32", "--clean", tmp_path, "--json")
+    assert answer.code == 0
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(row["patch"], row["batch"]) for row in rows] == [(16, 2), (32, 1)]
+    assert set(rows[0]) == {
+        *("task", "preset", "device", "device_reason", "rounds", "drawn_from", "patch", "batch", "ways"),
+        *("update_seconds", "step_seconds", "draw_seconds", "draw_share", "iteration_seconds"),
+    }
+    assert (rows[0]["task"], rows[0]["preset"], rows[0]["drawn_from"]) == ("derain", "smoke", "1 photo")
+    assert [way["training"] for way in rows[0]["ways"]] == [False, True]
+    assert set(rows[0]["ways"][0]) == {"function", "dtype", "training", "seconds", "patches_per_second", "ratio"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--preset", "smoke"], 2, "--preset needs --train"),
+        (["--patch", "64"], 2, "--patch needs --train"),
+        (["--train", "--model", "compact"], 2, "--model is of no use with --train"),
+        (["--train", "--size", "64x64"], 2, "--size is of no use with --train"),
+        (["--train", "--patch", "64"], 2, "1 --patch and 0 --batch do not pair"),
+        (["--train", "--precision", "fp16"], 2, "training knows auto, fp32, bf16"),
+        (["--train", "--preset", "compct"], 2, "did you mean 'compact'"),
+        (["--train", "--preset", "finetune"], 2, "no network of its own"),
+        (["--train", "--preset", "paper-deblur"], 2, "preset paper-deblur is for deblur, not derain"),
+        (["--train", "--preset", "smoke", "--patch", "60", "--batch", "1"], 2, "takes multiples of 16"),
+        (["--train", "--device", "cuda:99"], 3, "no device 'cuda:99'"),
+        (["--train", "--clean", "nowhere"], 3, "nothing to train on"),
+    ],
+)
+def test_mistakes_in_benchmark_are_one_line(arguments: list[str], code: int, said: str, dfrestore: Run) -> None:
+    answer = dfrestore("benchmark", *arguments)
+    assert (answer.code, answer.out) == (code, "")
+    assert said in answer.err
+    assert len(answer.err.strip().splitlines()) == 1

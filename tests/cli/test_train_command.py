@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import save_model, tiny_spec
 from PIL import Image
 
 from dfrestore.cli import main
+from dfrestore.weights import load_checkpoint
 
 TINY = [
     *("--set", "model.network.dim=8", "--set", "coarse.iterations=3", "--set", "fine.iterations=4"),
@@ -139,6 +142,15 @@ def test_a_model_trained_on_pairs_is_finetuned_on_others(
     assert main(["train", "derain", *start, "--data", str(pairs), "--run", str(second), *few, "--quiet"]) == 0
     assert "dim = 8" in (second / "config.toml").read_text()
     assert json.loads((second / "RESULT.json").read_text())["paired"] is True
+
+
+def test_a_run_from_a_model_holds_its_weights_before_the_first_step(pairs: Path, tmp_path: Path) -> None:
+    start, run = save_model(tmp_path / "start.safetensors", tiny_spec(), 1.0), tmp_path / "run"
+    given = ["--init-from", str(start), "--data", str(pairs), "--run", str(run), *TINY, "--quiet"]
+    assert main(["train", "derain", "--preset", "smoke", *given, "--set", "keep_checkpoints=9"]) == 0
+    first = torch.load(run / "checkpoints" / "00000000.pt", weights_only=True)
+    for weights in ("network", "ema"):
+        assert all(torch.equal(first[weights][name], tensor) for name, tensor in load_checkpoint(start)[0].items())
 
 
 def test_a_run_of_some_minutes_ends_in_time_and_keeps_its_schedule(

@@ -89,6 +89,17 @@ def test_without_a_checkpoint_the_run_starts_over(config: TrainConfig, tmp_path:
     assert trainer.done == 0
 
 
+def test_a_run_whose_folder_of_checkpoints_was_removed_starts_over_and_saves(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    open_run(tmp_path, config)
+    (tmp_path / "checkpoints").rmdir()
+    trainer = Trainer(config, smooth_photos(), darken)
+    assert load_state(trainer, tmp_path) == []
+    list(train(trainer, tmp_path))
+    assert "00000006.pt" in names(tmp_path)
+
+
 def test_checkpoints_beyond_the_place_gone_on_from_go_with_the_next_save(config: TrainConfig, tmp_path: Path) -> None:
     list(saved_each_step(config, tmp_path))
     (tmp_path / "checkpoints" / "00000006.pt").write_bytes(b"")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from dfrestore.training.finetune import (
     require_enough,
     require_task,
     require_trainable,
+    resume,
     with_origin,
     with_time,
 )
@@ -62,9 +66,16 @@ def quick(photos: Photos, **fine: object) -> TrainConfig:
 def begun(config: TrainConfig, photos: Photos, folder: Path) -> Trainer:
     """A new run of this start model in ``folder``."""
     trainer = Trainer(config, photos, darken)
-    open_run(folder, config)
-    keep_start(trainer, folder, start_tensors(), SPEC)
+    open_run(folder, config, lambda: keep_start(trainer, folder, start_tensors(), SPEC))
     return trainer
+
+
+def assert_begins_with_the_start(folder: Path, photos: Photos) -> None:
+    """The run in ``folder``, resumed, has the start model's weights and no step done."""
+    trainer = Trainer(read_run(folder), photos, darken)
+    assert resume(trainer, folder) == []
+    assert trainer.done == 0
+    assert all(torch.equal(trainer.network.state_dict()[n], t.float()) for n, t in start_tensors().items())
 
 
 def tensors_equal(path: Path, tensors: dict[str, Tensor]) -> bool:
@@ -138,6 +149,59 @@ def test_a_resumed_finetuning_ends_as_one_that_was_not_stopped(records_before: i
     assert tensors_equal(run / "model.safetensors", load_checkpoint(tmp_path / "whole" / "model.safetensors")[0])
     validations = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines() if "validation" in line]
     assert [v["validation"]["iteration"] for v in validations].count(0) == 1
+
+
+class _KilledError(BaseException):
+    """Stands for a SIGKILL: nothing that catches errors catches it."""
+
+
+@pytest.fixture
+def kill_at(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """kill_at(n): the n-th file that gets its name below the test's folder does not get it, and all ends there."""
+    left: list[int] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if left and event in ("os.rename", "os.link") and str(arguments[1]).startswith(str(tmp_path)):
+            left[0] -= 1
+            if left[0] == 0:
+                left.clear()
+                raise _KilledError
+
+    sys.addaudithook(watch)  # cannot be taken away again, but sees nothing once ``left`` is empty
+    yield lambda number: left.append(number)
+    left.clear()
+
+
+@pytest.mark.parametrize("file", [1, 2, 3, 4])
+def test_a_run_that_is_killed_as_it_begins_is_none_and_begins_anew(
+    file: int, tmp_path: Path, kill_at: Callable[[int], None]
+) -> None:
+    photos = smooth_pairs()
+    kill_at(file)
+    with pytest.raises(_KilledError):
+        begun(quick(photos), photos, tmp_path)
+    with pytest.raises(StartError, match="not a run folder that can be resumed"):
+        read_run(tmp_path)
+    begun(quick(photos), photos, tmp_path)
+    assert_begins_with_the_start(tmp_path, photos)
+
+
+def test_a_run_without_its_checkpoints_starts_over_from_its_start_model(tmp_path: Path) -> None:
+    photos = smooth_pairs()
+    begun(quick(photos), photos, tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert_begins_with_the_start(tmp_path, photos)
+
+
+def test_a_training_does_not_take_the_start_model_of_a_killed_finetuning_for_its_own(
+    tmp_path: Path, kill_at: Callable[[int], None]
+) -> None:
+    photos = smooth_pairs()
+    kill_at(4)
+    with pytest.raises(_KilledError):
+        begun(quick(photos), photos, tmp_path)
+    with pytest.raises(StartError, match=r"start\.safetensors of a finetuning that was stopped as it began"):
+        open_run(tmp_path, quick(photos))
 
 
 def test_a_run_that_is_no_finetuning_is_neither_scored_nor_settled(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""``dfrestore benchmark --train``: options, table, JSON; the measuring is in :mod:`dfrestore.training.throughput`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrestore.cli.training_job import degradation_of, given_settings, look_at_data
+from dfrestore.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from dfrestore.training.config import TrainConfig
+    from dfrestore.training.throughput import Throughput
+
+_PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def benchmark_training(
+    task: str,
+    preset: str,
+    patches: Sequence[int],
+    batches: Sequence[int],
+    clean: list[Path] | None,
+    device: str,
+    precision: str,
+    rounds: int | None,
+    as_json: bool,
+) -> None:
+    """Print how fast a training step is in each way to compute it, and what drawing a batch takes."""
+    if len(patches) != len(batches):
+        raise UsageError(f"{len(patches)} --patch and {len(batches)} --batch do not pair; give both for each size")
+    config = _config(task, preset, clean, precision)
+    from dfrestore.engine import choose_device
+    from dfrestore.training.throughput import ROUNDS, noise_photos, sizes_of, throughput
+
+    rounds = rounds or ROUNDS
+    chosen = choose_device(device)
+    degrade = degradation_of(config)
+    sizes = list(zip(patches, batches, strict=True)) or sizes_of(config)
+    side = max(512, 2 * max(patch for patch, _ in sizes))
+    photos = look_at_data(config, as_json, sys.stderr) if clean else noise_photos(side)
+    count = len(photos.names)
+    drawn_from = f"{count} photo{'s' if count > 1 else ''}" if clean else "noise"
+    about = {
+        "task": task,
+        "preset": preset,
+        "device": chosen.name,
+        "device_reason": chosen.reason,
+        "rounds": rounds,
+        "drawn_from": drawn_from,
+    }
+    rows = throughput(config, photos, degrade, sizes, device=str(chosen.torch_device), rounds=rounds)
+    for number, row in enumerate(rows):
+        if as_json:
+            print(json.dumps(about | asdict(row)), flush=True)
+            continue
+        if number == 0:
+            where = f"{chosen.name} ({chosen.reason}), crops of {drawn_from}"
+            print(one_line(f"{task}: training preset {preset} on {where}, medians of {rounds}"), file=sys.stderr)
+            print(f"{'patch':>5} {'batch':>5}  {'network':<12} {'dtype':<8} {'ms':>8} {'patches/s':>9} {'ratio':>6}")
+        print("\n".join(_lines(row)), flush=True)
+
+
+def _config(task: str, preset: str, clean: list[Path] | None, precision: str) -> TrainConfig:
+    if preset == "finetune":
+        raise UsageError("preset finetune has no network of its own to measure: it goes on from a model; name another")
+    if precision not in _PRECISIONS:
+        raise UsageError(f"--precision {precision}: training knows {', '.join(_PRECISIONS)}")
+    from dfrestore.training.config import load_preset
+
+    given = given_settings(clean, None, None, None, "", "")
+    return load_preset(preset, task, given | ({} if precision == "auto" else {"optim": {"precision": precision}}))
+
+
+def _lines(row: Throughput) -> list[str]:
+    """A line for each way to compute the step, the one that training takes marked, and one on the rest of it."""
+    ways = [
+        f"{row.patch:>5} {row.batch:>5}  {way.function:<12} {way.dtype:<8} {way.seconds * 1000:>8.1f} "
+        f"{way.patches_per_second:>9.1f} {way.ratio:>6.2f}{'  (training)' if way.training else ''}"
+        for way in row.ways
+    ]
+    step, update = f"{row.step_seconds * 1000:.1f} ms", f"{row.update_seconds * 1000:.1f} ms"
+    draw, both = f"{row.draw_seconds * 1000:.1f} ms", f"{row.iteration_seconds * 1000:.1f} ms"
+    rest = f"whole step {step}, {update} of it the update; drawing a batch {draw}, {row.draw_share:.0%} of the step"
+    return [*ways, f"{'':13}{rest}; beside each other {both}"]

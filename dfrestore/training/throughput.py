@@ -1,0 +1,192 @@
+"""How fast training is here: its step in each way to compute it, and what drawing the batches adds."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfrestore.errors import UsageError
+from dfrestore.methods import Network
+from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.training.data import Degrade
+from dfrestore.training.photos import Photos
+from dfrestore.training.trainer import Trainer
+
+ROUNDS, WARM = 7, 1  # of each way: measured, passed over before
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to compute the step. function: the network's method, ``forward`` as the paper writes it (B, C, H, W), or
+    ``forward_fast``. training: whether training takes this one here.
+    """
+
+    function: str
+    dtype: torch.dtype
+    training: bool
+
+
+@dataclass(frozen=True)
+class WaySpeed:
+    """seconds: forward and backward of one batch. ratio: how many times as fast as ``forward`` in float32."""
+
+    function: str
+    dtype: str
+    training: bool
+    seconds: float
+    patches_per_second: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Medians for batches of one size. ways: forward and backward in each of them. The rest is of training's own way.
+
+    update_seconds: clipping, optimiser and EMA. step_seconds: all of a step but its data. draw_seconds: drawing one
+    batch while nothing else runs, in one thread, as training draws it. draw_share: that, in parts of a step; training
+    draws beside the step, so only what is above 1 is waited for, and below it what the two take from each other.
+    iteration_seconds: a step and the next batch drawn beside it, until both are done.
+    """
+
+    patch: int
+    batch: int
+    ways: tuple[WaySpeed, ...]
+    update_seconds: float
+    step_seconds: float
+    draw_seconds: float
+    draw_share: float
+    iteration_seconds: float
+
+
+def throughput(
+    config: TrainConfig,
+    photos: Photos,
+    degrade: Degrade | None,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    device: str = "cpu",
+    rounds: int = ROUNDS,
+) -> Generator[Throughput, None, None]:
+    """Measure coarse steps of this run, with one evaluation of the network each, for each (patch, batch) of ``sizes``.
+
+    The ways take turns, so that what else the machine does meanwhile slows all of them. Raises :class:`UsageError`
+    for a patch that the network does not take.
+    """
+    for patch, batch in sizes:
+        stepper = _Stepper(_of_size(config, patch, batch), photos, degrade, device=device)
+        if patch % stepper.network.multiple:
+            raise UsageError(f"patches of {patch} pixels: this network takes multiples of {stepper.network.multiple}")
+        yield _measure(stepper, patch, batch, rounds)
+        del stepper
+        gc.collect()  # the next one needs the memory
+
+
+def sizes_of(config: TrainConfig) -> list[tuple[int, int]]:
+    """Each (patch, batch) that the run's stages take, once."""
+    stages = [stage for stage in (config.coarse, config.fine) if stage.iterations]
+    return list(dict.fromkeys(pair for s in stages for pair in zip(s.patches, s.batches, strict=True)))
+
+
+def noise_photos(side: int, count: int = 8) -> Photos:
+    """Photos of noise, ``side`` pixels square, for want of others; the same every time."""
+    rng = np.random.default_rng(0)
+    pixels = [torch.from_numpy(rng.integers(0, 256, (3, side, side), dtype=np.uint8)) for _ in range(count)]
+    return Photos(tuple(f"noise {number}" for number in range(count)), tuple(pixels))
+
+
+class _Stepper(Trainer):
+    """The trainer, its network called in one way or another, its forward and backward timed."""
+
+    plain = False
+    seconds = 0.0
+
+    def ways(self) -> list[Way]:
+        chosen = self.dtype
+        fast = [Way("forward_fast", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
+        return [Way("forward", torch.float32, False), *fast]
+
+    def step(self, way: Way, data: Batch) -> tuple[float, float]:
+        """Seconds of forward and backward, and of the whole step."""
+        self.plain, self.dtype = way.function == "forward", way.dtype
+        whole = self._timed(lambda: self._step("coarse", self.config.coarse, *data))
+        return self.seconds, whole
+
+    def draw(self) -> Batch:
+        """The batch of the iteration that comes next."""
+        return self._batch(self.iteration)
+
+    def _backward(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> float:
+        loss: list[float] = []
+        backward = super()._backward
+        self.seconds = self._timed(lambda: loss.append(backward(name, stage, clean, degraded)))
+        return loss[0]
+
+    def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        return network.forward if self.plain else super()._call(network)
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter() - started
+
+
+def _measure(stepper: _Stepper, patch: int, batch: int, rounds: int) -> Throughput:
+    ways = stepper.ways()
+    chosen = next(way for way in ways if way.training)
+    seconds: dict[Way, list[float]] = {way: [] for way in ways}
+    steps, draws, iterations = [], [], []
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        for _ in range(WARM + rounds):
+            started = time.perf_counter()
+            data = pool.submit(stepper.draw).result()
+            draws.append(time.perf_counter() - started)
+            for way in ways:
+                part, whole = stepper.step(way, data)
+                seconds[way].append(part)
+                if way == chosen:
+                    steps.append(whole)
+            started = time.perf_counter()
+            beside = pool.submit(stepper.draw)
+            stepper.step(chosen, data)
+            beside.result()
+            iterations.append(time.perf_counter() - started)
+    updates = [whole - part for whole, part in zip(steps, seconds[chosen], strict=True)]
+    step, draw = _median(steps), _median(draws)
+    return Throughput(
+        patch,
+        batch,
+        tuple(_speed(way, _median(seconds[way]), _median(seconds[ways[0]]), batch) for way in ways),
+        _median(updates),
+        step,
+        draw,
+        draw / step,
+        _median(iterations),
+    )
+
+
+def _speed(way: Way, seconds: float, plain: float, batch: int) -> WaySpeed:
+    dtype = str(way.dtype).removeprefix("torch.")
+    return WaySpeed(way.function, dtype, way.training, seconds, batch / seconds, plain / seconds)
+
+
+def _median(times: Sequence[float]) -> float:
+    return statistics.median(times[WARM:])
+
+
+def _of_size(config: TrainConfig, patch: int, batch: int) -> TrainConfig:
+    """A run whose coarse stage takes this size alone, and that holds nothing out."""
+    coarse = replace(config.coarse, patches=(patch,), batches=(batch,), warmup=0)
+    return replace(config, coarse=coarse, data=replace(config.data, validation=0, least_validation=0))
