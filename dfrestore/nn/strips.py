@@ -151,7 +151,8 @@ def _depthwise(
 def _sum_of_squares(pixels: Tensor, strips: Strips) -> Tensor:
     """(N, C) -> (C,) in fp32 or wider."""
     if pixels.dtype.itemsize >= 4:
-        return torch.linalg.vector_norm(pixels, dim=0).square()
+        norms: Tensor = torch.linalg.vector_norm(pixels, dim=0)
+        return norms.square()
     squares = torch.mul(pixels, pixels, out=strips.buffer("squares", tuple(pixels.shape), pixels))
     return squares.sum(dim=0, dtype=torch.float32)
 

@@ -1,4 +1,4 @@
-"""``forward_strips`` does the arithmetic of ``forward`` on one picture, whatever the strips, in memory for one strip."""
+"""``forward_strips`` does the arithmetic of ``forward`` on one picture, whatever the strips."""
 
 from __future__ import annotations
 
