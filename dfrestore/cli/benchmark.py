@@ -31,7 +31,7 @@ def benchmark(
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
-    window: Annotated[str | None, typer.Option(metavar="N|global", help="Reach of the attention.")] = None,
+    window: Annotated[str | None, typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Measure training instead of restoring.")] = False,

@@ -71,7 +71,7 @@ def make_plan(
     """Whole as long as that fits, else the largest of :data:`TILE_SIZES` that does.
 
     tile: the side to use instead, rounded up to the network's multiple; 0 asks for the whole image. memory: budget in
-    bytes on ``device``, by default most of what is free. spec: the model (its window will matter to later plans).
+    bytes on ``device``, by default most of what is free. spec: the model.
     Raises :class:`UsageError` for an impossible tile, :class:`OutOfMemoryFailure` when nothing fits; an explicit tile
     is honoured whatever it needs.
     """
@@ -108,10 +108,12 @@ def smaller_plan(
     return next((c for c in candidates if c.predicted_bytes < plan.predicted_bytes), None)
 
 
-def strips_of(plan: Plan, precision: Precision, device: Device) -> Strips:
-    """How the plan's pictures or tiles are walked."""
+def strips_of(plan: Plan, spec: ModelSpec, precision: Precision, device: Device) -> Strips:
+    """How the plan's pictures or tiles are walked, with the attention's window of the model."""
     values = VALUES if device.torch_device.type == "cpu" else _GPU_VALUES
-    return Strips(precision.dtype, torch.bfloat16 if plan.half_features else None, values)
+    features = torch.bfloat16 if plan.half_features else None
+    window = None if spec.window == "global" else spec.window
+    return Strips(precision.dtype, features, window, values)
 
 
 def with_precision(plan: Plan, precision: Precision) -> Plan:

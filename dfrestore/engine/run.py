@@ -93,7 +93,7 @@ def _restore(
     y = pad(_to_planes(rgb), network.multiple).to(home)
     x = pad(initial_noise(height, width, seed), network.multiple).to(home)
     walk = _Walk.of(plan, y.shape[1], y.shape[2], network.multiple)
-    strips = strips_of(plan, precision, device)
+    strips = strips_of(plan, spec, precision, device)
     total = len(times) * walk.evaluations
     alpha_bar = alpha_bars(spec).to(home)
     done = 0

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from dfrestore.nn.blocks import NORM_EPS, UNIT_EPS, FeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
 from dfrestore.nn.resample import Downsample, Upsample
+from dfrestore.nn.window import Grid, attend
 
 
 def to_nhwc(x: Tensor) -> Tensor:
@@ -77,9 +78,13 @@ def _at_least_fp32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def attention(x: Tensor, residual: Tensor, attn: TransposedAttention) -> Tensor:
-    """residual + attn(x), all (B, H, W, C)."""
+def attention(x: Tensor, residual: Tensor, attn: TransposedAttention, cells: Grid | None = None) -> Tensor:
+    """residual + attn(x), all (B, H, W, C). cells: windows of the statistics, None for the whole picture's."""
     b, h, w, c = x.shape
+    if cells is not None and not cells.whole:
+        q, k, v = conv3x3(conv1x1(x, attn.qkv), attn.qkv_dwconv).chunk(3, dim=-1)
+        out = residual + attend(q, k, v, attn, cells)
+        return out if attn.project_out.bias is None else out + attn.project_out.bias.to(x.dtype)
     qkv = conv3x3(conv1x1(x, attn.qkv), attn.qkv_dwconv).reshape(b, h * w, 3 * c)
     q, k, v = qkv.chunk(3, dim=-1)  # each (B, N, C)
     per_head = attention_matrix(q, k, attn.temperature, attn.heads)
@@ -98,9 +103,9 @@ def feed_forward(x: Tensor, residual: Tensor, ffn: FeedForward) -> Tensor:
     return residual + conv1x1(hidden, ffn.project_out)
 
 
-def block(x: Tensor, e: Tensor, module: TransformerBlock) -> Tensor:
+def block(x: Tensor, e: Tensor, module: TransformerBlock, cells: Grid | None = None) -> Tensor:
     """One Transformer block: x (B, H, W, C), e (B or 1, C)."""
-    x = attention(layer_norm(x, module.norm1, e), x, module.attn)
+    x = attention(layer_norm(x, module.norm1, e), x, module.attn, cells)
     return feed_forward(layer_norm(x, module.norm2, e), x, module.ffn)
 
 

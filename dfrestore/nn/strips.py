@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.nn import window
 from dfrestore.nn.blocks import UNIT_EPS, FeedForward, TransformerBlock, TransposedAttention
 from dfrestore.nn.channels_last import layer_norm
 from dfrestore.nn.resample import Downsample, Upsample
+from dfrestore.nn.window import Grid
 
 # Values of the widest map in a strip: enough to keep cores busy, few enough for their caches (measured: flat from
 # one to two million on a CPU, slower below and far above).
@@ -32,11 +34,13 @@ class Strips:
     """How a picture is walked: dtype of the arithmetic, size of a strip, and buffers that every strip uses again.
 
     features: dtype in which they are kept between strips (converted strip by strip), the arithmetic's if None.
+    window: side of the attention's windows in pixels of the picture, None for the whole picture's statistics.
     values: of the widest map in a strip. rows: strips of so many rows instead, at every level.
     """
 
     dtype: torch.dtype = torch.float32
     features: torch.dtype | None = None
+    window: int | None = None
     values: int = VALUES
     rows: int = 0
     _buffers: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -56,9 +60,9 @@ class Strips:
         """Memory of this shape with whatever is in it, of ``dtype`` on like's device; the same memory next time."""
         return self._take(name, shape, self.dtype, like.device)
 
-    def store(self, name: str, like: Tensor) -> Tensor:
-        """Memory of the shape and type of ``like``; the same memory next time."""
-        return self._take(name, tuple(like.shape), like.dtype, like.device)
+    def store(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory of this shape and of like's type; the same memory next time."""
+        return self._take(name, shape, like.dtype, like.device)
 
     def release(self) -> None:
         """Give all buffers back."""
@@ -74,19 +78,101 @@ class Strips:
         return held[:count].view(shape)
 
 
-def block_(x: Tensor, e: Tensor, module: TransformerBlock, strips: Strips) -> None:
-    """One Transformer block in place: x (1, H, W, C), e (1, C) of the arithmetic's dtype."""
+# What a block's first pass ends in: rows of the picture, and what adds their attention to them, (N, C) in place.
+_Attended = Iterator[tuple[int, int, Callable[[Tensor], object]]]
+
+
+def block_(x: Tensor, e: Tensor, module: TransformerBlock, strips: Strips, cells: Grid | None = None) -> None:
+    """One Transformer block in place: x (1, H, W, C), e (1, C). cells: windows of the attention, None for global."""
     e = e.to(strips.dtype)
-    v = strips.store("v", x)
-    matrix = _attention_matrix(x, lambda rows: layer_norm(rows, module.norm1, e), module.attn, v, strips)
-    for first, end in strips.spans(x.shape[1], x.shape[2] * module.ffn.project_in.out_channels):
+
+    def norm(rows: Tensor) -> Tensor:
+        return layer_norm(rows, module.norm1, e)
+
+    local = cells is not None and not cells.whole
+    attended = _attend_local(x, norm, module, strips, cells) if local and cells else _attend(x, norm, module, strips)
+    bias = module.attn.project_out.bias
+    for first, end, add in attended:
         rows = _pixels(x[:, first:end]).to(strips.dtype)  # a view where the dtypes agree: then all is done in place
-        rows.addmm_(_pixels(v[:, first:end]).to(strips.dtype), matrix)
-        if module.attn.project_out.bias is not None:
-            rows += module.attn.project_out.bias.to(strips.dtype)
+        add(rows)
+        if bias is not None:
+            rows += bias.to(strips.dtype)
         _feed_forward_(rows, layer_norm(rows[None, None], module.norm2, e)[0, 0], module.ffn, strips)
         if x.dtype != strips.dtype:
             x[:, first:end] = rows.view(1, end - first, x.shape[2], -1)
+
+
+def _attend(x: Tensor, norm: Callable[[Tensor], Tensor], module: TransformerBlock, strips: Strips) -> _Attended:
+    """With the statistics of the whole picture: v is kept until they are known."""
+    v = strips.store("v", tuple(x.shape), x)
+    matrix = _attention_matrix(x, norm, module.attn, v, strips)
+    for first, end in strips.spans(x.shape[1], x.shape[2] * module.ffn.project_in.out_channels):
+        part = _pixels(v[:, first:end]).to(strips.dtype)
+        yield first, end, lambda rows, part=part: rows.addmm_(part, matrix)  # type: ignore[misc]
+
+
+def _attend_local(
+    x: Tensor, norm: Callable[[Tensor], Tensor], module: TransformerBlock, strips: Strips, cells: Grid
+) -> _Attended:
+    """With the statistics of windows: rows follow as soon as the windows of the cells around them are complete."""
+    _, _, width, channels = x.shape
+    attn, down, across = module.attn, cells.rows, cells.columns
+    ring = min(down.cells, 2 * down.reach + 2) * down.side  # rows of v that can be waiting
+    v = strips.store("v", (1, ring, width, channels), x)
+    sums = _RowsOfCells(cells)
+    groups = window.row_groups(down)
+    group = next(groups, None)
+    made: dict[int, Tensor] = {}  # cell row -> its matrices
+    for first, end, qkv in _depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side):
+        q, k, values = qkv.chunk(3, dim=3)
+        v[:, first % ring : first % ring + end - first] = values
+        sums.add(first // down.side, window.sums_of_cells(q, k, across, attn.heads))
+        if end % down.side and end < down.length:
+            continue
+        for i in range(max(made, default=-1) + 1, down.cells):
+            if not sums.complete(i, (end - 1) // down.side):
+                break
+            made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
+        while group is not None and max(made, default=-1) >= min(group[2] + 1, down.cells - 1):
+            top, bottom, i, f = group
+            matrix = torch.lerp(made[i], made[min(i + 1, down.cells - 1)], f)
+            part = v[:, top % ring : top % ring + bottom - top].to(strips.dtype)
+            attention = _pixels(window.multiply(part, matrix, across))
+            yield top, bottom, lambda rows, attention=attention: rows.add_(attention)  # type: ignore[misc]
+            for old in [j for j in made if j < i]:
+                del made[old]
+            group = next(groups, None)
+
+
+class _RowsOfCells:
+    """The sums of the last rows of cells, as far back as a window reaches."""
+
+    def __init__(self, cells: Grid) -> None:
+        self.cells = cells
+        self.held: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(self, row: int, sums: tuple[Tensor, Tensor]) -> None:
+        """Add sums of some of the rows of cell row ``row``."""
+        held = self.held.get(row)
+        self.held[row] = sums if held is None else (held[0] + sums[0], held[1] + sums[1])
+
+    def complete(self, i: int, last: int) -> bool:
+        """Whether the window of cell row ``i`` is known once cell row ``last`` is."""
+        line = self.cells.rows.weights[i]
+        return all(j <= last for j, weight in enumerate(line) if weight)
+
+    def of_window(self, i: int) -> tuple[Tensor, Tensor]:
+        """The sums of the windows of cell row ``i``; what no later window needs is forgotten."""
+        line = self.cells.rows.weights[i]
+        used = [j for j, weight in enumerate(line) if weight]
+        gram, squares = (torch.stack([self.held[j][part] for j in used]) for part in (0, 1))
+        weights = gram.new_tensor([line[j] for j in used])
+        for old in [j for j in self.held if j < used[0]]:
+            del self.held[old]
+        return (
+            window.window_sums(gram, weights, self.cells.columns),
+            window.window_sums(squares, weights, self.cells.columns),
+        )
 
 
 def _attention_matrix(
@@ -118,24 +204,31 @@ def _attention_matrix(
 
 
 def _depthwise(
-    x: Tensor, prepare: Callable[[Tensor], Tensor], project: nn.Conv2d, conv: nn.Conv2d, strips: Strips
+    x: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    project: nn.Conv2d,
+    conv: nn.Conv2d,
+    strips: Strips,
+    cut: int = 0,
 ) -> Iterator[tuple[int, int, Tensor]]:
     """(first, end, conv(project(prepare(x)))[first:end]), strip by strip; project is 1x1, conv a depth-wise 3x3.
 
-    The last two projected rows of a strip are the first two of the next one, and are carried over.
+    The last two projected rows of a strip are the first two of the next one, and are carried over: rows that have
+    been yielded may be overwritten in x. cut: no strip crosses a multiple of it.
     """
     _, height, width, _ = x.shape
     weight, bias = _matrix(project, strips.dtype)
     kernel, kernel_bias = _kernel(conv, strips.dtype)
-    step = strips.step(height, width * conv.out_channels)
+    step = min(strips.step(height, width * conv.out_channels), cut or height)
     held = strips.buffer("depthwise", (1, step + 2, width, conv.in_channels), x)  # rows first - 1 to end
-    count = 0
-    for first in range(0, height, step):
+    first = end = count = 0
+    while end < height:
+        first = end
         if first == 0:
             held[:, 0] = 0
         else:
             held[:, :2] = held[:, count : count + 2].clone()
-        end = min(height, first + step)
+        end = min(height, first + step, (first // cut + 1) * cut if cut else height)
         count = end - first
         begin, last = (0 if first == 0 else first + 1), min(height, end + 1)
         if begin < last:

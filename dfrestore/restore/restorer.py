@@ -24,13 +24,14 @@ from dfrestore.engine import (
     smaller_plan,
     with_precision,
 )
-from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError, WeightsError
+from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
 from dfrestore.restore.checks import fault
 from dfrestore.restore.images import Picture, Rgb, open_picture
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
 Window = int | Literal["global"]
+LEAST_WINDOW = 8  # pixels
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Restorer:
         window: Window | None = None,
         memory: int | None = None,
     ) -> None:
-        """window: of the attention statistics; only ``global`` is computed so far; None: the checkpoint's own.
+        """window: side in pixels of the attention's windows, or ``global``; None: the checkpoint's own.
 
         memory: budget in bytes of the device that computes. Raises DeviceError, UsageError, WeightsError.
         """
@@ -248,16 +249,9 @@ def drain(work: Generator[Progress, None, Outcome], progress: Callable[[int, int
 
 
 def _with_window(spec: ModelSpec, window: Window | None) -> ModelSpec:
-    """The spec with another attention window. Only whole-image statistics can be computed so far."""
-    if window is not None and window != "global":
-        raise UsageError(
-            f"--window {window}: this version computes attention over the whole picture only; use 'global'"
-        )
-    if window is None and spec.window != "global":
-        raise WeightsError(
-            f"the model asks for an attention window of {spec.window} pixels, which this version does not compute; "
-            "--window global runs it over the whole picture"
-        )
+    """The spec with another attention window, ``"global"`` or its side in pixels. Raises :class:`UsageError`."""
+    if isinstance(window, int) and window < LEAST_WINDOW:
+        raise UsageError(f"--window {window}: a window has {LEAST_WINDOW} pixels at least; or use 'global'")
     return spec if window is None else replace(spec, window=window)
 
 

@@ -122,13 +122,22 @@ def test_an_unknown_device_is_refused(identity_model: Path) -> None:
         Restorer.from_pretrained("derain", identity_model, device="cpuu")
 
 
-def test_a_window_that_cannot_be_computed_is_refused_and_not_ignored(tmp_path: Path) -> None:
-    windowed = save_model(tmp_path / "windowed.safetensors", tiny_spec(window=64), 0.0)
-    with pytest.raises(UsageError, match="--window 64"):
-        Restorer.from_pretrained("derain", windowed, window=64)
-    with pytest.raises(WeightsError, match="window of 64 pixels"):
-        Restorer.from_pretrained("derain", windowed)
-    assert Restorer.from_pretrained("derain", windowed, window="global").spec.window == "global"
+def test_the_window_is_the_models_own_unless_another_is_asked_for(tmp_path: Path) -> None:
+    windowed = save_model(tmp_path / "windowed.safetensors", tiny_spec(window=64), 1.0)
+    rgb = pixels(160, 160)
+
+    def restored(**options: Any) -> Any:
+        return Restorer.from_pretrained("derain", windowed, precision="fp32", **options)(rgb, steps=1)
+
+    own, whole = restored(), restored(window="global")
+    assert (own == restored(window=64)).all()
+    assert (own != whole).any()
+    assert (whole == restored(window=160)).all()
+
+
+def test_a_window_of_no_size_is_refused(identity_model: Path) -> None:
+    with pytest.raises(UsageError, match="--window 7"):
+        Restorer.from_pretrained("derain", identity_model, window=7)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.3])

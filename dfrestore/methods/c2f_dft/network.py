@@ -17,6 +17,7 @@ from dfrestore.methods.c2f_dft.strips import evaluate
 from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
 from dfrestore.nn import channels_last as fast
 from dfrestore.nn.strips import Strips
+from dfrestore.nn.window import cells_of
 
 STAGES = (
     "encoder_level1",
@@ -100,10 +101,12 @@ class C2FDFT(nn.Module):
             return dual
         return F.pixel_shuffle(self.output(x), stem) + (x_t if self.skip == "x_t" else y)
 
-    def forward_fast(self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def forward_fast(
+        self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, window: int | None = None
+    ) -> Tensor:
         """:meth:`forward` on (B, H, W, C) features computed in ``dtype``; differentiable; returns y's dtype.
 
-        Equal to :meth:`forward` within rounding.
+        Equal to :meth:`forward` within rounding; but for ``window``, the side in pixels of the attention's windows.
         """
         stem = self.config.stem
         image = F.pixel_unshuffle(torch.cat([y, x_t], dim=1), stem).to(dtype)
@@ -111,8 +114,9 @@ class C2FDFT(nn.Module):
 
         def stage(name: str, x: Tensor) -> Tensor:
             e = self.embedding(t, x.shape[-1]).to(dtype)
+            cells = cells_of(window, x.shape[1], x.shape[2], y.shape[2])
             for block in getattr(self, name):
-                x = fast.block(x, e, block)
+                x = fast.block(x, e, block, cells)
             return x
 
         out1 = stage("encoder_level1", embedded)

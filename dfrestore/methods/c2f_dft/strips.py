@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from dfrestore.nn import strips as nn
 from dfrestore.nn.strips import Strips
+from dfrestore.nn.window import cells_of
 
 if TYPE_CHECKING:
     from dfrestore.methods.c2f_dft.network import C2FDFT
@@ -25,8 +26,9 @@ def evaluate(network: C2FDFT, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips)
 
     def stage(name: str, x: Tensor) -> Tensor:
         e = network.embedding(t, x.shape[3])
+        cells = cells_of(strips.window, x.shape[1], x.shape[2], y.shape[1])
         for block in getattr(network, name):
-            nn.block_(x, e, block, strips)
+            nn.block_(x, e, block, strips, cells)
         return x
 
     embedded = _patch_embed(network, y, x_t, strips)

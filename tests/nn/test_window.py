@@ -1,0 +1,119 @@
+"""Local statistics: windows of cells, matrices between their centres, the same in every way to compute them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reference.local_attention import local_attention
+from reference.random_network import random_network
+from test_channels_last import with_trained_looking_parameters
+from torch import Tensor
+
+from dfrestore.methods.c2f_dft import C2FDFT
+from dfrestore.nn import TransposedAttention
+from dfrestore.nn.strips import Strips
+from dfrestore.nn.window import attend, axis, grid, row_groups
+
+T = torch.tensor([417.0])
+
+
+def attention_of(channels: int = 8, heads: int = 2) -> TransposedAttention:
+    attn = TransposedAttention(channels, heads).double().requires_grad_(False)
+    attn.temperature += torch.tensor([0.3, 2.0]).view(2, 1, 1)
+    return attn
+
+
+def features(height: int, width: int, channels: int = 8) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, height, width, channels, dtype=torch.float64, generator=generator) for _ in range(3)]
+
+
+def network_of(**config: Any) -> C2FDFT:
+    return with_trained_looking_parameters(random_network(**config)[0])
+
+
+def pictures(height: int, width: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(3, height, width, generator=generator) * 2 - 1, torch.randn(3, height, width, generator=generator)
+
+
+@pytest.mark.parametrize("window", [16, 32, 70])
+def test_attention_is_that_of_the_literal_reference(window: int) -> None:
+    q, k, v = features(50, 70)
+    attn, cells = attention_of(), grid(50, 70, window)
+    torch.testing.assert_close(attend(q, k, v, attn, cells), local_attention(q, k, v, attn, cells), rtol=0, atol=1e-12)
+
+
+def test_gradients_reach_what_the_statistics_come_from() -> None:
+    leaves = [x[:1, :20, :20, :4].clone().requires_grad_() for x in features(20, 20)]
+    attn, cells = TransposedAttention(4, 2).double(), grid(20, 20, 8)
+    assert torch.autograd.gradcheck(lambda *qkv: attend(*qkv, attn, cells), leaves, fast_mode=True)
+
+
+@given(st.integers(1, 3000), st.integers(8, 600))
+def test_cells_cover_the_axis_and_windows_lie_inside(length: int, window: int) -> None:
+    got = axis(length, window)
+    assert (got.cells - 1) * got.side < length <= got.cells * got.side
+    assert got.side % 2 == 0
+    sums = [sum(line) for line in got.weights]
+    assert max(sums) - min(sums) < 1e-9  # windows do not shrink at the borders
+    assert sums[0] * got.side >= min(window, length) * 0.8
+
+
+@given(st.integers(1, 600), st.integers(8, 600))
+def test_a_picture_no_larger_than_the_window_has_one_window(length: int, window: int) -> None:
+    assert grid(length, min(length, 5), window).whole or length > window
+
+
+def test_a_long_axis_has_windows_of_the_asked_size_in_steps_of_a_quarter() -> None:
+    got = axis(640, 64)
+    assert (got.side, got.cells, got.reach) == (16, 40, 2)
+    assert got.weights[20][17:24] == (0, 0.5, 1, 1, 1, 0.5, 0)
+    assert got.weights[0][:6] == (0.5, 1, 1, 1, 0.5, 0)
+
+
+@given(st.integers(1, 500), st.integers(8, 200))
+def test_row_groups_cover_every_row_once_and_are_steady(length: int, window: int) -> None:
+    rows = axis(length, window)
+    groups = list(row_groups(rows))
+    assert [first for first, *_ in groups] == [0, *(end for _, end, *_ in groups[:-1])]
+    assert groups[-1][1] == length
+    places = [i + f for *_, i, f in groups]
+    assert all(0 <= b - a < 0.3 for a, b in zip(places, places[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"stem": 2, "bias": True}, {"norm": "BiasFree", "heads": (2, 1, 4, 8)}], ids=str
+)
+@pytest.mark.parametrize(("window", "rows"), [(16, 0), (16, 3), (40, 1), (64, 7)])
+def test_strips_compute_what_the_differentiable_way_does(config: dict[str, Any], window: int, rows: int) -> None:
+    network = network_of(**config)
+    y, x_t = pictures(112, 80)
+    with torch.no_grad():
+        expected = network.forward_fast(y[None], x_t[None], T, window=window)[0]
+        got = network.forward_strips(y, x_t, T, Strips(rows=rows, window=window))
+        assert (expected - network(y[None], x_t[None], T)[0]).abs().max() > 1e-3  # it is not the whole picture's
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+
+
+def test_a_window_as_large_as_the_picture_gives_the_whole_pictures_result() -> None:
+    network = network_of(stem=2)
+    y, x_t = pictures(96, 128)
+    with torch.no_grad():
+        got = network.forward_strips(y, x_t, T, Strips(window=128))
+        assert torch.equal(got, network.forward_strips(y, x_t, T, Strips()))
+
+
+def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
+    network = network_of()
+    y, x_t = pictures(64, 640)
+    other = y.clone()
+    other[:, :, 500:] = -1
+    with torch.no_grad():
+        near, far = (network.forward_strips(image, x_t, T, Strips(window=64))[:, :, :96] for image in (y, other))
+        whole, changed = (network.forward_strips(image, x_t, T, Strips())[:, :, :96] for image in (y, other))
+    assert (near - far).abs().max() < 1e-6 < (whole - changed).abs().max()

@@ -1,0 +1,56 @@
+"""Attention under local statistics, written down pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dfrestore.nn.blocks import TransposedAttention
+from dfrestore.nn.window import Axis, Grid, row_groups
+
+
+def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
+    """q, k, v (B, H, W, C) -> (B, H, W, C): each pixel's four surrounding matrices, weighted bilinearly."""
+    rows, columns = cells.rows, cells.columns
+    matrices = {
+        (i, j): window_matrix(q, k, attn, weights(rows, i)[:, None] * weights(columns, j))
+        for i in range(rows.cells)
+        for j in range(columns.cells)
+    }
+    projection = attn.project_out.weight.flatten(1)
+    out = torch.zeros_like(v)
+    for first, end, i, f in row_groups(rows):
+        below = min(i + 1, rows.cells - 1)
+        for x in range(columns.length):
+            j, g = between(columns, x)
+            right = min(j + 1, columns.cells - 1)
+            upper = (1 - g) * matrices[i, j] + g * matrices[i, right]
+            lower = (1 - g) * matrices[below, j] + g * matrices[below, right]
+            matrix = (1 - f) * upper + f * lower  # (B, heads, c, c)
+            values = v[:, first:end, x].unflatten(2, (attn.heads, -1))  # (B, n, heads, c)
+            out[:, first:end, x] = torch.einsum("bhij,bnhj->bnhi", matrix, values).flatten(2) @ projection.t()
+    return out
+
+
+def weights(axis: Axis, i: int) -> Tensor:
+    """How much each position is in the window of cell i."""
+    values = [axis.weights[i][position // axis.side] for position in range(axis.length)]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def window_matrix(q: Tensor, k: Tensor, attn: TransposedAttention, weight: Tensor) -> Tensor:
+    """(B, heads, c, c): the paper's attention matrix from the weighted pixels alone."""
+    root = weight.to(q).sqrt()[None, :, :, None]
+    q, k = (F.normalize((x * root).flatten(1, 2), dim=1) for x in (q, k))  # (B, N, C)
+    q, k = (x.unflatten(2, (attn.heads, -1)) for x in (q, k))
+    return (torch.einsum("bnhi,bnhj->bhij", q, k) * attn.temperature).softmax(dim=-1)
+
+
+def between(axis: Axis, position: int) -> tuple[int, float]:
+    """The cell whose centre lies at or before the position, and how far it is to the next one's, from 0 to 1."""
+    place = (position + 0.5) / axis.side - 0.5
+    i = min(max(math.floor(place), 0), max(0, axis.cells - 2))
+    return i, min(1.0, max(0.0, place - i))
