@@ -27,7 +27,7 @@ class Hub:
     def start(self) -> None:
         hub = self
 
-        class Handler(_Handler):
+        class Handler(self.handler()):  # type: ignore[misc]
             def hub(self) -> Hub:
                 return hub
 
@@ -37,13 +37,20 @@ class Hub:
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def handler(self) -> type[HubHandler]:
+        return HubHandler
+
+    def tree(self, revision: str) -> dict[str, bytes]:
+        """The files of a revision; here, all have the same."""
+        return self.files
+
     def stop(self) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class HubHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def hub(self) -> Hub:
@@ -69,9 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
         revision, _, name = rest.partition("/")
         if revision not in hub.revisions:
             return self._refuse(404, "RevisionNotFound")
-        if name not in hub.files:
+        files = hub.tree(revision)
+        if name not in files:
             return self._refuse(404, "EntryNotFound")
-        self._send(hub, hub.files[name], hub.revisions[revision], with_body)
+        self._send(hub, files[name], hub.revisions[revision], with_body)
         return None
 
     def _refuse(self, status: int, code: str) -> None:

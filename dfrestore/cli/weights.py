@@ -1,4 +1,4 @@
-"""``dfrestore weights``: what models there are, where their files lie, whether they are whole; conversion."""
+"""``dfrestore weights``: what models there are, where their files lie, whether they are whole; conversion, sharing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore.cli.options import complete_models
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry, Registry
 
-app = typer.Typer(help="Models: list, find, verify, fetch, convert.", no_args_is_help=True)
+_HELP = """Models: list, find, verify, fetch, convert, describe, publish.
+
+\b
+Examples:
+  dfrestore weights list
+  dfrestore weights card compact
+  dfrestore weights verify runs/try/model.safetensors
+  dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
+  dfrestore weights convert net_g_derain_fine.pth --task derain
+  dfrestore weights publish runs/try/model.safetensors --repo ORG/NAME --dry-run
+"""
+
+app = typer.Typer(
+    help=_HELP, short_help="Models: list, find, verify, fetch, convert, describe, publish.", no_args_is_help=True
+)
 
 _Task = Annotated[str | None, typer.Option(help="The task that the model is for: derain, denoise, ...")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="compact, derain/compact, a file or hf://ORG/REPO/FILE@REV")]
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="compact, derain/compact, a file or hf://ORG/REPO/FILE@REV",
+        autocompletion=complete_models,
+    ),
+]
 
 
 @app.command("list")
@@ -74,7 +96,12 @@ def get(
 @app.command("verify")
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or files; all registered models without.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Names or files; all registered models without.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
@@ -99,6 +126,71 @@ def verify(
             typer.echo(f"{record['state']}: {name}" + (f" ({record['path']})" if "path" in record else ""))
     if failed:
         raise typer.Exit(1)
+
+
+@app.command("card")
+def card(name: _Name, task: _Task = None) -> None:
+    """Print a model's card (Markdown): the .md file beside it, else one made from its header and the registry.
+
+    Nothing is fetched.
+
+    \b
+    dfrestore weights card compact
+    dfrestore weights card runs/try/model.safetensors
+    """
+    from dfrestore.weights import resolve
+    from dfrestore.weights.card import card_of
+
+    resolved = resolve(name, task=task, offline=True)
+    _warn(resolved.warnings)
+    typer.echo(card_of(resolved), nl=False)
+
+
+@app.command("publish")
+def publish(
+    file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="The checkpoint.")],
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; it is made where there is none.")],
+    branch: Annotated[
+        str, typer.Option("--revision-branch", metavar="BRANCH", help="The branch that takes the commit.")
+    ] = "main",
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    card_file: Annotated[
+        Path | None,
+        typer.Option("--card", metavar="FILE.md", help="The card; without, the one beside FILE, else a generated one."),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of a file that states none; stored in the published copy alone.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+) -> None:
+    """Publish a checkpoint and its card on the Hugging Face Hub, and print its table for a weights.toml.
+
+    The table is pinned to the commit that was made. Log in first with 'hf auth login', or set HF_TOKEN.
+
+    \b
+    dfrestore weights publish runs/try/model.safetensors --repo me/derain-mine --dry-run
+    dfrestore weights publish model.safetensors --repo me/derain-mine --licence "CC BY 4.0" --card card.md
+    """
+    from dfrestore.weights.publish import prepare
+    from dfrestore.weights.publish import publish as send
+
+    what = prepare(file, repo, branch=branch, licence=licence, card=card_file)
+    from dfrestore.methods import load_network  # torch: only now, after what needs none
+
+    load_network(file)  # what does not load for us loads for nobody
+    would = "would publish" if dry_run else "publishing"
+    about = {what.file: f" ({_megabytes(len(what.data))}, {what.spec.licence})", "README.md": f" ({what.card})"}
+    contents = ", ".join(name + about.get(name, "") for name in what.contents)
+    print(one_line(f"{would} {contents} to {what.page}, branch {what.branch}"), file=sys.stderr)
+    if what.relicensed:
+        print(one_line(f"the licence stands in the published copy; {file} is left as it is"), file=sys.stderr)
+    if dry_run:
+        typer.echo(what.registration(), nl=False)
+        return
+    done = send(what, private=private)
+    _warn(done.warnings)
+    print(one_line(f"published as {done.url}; the table is for a weights.toml"), file=sys.stderr)
+    typer.echo(what.registration(done.commit), nl=False)
 
 
 @app.command("convert")

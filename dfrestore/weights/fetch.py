@@ -42,7 +42,7 @@ def fetch(address: HubAddress, *, sha256: str | None = None, size: int = 0, offl
     sha256, size: what the registry says of it (None, 0: unknown). ``offline`` (or HF_HUB_OFFLINE=1): no request.
     A damaged file in the cache is fetched again, once, and named in the warnings. Raises :class:`WeightsError`.
     """
-    offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE
+    offline = offline or is_offline()
     warnings: list[str] = []
     path = _cached(address)
     if path is not None and not offline and not _is_fixed(address, sha256):
@@ -147,7 +147,13 @@ def _cache_folder() -> str | None:
     return None
 
 
-def _endpoint() -> str:
+def is_offline() -> bool:
+    """Whether the environment forbids requests (HF_HUB_OFFLINE=1)."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE
+
+
+def hub_endpoint() -> str:
+    """The Hub that the environment names: HF_ENDPOINT, else the public one."""
     return (os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT).rstrip("/")
 
 
@@ -168,8 +174,8 @@ def _download(address: HubAddress, size: int) -> Path:
     """Download through the client. It asks for the metadata first, alone: the client's own second try waits long."""
     import huggingface_hub
 
-    endpoint = _endpoint()
-    with _quiet_client(), _one_line_errors(address, endpoint):
+    endpoint = hub_endpoint()
+    with quiet_client(), _one_line_errors(address, endpoint):
         url = huggingface_hub.hf_hub_url(address.repo, address.file, revision=address.revision, endpoint=endpoint)
         found = huggingface_hub.get_hf_file_metadata(url, timeout=METADATA_TIMEOUT, endpoint=endpoint).size
         if found is not None and (found > MAX_FILE_BYTES or (size and found != size)):
@@ -216,9 +222,11 @@ def _one_line_errors(address: HubAddress, endpoint: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_client() -> Iterator[None]:
+def quiet_client() -> Iterator[None]:
     """The client's own warnings ("retrying in 2 s") off while it works; what matters ends in our one line."""
-    client = logging.getLogger("huggingface_hub")
+    from huggingface_hub.utils.logging import get_logger
+
+    client = get_logger("huggingface_hub")  # through its own function, which sets a level itself the first time
     before = client.level
     client.setLevel(logging.CRITICAL)
     try:

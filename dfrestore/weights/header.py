@@ -10,6 +10,7 @@ import io
 import json
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -99,6 +100,19 @@ def header_of(file: BinaryIO, size: int, name: str) -> Header:
     if size > wanted:
         raise WeightsError(f"{name}: damaged ({size - wanted} bytes too many after its tensors); get it again")
     return Header(metadata, tensors, 8 + length)
+
+
+def with_metadata(data: bytes, changes: Mapping[str, str]) -> bytes:
+    """A safetensors file's bytes with these fields of its metadata replaced; the tensors stay as they are.
+
+    ``data`` is a file that :func:`header_of` accepts.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted({**header.get("__metadata__", {}), **changes}.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 def _refuse_other_formats(prefix: bytes, size: int, name: str) -> None:

@@ -13,6 +13,7 @@ from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
 
 FULL = "full"
+AUTHORS_REPOSITORY = "github.com/wlydlut/C2F-DFT"
 # Folders on Google Drive that the authors' READMEs link to.
 AUTHORS_FOLDERS = {
     "derain": "18dVkwv9WUBXMaCLtsuzA4TYURDtW_DxG",
@@ -107,10 +108,10 @@ def _no_default(task: str, default: str | None, registry: Registry) -> str:
 def _unknown(name: str, task: str | None, registry: Registry) -> str:
     wanted_task, _, short = name.rpartition("/")
     wanted_task = wanted_task or task or ""
-    if short == FULL and wanted_task in AUTHORS_FOLDERS:
-        return _how_to_get_full(wanted_task)
     if wanted_task and task and wanted_task != task and wanted_task in _tasks(registry):
         return f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}"
+    if short == FULL and (not wanted_task or wanted_task in AUTHORS_FILES):
+        return _how_to_get_full(wanted_task)
     known = list(registry.models)
     if "/" not in name:
         mine = [entry.short_name for entry in registry.models.values() if task in (None, entry.task)]
@@ -119,9 +120,16 @@ def _unknown(name: str, task: str | None, registry: Registry) -> str:
 
 
 def _how_to_get_full(task: str) -> str:
+    """``task``: '' where none was said."""
+    why = f"the C2F-DFT authors' model, not shipped because their repository ({AUTHORS_REPOSITORY}) gives no licence"
+    if not task:
+        return (
+            f"'{FULL}' is {why}: download a file that it links to and run "
+            f"'dfrestore weights convert FILE.pth --task {'|'.join(AUTHORS_FILES)}'"
+        )
     return (
-        f"'{task}/{FULL}' is the C2F-DFT authors' model, which is not shipped (their repository gives no licence): "
-        f"download {AUTHORS_FILES[task]} from https://drive.google.com/drive/folders/{AUTHORS_FOLDERS[task]} and run "
+        f"'{task}/{FULL}' is {why}: download {AUTHORS_FILES[task]}, which it links to "
+        f"(https://drive.google.com/drive/folders/{AUTHORS_FOLDERS[task]}), and run "
         f"'dfrestore weights convert {AUTHORS_FILES[task]} --task {task}'"
     )
 

@@ -29,7 +29,7 @@ def register(name: str, fields: Mapping[str, Value]) -> ModelEntry:
     before = parse_text(old, path).models
     new = _without(old, name)
     new = f"{new.rstrip()}\n\n" if new.strip() else ""
-    new += _block(name, fields)
+    new += table(name, fields)
     try:
         after = parse_text(new, path).models
     except WeightsError as error:
@@ -52,7 +52,8 @@ def source_for(file: Path) -> str:
     return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else str(resolved)
 
 
-def _block(name: str, fields: Mapping[str, Value]) -> str:
+def table(name: str, fields: Mapping[str, Value]) -> str:
+    """A model's table as it stands in a ``weights.toml``."""
     lines = [f"[models.{_text(name)}]"]
     lines += [f"{key} = {_text(value) if isinstance(value, str) else value}" for key, value in fields.items()]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,6 +209,17 @@ def test_nothing_but_the_one_line_is_printed(content: bytes, hub: Hub, capfd: py
     hub.status = 503
     refusal(TAGGED)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_client_is_quiet_from_its_first_import_on() -> None:
+    code = (
+        "import logging; from dfrestore.weights.fetch import quiet_client\n"
+        "with quiet_client():\n"
+        "    import huggingface_hub.hf_api\n"
+        "    logging.getLogger('huggingface_hub.hf_api').warning('Retrying in 1s')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -112,9 +113,24 @@ def test_a_model_for_another_task_is_refused_with_both_named(checkpoint: Path, r
 def test_the_authors_model_is_not_there_and_the_way_to_it_is_said(task: str, folder: str, registry: Registry) -> None:
     for name in ("full", f"{task}/full"):
         message = refusal(name, registry, task)
+        assert "github.com/wlydlut/C2F-DFT" in message
         assert folder in message
         assert "no licence" in message
-        assert "dfrestore weights convert" in message
+        assert re.search(rf"'dfrestore weights convert net_g_\w+_fine\.pth --task {task}'$", message)
+
+
+def test_the_authors_model_without_a_task_is_explained_for_all_of_theirs(registry: Registry) -> None:
+    message = refusal("full", registry, None)
+    assert "github.com/wlydlut/C2F-DFT" in message
+    assert message.endswith("'dfrestore weights convert FILE.pth --task derain|deblur|denoise'")
+
+
+def test_the_authors_model_of_another_task_is_not_offered(registry: Registry) -> None:
+    assert "'denoise/full' is for denoise, not for derain" in refusal("denoise/full", registry, "derain")
+
+
+def test_a_task_that_the_authors_have_no_model_for_has_no_full_one(registry: Registry) -> None:
+    assert refusal("dehaze/full", registry, None).startswith("unknown model 'dehaze/full'")
 
 
 def test_a_default_that_has_not_shipped_is_said(registry: Registry) -> None:
