@@ -127,7 +127,7 @@ def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor
     """
     heads, c = gram.shape[2], gram.shape[3]
     channels = heads * c
-    scale = squares.clamp_min(UNIT_EPS**2).rsqrt().unflatten(-1, (heads, c))  # (B, cells, 2, heads, c)
+    scale = squares.clamp_min(UNIT_EPS**2).rsqrt().view(*squares.shape[:3], heads, c)
     normalised = gram * scale[:, :, 0, :, :, None] * scale[:, :, 1, :, None, :]
     attention = (normalised * attn.temperature.to(gram.dtype)).softmax(dim=-1)
     projection = attn.project_out.weight.to(gram.dtype).view(channels, heads, c)
@@ -180,13 +180,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
         x = F.pad(x, (0, 0, 0, 0, 0, rows.cells * rows.side - height))
         return x.view(b * rows.cells, rows.side, width, channels)
 
-    gram, squares = sums_of_cells(by_cell_rows(q), by_cell_rows(k), columns, attn.heads)
-    gram, squares = (x.unflatten(0, (b, rows.cells)).transpose(0, 1) for x in (gram, squares))  # (rows, B, ...)
+    sums = sums_of_cells(by_cell_rows(q), by_cell_rows(k), columns, attn.heads)
+    gram, squares = (x.view(b, rows.cells, *x.shape[1:]).transpose(0, 1) for x in sums)  # (rows, B, cells, ...)
     of_row = []
     for line in rows.weights:
         weights = gram.new_tensor(line)
-        sums = (window_sums(gram, weights, columns), window_sums(squares, weights, columns))
-        of_row.append(matrices(*sums, attn).to(v.dtype))
+        windows = (window_sums(gram, weights, columns), window_sums(squares, weights, columns))
+        of_row.append(matrices(*windows, attn).to(v.dtype))
     parts = []
     for first, end, i, f in row_groups(rows):
         matrix = torch.lerp(of_row[i], of_row[min(i + 1, rows.cells - 1)], f)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_row_groups_cover_every_row_once_and_are_steady(length: int, window: int
     assert [first for first, *_ in groups] == [0, *(end for _, end, *_ in groups[:-1])]
     assert groups[-1][1] == length
     places = [i + f for *_, i, f in groups]
-    assert all(0 <= b - a < 0.3 for a, b in zip(places, places[1:], strict=False))
+    assert all(0 <= b - a < 0.3 for a, b in itertools.pairwise(places))
 
 
 @pytest.mark.parametrize(
