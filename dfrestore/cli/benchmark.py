@@ -7,15 +7,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dfrestore.cli.options import check_task, complete_models, parse_memory, parse_size, parse_window
 from dfrestore.errors import UsageError, one_line
 
-_RESTORING = ("model", "size", "steps", "window", "memory")
-_TRAINING = ("preset", "patch", "batch", "clean", "rounds")
+if TYPE_CHECKING:
+    from dfrestore.restore.measure import Measurement
+
+_RESTORING = ("model", "size", "steps", "window", "memory", "plain")
+_TRAINING = ("patch", "batch", "clean", "rounds")
 
 
 def benchmark(
@@ -31,13 +34,24 @@ def benchmark(
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
-    window: Annotated[str | None, typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+    ] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Also the network as the paper writes it, in fp32: how much it takes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Measure training instead of restoring.")] = False,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="With --train: named settings, see train --list-presets.")
-    ] = "compact",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The network of these settings, untrained, not a model; see train --list-presets. "
+            "With --train: default compact.",
+        ),
+    ] = None,
     patch: Annotated[
         list[int] | None,
         typer.Option(min=1, metavar="N", help="With --train: side of the crops. Repeatable; default: the preset's."),
@@ -58,7 +72,8 @@ def benchmark(
 ) -> None:
     """Measure time and peak memory for a picture of one megapixel.
 
-    Memory is counted above the idle process with the model loaded; each row runs in a process of its own.
+    Memory is counted above the idle process with the model loaded; each row runs in a process of its own. The limit
+    is what this machine reaches in large matrix products of the row's precision.
 
     With --train: forward and backward of a training step, as training computes it here and as the paper writes the
     network in fp32, taken in turns; then the whole step, and what drawing a batch takes beside it.
@@ -67,6 +82,7 @@ def benchmark(
     Examples:
       dfrestore benchmark
       dfrestore benchmark denoise --size 4000x3000 --steps 1 --steps 4 --json
+      dfrestore benchmark --preset paper-derain --size 1024x1024 --steps 1 --plain
       dfrestore benchmark derain --train --patch 64 --batch 16 --clean photos/
     """
     check_task(task)
@@ -74,8 +90,11 @@ def benchmark(
     if train:
         from dfrestore.cli.benchmark_training import benchmark_training
 
+        preset = preset or "compact"
         benchmark_training(task, preset, patch or [], batch or [], clean, device, precision, rounds, as_json)
         return
+    if model is not None and preset is not None:
+        raise UsageError("--model and --preset are two networks; give one")
     shape = parse_size(size)
     options = {
         "device": device,
@@ -83,22 +102,49 @@ def benchmark(
         "window": parse_window(window),
         "memory": parse_memory(memory),
     }
-    from dfrestore.restore.measure import measure
+    from dfrestore.restore.measure import Subject, measure
     from dfrestore.weights import read_spec, resolve
 
-    path = resolve(model, task=task).path
-    rows = steps or sorted({1, read_spec(path).default_steps})
-    for number, count in enumerate(rows):
-        row = measure(task, model, shape, count, options)
-        if as_json:
-            print(json.dumps(asdict(row)), flush=True)
-            continue
-        if number == 0:
-            where = f"{row.device} ({row.device_reason}), {row.precision}"
-            print(one_line(f"{task}: {row.model} on {where}, {shape[0]}x{shape[1]}"), file=sys.stderr)
-            print(f"{'steps':>5} {'seconds':>9} {'peak memory':>12}  plan")
-        peak = "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f} MiB"
-        print(f"{row.steps:>5} {row.seconds:>9.2f} {peak:>12}  {row.plan}", flush=True)
+    if preset is not None:
+        from dfrestore.training.config import load_preset
+
+        load_preset(preset, task)  # raises for a name that is not known
+    subject = Subject(task, model, preset)
+    default = 1 if preset else read_spec(resolve(model, task=task).path).default_steps
+    rows: list[Measurement] = []
+    for count in steps or sorted({1, default}):
+        row = measure(subject, shape, count, options)
+        _show(row, first=not rows, plain=False, as_json=as_json)
+        rows.append(row)
+    if plain:
+        other = measure(subject, shape, 1, {**options, "precision": "fp32"}, plain=True)
+        _show(other, first=False, plain=True, as_json=as_json)
+        for row in rows if not as_json else []:
+            print(_compared(row, other))
+
+
+def _show(row: Measurement, *, first: bool, plain: bool, as_json: bool) -> None:
+    if as_json:
+        more = {"way": "plain" if plain else "engine", "seconds_each": row.seconds_each, "share": row.share}
+        print(json.dumps({**asdict(row), **more}), flush=True)
+        return
+    if first:
+        where = f"{row.device} ({row.device_reason})"
+        print(one_line(f"{row.task}: {row.model} on {where}, {row.size[0]}x{row.size[1]}"), file=sys.stderr)
+        titles = f"{'seconds':>8} {'s/MP/step':>9} {'of limit':>8} {'peak memory':>12}"
+        print(f"{'steps':>5} {'precision':>9} {titles}  plan")
+    peak = "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f} MiB"
+    numbers = f"{row.seconds:>8.2f} {row.seconds_each:>9.2f} {row.share:>8.0%} {peak:>12}"
+    print(f"{row.steps:>5} {row.precision:>9} {numbers}  {row.plan}", flush=True)
+
+
+def _compared(row: Measurement, plain: Measurement) -> str:
+    """One line: how much faster a step is, and how much less memory it takes."""
+    text = f"{row.steps} step{'s' if row.steps > 1 else ''} in {row.precision}: a step is "
+    text += f"{plain.seconds_each / row.seconds_each:.2f} times as fast as the paper's form in fp32"
+    if row.peak_bytes and plain.peak_bytes:
+        text += f", in {row.peak_bytes / plain.peak_bytes:.0%} of its memory"
+    return text
 
 
 def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Measurement:
     """seconds: wall time without loading. peak_bytes: highest memory on the device above the idle process, or None
-    where the system does not tell. size: (width, height).
+    where the system does not tell. size: (width, height). flops: floating-point operations of all the steps.
+    limit: operations a second that this device reaches in large matrix products of this precision, measured.
     """
 
     task: str
@@ -36,13 +37,39 @@ class Measurement:
     steps: int
     seconds: float
     peak_bytes: int | None
+    flops: float
+    limit: float
+
+    @property
+    def seconds_each(self) -> float:
+        """For a step of a megapixel."""
+        return self.seconds / self.steps / (self.size[0] * self.size[1] / 1e6)
+
+    @property
+    def share(self) -> float:
+        """Of the device's limit in matrix products that was reached."""
+        return self.flops / self.seconds / self.limit
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a model by name or file, or (preset) the untrained network of a training preset."""
+
+    task: str
+    model: str | None = None
+    preset: str | None = None
 
 
 def measure(
-    task: str, model: str | None, size: tuple[int, int], steps: int | None, options: dict[str, Any]
+    subject: Subject, size: tuple[int, int], steps: int | None, options: dict[str, Any], *, plain: bool = False
 ) -> Measurement:
-    """Measure in a fresh process, for its peak cannot be mixed with that of what ran before. Raises StartError."""
-    request = json.dumps({"task": task, "model": model, "size": size, "steps": steps, "options": options})
+    """Measure in a fresh process, for its peak cannot be mixed with that of what ran before. Raises StartError.
+
+    plain: one evaluation of the network as the paper writes it, in fp32 on the whole picture, in place of the engine.
+    """
+    request = json.dumps(
+        {**asdict(subject), "size": size, "steps": steps, "options": options, "way": "plain" if plain else "engine"}
+    )
     child = subprocess.run(
         [sys.executable, "-m", "dfrestore.restore.measure"], input=request, capture_output=True, text=True, check=False
     )
@@ -76,16 +103,24 @@ def _last_object(text: str) -> dict[str, Any]:
 
 
 def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
-    from dfrestore.restore.restorer import Restorer, drain
+    from dfrestore.restore.restorer import drain
 
-    restorer = Restorer.from_pretrained(request["task"], request["model"], **request["options"])
-    steps = restorer.checked_steps(request["steps"])
+    restorer = _restorer_of(request)
+    steps = 1 if request["way"] == "plain" else restorer.checked_steps(request["steps"])
     width, height = request["size"]
     picture = test_picture(width, height)
+
+    def run(rgb: NDArray[np.float32]) -> tuple[str, str]:
+        if request["way"] == "plain":
+            _plain(restorer, rgb)
+            return "fp32", "whole image, as the paper writes it"
+        outcome = drain(restorer.restore_rgb(rgb, steps=steps))
+        return outcome.precision, outcome.plan
+
     drain(restorer.restore_rgb(picture[:64, :64].copy(), steps=1))  # libraries load on first use
     idle = _reset_peak(restorer)
     begin = time.perf_counter()
-    outcome = drain(restorer.restore_rgb(picture, steps=steps))
+    precision, plan = run(picture)
     seconds = time.perf_counter() - begin
     peak = _peak(restorer)
     return {
@@ -93,13 +128,76 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
         "model": restorer.label,
         "device": restorer.device.name,
         "device_reason": restorer.device.reason,
-        "precision": outcome.precision,
-        "plan": outcome.plan,
+        "precision": precision,
+        "plan": plan,
         "size": [width, height],
         "steps": steps,
         "seconds": seconds,
         "peak_bytes": None if peak is None or idle is None else max(0, peak - idle),
+        "flops": steps * _flops_a_pixel(restorer) * width * height,
+        "limit": _limit(restorer, precision),
     }
+
+
+def _restorer_of(request: dict[str, Any]) -> Restorer:
+    from dfrestore.restore.restorer import Restorer
+
+    if request["preset"] is None:
+        return Restorer.from_pretrained(request["task"], request["model"], **request["options"])
+    import torch
+
+    from dfrestore.methods import build_network
+    from dfrestore.training.config import load_preset
+    from dfrestore.weights import ModelSpec
+
+    model = load_preset(request["preset"], request["task"]).model
+    spec = ModelSpec(request["task"], model.method, model.network, model.prediction, default_steps=model.default_steps)
+    torch.manual_seed(0)
+    return Restorer(build_network(spec).eval(), spec, label=f"untrained {request['preset']}", **request["options"])
+
+
+def _plain(restorer: Restorer, rgb: NDArray[np.float32]) -> None:
+    """One evaluation of the network's ``forward``: fp32, (B, C, H, W), no strips."""
+    import torch
+
+    device = restorer.device.torch_device
+    y = torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None].to(device) * 2 - 1
+    multiple = restorer.network.multiple
+    y = torch.nn.functional.pad(y, (0, -y.shape[3] % multiple, 0, -y.shape[2] % multiple), mode="replicate")
+    with torch.inference_mode():
+        restorer.network(y, torch.randn_like(y), torch.tensor([999.0], device=device))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _flops_a_pixel(restorer: Restorer) -> float:
+    """Convolutions and matrix products of one evaluation, which grow with the picture's area."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    side = 4 * restorer.network.multiple
+    picture = torch.zeros(1, 3, side, side, device=restorer.device.torch_device)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        restorer.network(picture, picture, torch.tensor([999.0], device=picture.device))
+    return float(counter.get_total_flops()) / side**2
+
+
+def _limit(restorer: Restorer, precision: str) -> float:
+    """Operations a second in square matrix products of 2048, the fastest of some."""
+    import torch
+
+    side, device = 2048, restorer.device.torch_device
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    a = torch.rand(side, side, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(6):
+        begin = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - begin)
+    return float(2 * side**3 / best)
 
 
 def _reset_peak(restorer: Restorer) -> int | None:

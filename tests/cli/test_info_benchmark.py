@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def test_benchmark_tells_seconds_and_peak_memory(dfrestore: Run, identity_model:
     assert row["peak_bytes"] is None or row["peak_bytes"] > 0
 
 
+def test_benchmark_of_a_presets_network_compares_with_the_papers_form(dfrestore: Run) -> None:
+    options = ("--preset", "smoke", "--size", "96x64", "--steps", 1, "--precision", "fp32", "--plain")
+    answer = dfrestore("benchmark", *options)
+    assert answer.code == 0, answer.err
+    engine, plain, compared = answer.out.splitlines()[1:]
+    assert "whole image, about" in engine
+    assert plain.endswith("as the paper writes it")
+    assert re.match(r"1 step in fp32: a step is [0-9.]+ times as fast as the paper's form in fp32", compared)
+
+
+def test_benchmark_counts_the_work_of_a_network(dfrestore: Run) -> None:
+    options = ("--preset", "paper-derain", "--size", "64x64", "--steps", 1, "--precision", "fp32", "--json")
+    row = json.loads(dfrestore("benchmark", *options).out)
+    assert row["flops"] == pytest.approx(232.57e9 / 16, rel=1e-3)  # the authors' network takes 232.57 GFLOP at 256x256
+    assert row["share"] == pytest.approx(row["flops"] / row["seconds"] / row["limit"])
+
+
 def test_benchmark_tells_why_it_cannot_start(dfrestore: Run, identity_model: Path) -> None:
     assert dfrestore("benchmark", "--model", "nonsense").code == 3
     answer = dfrestore("benchmark", "--model", identity_model, "--device", "cuda:99", "--steps", 1)
@@ -106,7 +124,9 @@ def test_benchmark_of_training_as_json_is_an_object_a_size(dfrestore: Run, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--preset", "smoke"], 2, "--preset needs --train"),
+        (["--preset", "smoke", "--model", "compact"], 2, "--model and --preset are two networks"),
+        (["--preset", "smok"], 2, "did you mean 'smoke'"),
+        (["--train", "--plain"], 2, "--plain is of no use with --train"),
         (["--patch", "64"], 2, "--patch needs --train"),
         (["--train", "--model", "compact"], 2, "--model is of no use with --train"),
         (["--train", "--size", "64x64"], 2, "--size is of no use with --train"),
