@@ -49,6 +49,20 @@ def test_attention_is_that_of_the_literal_reference(window: int) -> None:
     torch.testing.assert_close(attend(q, k, v, attn, cells), local_attention(q, k, v, attn, cells), rtol=0, atol=1e-12)
 
 
+def test_what_is_smooth_stays_smooth_across_the_borders_of_cells() -> None:
+    q, k, _ = features(128, 128)
+    ramp = torch.linspace(0.5, 1.5, 128, dtype=torch.float64)
+    v = (ramp[:, None] + ramp)[None, :, :, None] * torch.arange(8).expand(2, 1, 1, 8)
+    attn, cells = attention_of(), grid(128, 128, 32)  # other statistics in each window: q and k are noise
+    change = attend(q, k, v, attn, cells) - attend(q, k, v, attn, grid(128, 128, 128))
+    assert change.abs().max() > 1e-3
+    for axis_of_picture, side in ((1, cells.rows.side), (2, cells.columns.side)):
+        jumps = change.diff(dim=axis_of_picture).abs().mean(dim=(0, 3 - axis_of_picture, 3))
+        at_border = torch.zeros(127, dtype=torch.bool)
+        at_border[side - 1 :: side] = True
+        assert jumps[at_border].mean() < 1.3 * jumps[~at_border].mean()
+
+
 def test_gradients_reach_what_the_statistics_come_from() -> None:
     leaves = [x[:1, :20, :20, :4].clone().requires_grad_() for x in features(20, 20)]
     attn, cells = TransposedAttention(4, 2).double(), grid(20, 20, 8)
