@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore.cli.evaluation_page import EvaluationPage
 from dfrestore.cli.options import check_task, complete_models, parse_window
+from dfrestore.cli.page import page_path
 from dfrestore.errors import StartError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -42,7 +47,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    window: Annotated[str | None, typer.Option(help="Reach of the attention; this version: global.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure the first N pairs only.")] = None,
     channel: Annotated[
         Channel | None, typer.Option(help="y (luma) or rgb; by default what the task's papers measure, else y.")
@@ -51,13 +59,22 @@ def evaluate(
     crop_border: Annotated[int, typer.Option(min=0, help="Pixels left out at each border.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, and one of means.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV: a line a picture, then the mean.")] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.html", help="Write a page to look through, with scores; replaces a report."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Measure PSNR and SSIM of restored pictures against clean ones.
 
     Either two folders whose pictures share their names, or --task and --data to restore and measure.
+
+    \b
+    Examples:
+      dfrestore evaluate restored/ clean/
+      dfrestore evaluate --task derain --data pairs/ --report scores.html
     """
-    from dfrestore.evaluation import Convention, default_channel, evaluate_pairs, find_pairs, match_folders
+    from dfrestore.evaluation import Convention, default_channel, find_pairs, match_folders, measure_pairs
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -68,29 +85,73 @@ def evaluate(
         y_rounded,
         crop_border,
     )
-    about: dict[str, Any] = {}
     restore: Restore | None = None
     if folders:
         _require_only_folders(folders, data, model, steps)
-        pairs = _chosen(match_folders(folders[0], folders[1]), limit)
+        matching = match_folders(folders[0], folders[1])
+        about: dict[str, Any] = {"restored": folders[0], "target": folders[1]}
     elif task is None or data is None:
         raise UsageError("give two folders, RESTORED and TARGET, or --task with --data")
     else:
         check_task(task)
-        pairs = _chosen(find_pairs(data), limit)
+        matching, about = find_pairs(data), {"data": data}
+    place = page_path(report, _all_files(matching))
+    pairs = _chosen(matching, limit)
+    told: dict[str, Any] = {}
+    plans: Counter[str] = Counter()
+    if task is not None and not folders:
         options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
-        restore, about = _restoration(task, steps, seed, options)
-        told = ", ".join(f"{key} {one_line(value)}" for key, value in about.items())
-        print(told, file=sys.stderr)
-    scores = evaluate_pairs(pairs, convention, restore)
+        restore, told = _restoration(task, steps, seed, options, plans)
+        print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
+    measured, page = measure_pairs(pairs, convention, restore), None
+    if place is not None:
+        page = _page(place, matching, pairs, convention, told | about, plans, quiet)
+    scores = map(attrgetter("score"), measured) if page is None else page.follow(measured)
     form = "json" if as_json else "csv" if as_csv else ""
     # rows that come one by one on the same terminal are progress enough, and a bar would tear them
     if not quiet and sys.stderr.isatty() and (as_csv or not sys.stdout.isatty()):
         scores = _with_progress(scores, len(pairs))
     width = max(max(len(pair.name) for pair in pairs), len("mean of 9999, 9999 failed"))
-    failed = _print(scores, convention, width, restore is not None, form, about)
-    if failed:
+    with nullcontext() if page is None else page.written():
+        failed = _print(scores, convention, width, restore is not None, form, told)
+    if failed or (page is not None and page.failed):
         raise typer.Exit(1)
+
+
+def _page(
+    path: Path,
+    matching: Matching,
+    pairs: list[Pair],
+    convention: Convention,
+    settings: dict[str, Any],
+    plans: Counter[str],
+    quiet: bool,
+) -> EvaluationPage:
+    lists = [
+        ("No clean picture for", [str(path) for path in matching.lonely_inputs]),
+        ("No restored or degraded picture for", [str(path) for path in matching.lonely_targets]),
+    ]
+    if len(pairs) < len(matching.pairs):
+        settings |= {"pairs": f"the first {len(pairs)} of {len(matching.pairs)}"}
+
+    def tell(line: str) -> None:
+        print(one_line(line), file=sys.stderr)
+
+    return EvaluationPage(
+        path,
+        len(pairs),
+        convention,
+        settings,
+        plans,
+        lists,
+        say=(lambda line: None) if quiet else tell,
+        complain=lambda line: tell(f"dfrestore: {line}"),
+    )
+
+
+def _all_files(matching: Matching) -> list[Path]:
+    pairs = [path for pair in matching.pairs for path in (pair.input, pair.target)]
+    return [*pairs, *matching.lonely_inputs, *matching.lonely_targets]
 
 
 def _require_only_folders(folders: list[Path], data: Path | None, model: str | None, steps: int | None) -> None:
@@ -100,17 +161,22 @@ def _require_only_folders(folders: list[Path], data: Path | None, model: str | N
         raise UsageError("two folders are measured as they are: leave out --data, --model and --steps")
 
 
-def _restoration(task: str, steps: int | None, seed: int, options: dict[str, Any]) -> tuple[Restore, dict[str, Any]]:
-    """The function that restores one photo, and what to say of it beside the numbers."""
+def _restoration(
+    task: str, steps: int | None, seed: int, options: dict[str, Any], plans: Counter[str]
+) -> tuple[Restore, dict[str, Any]]:
+    """The function that restores one photo (and counts its plan), and what to say of it beside the numbers."""
     from dfrestore.restore import Restorer
+    from dfrestore.restore.restorer import drain
 
     restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)
     about = {"task": task, "model": restorer.label, "steps": steps, "seed": seed}
-    about |= {"window": restorer.spec.window, "precision": restorer.precision.name}
+    about |= {"window": restorer.spec.window, "device": restorer.device.name, "precision": restorer.precision.name}
 
     def restore(photo: Photo) -> Any:
-        return restorer(photo.rgb, steps=steps, seed=seed)
+        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, seed=seed))
+        plans[outcome.plan] += 1
+        return outcome.rgb
 
     return restore, about
 

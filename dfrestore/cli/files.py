@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +12,13 @@ import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
+from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
+from dfrestore.cli.run_page import RunPage
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from dfrestore.restore import FilePlan, Job, Restorer, Settings
+    from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.batch import Records
     from dfrestore.weights import Resolved
 
@@ -35,6 +38,7 @@ Examples:
   dfrestore {task} photo.jpg --strength 0.7 --model my-model.safetensors
   dfrestore {task} holiday/ -o holiday-{task}/
   dfrestore {task} *.jpg -o results/ --format png --json
+  dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
 """
 
 
@@ -59,7 +63,8 @@ def restore(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
     window: Annotated[
-        str | None, typer.Option(metavar="N|global", help="Reach of the attention; this version: global.")
+        str | None,
+        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
     ] = None,
     tile: Annotated[
         int | None,
@@ -82,6 +87,14 @@ def restore(
         float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
     ] = 1.0,
     strip_metadata: Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")] = False,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page to look through, before and after, also of what was done before; replaces a report.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo and replace outputs that exist.")] = False,
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", help="Look into folders below an input folder.")
@@ -98,6 +111,7 @@ def restore(
     if seed >= 2**63:
         raise UsageError(f"--seed {seed} is larger than {2**63 - 1}")
     plan, fmt = _plan(inputs, out, task, format, recursive)
+    page_at = page_path(page, map(Path, inputs), [job.output for job in plan.jobs], overwrite=overwrite)
     report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures))
     from dfrestore.weights import read_spec, resolve
 
@@ -119,6 +133,8 @@ def restore(
     )
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
     run = _Run(plan, settings, report, resolved, options, overwrite, most, dry_run)
+    if page_at is not None and not dry_run:
+        run.page = RunPage(page_at, run.report, plan, settings, resolved.label, overwrite=overwrite, max_pixels=most)
     code = run.execute()
     if code in (INTERRUPTED, TERMINATED):
         raise Ended(code)
@@ -157,6 +173,7 @@ class _Run:
     overwrite: bool
     max_pixels: int | None
     dry_run: bool
+    page: RunPage | None = None
 
     def execute(self) -> int:
         """Returns the exit code."""
@@ -165,16 +182,28 @@ class _Run:
         for note in (*self.resolved.warnings, *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
-            self.report.result(FileResult("failed", source, error=one_line(error)))
+            self._settle(FileResult("failed", source, error=one_line(error)))
         if not self.dry_run:
             tidy(self.plan.jobs)
         records = Records()
         lone = len(self.plan.jobs) == 1 and self.plan.jobs[0].record is None
         todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=self.overwrite, lone=lone)
         for result in settled:
-            self.report.result(result)
-        code = self.report.during(lambda: self._work(todo, records) if todo else None)
-        return code or int(self.report.counts["failed"] > 0 or self.report.torn)
+            self._settle(result)
+        code = self.report.during(lambda: self._shown(todo, records))
+        return code or int(
+            self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
+        )
+
+    def _settle(self, result: FileResult) -> None:
+        self.report.result(result)
+        if self.page is not None:
+            self.page.result(result)
+
+    def _shown(self, todo: list[Job], records: Records) -> None:
+        with nullcontext() if self.page is None else self.page.written():
+            if todo:
+                self._work(todo, records)
 
     def _work(self, todo: list[Job], records: Records) -> None:
         from dfrestore.restore import Restorer
@@ -183,6 +212,8 @@ class _Run:
         restorer.checked_steps(self.settings.steps)
         if restorer.precision.warning:
             self.report.warn(restorer.precision.warning)
+        if self.page is not None:
+            self.page.uses(restorer)
         if self.dry_run:
             self._preview(todo, restorer)
         else:
@@ -204,7 +235,7 @@ class _Run:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True
             elif isinstance(event, FileResult):
-                self.report.result(event)
+                self._settle(event)
             else:
                 self.report.progress(output, event.done / event.total)
 
@@ -215,7 +246,7 @@ class _Run:
         for job in todo:
             seen = preview(job, restorer, self.settings, self.max_pixels)
             if isinstance(seen, FileResult):
-                self.report.result(seen)
+                self._settle(seen)
                 continue
             width, height = seen.size
             item = {"status": "planned", "input": str(job.input), "output": str(job.output), "size": [width, height]}

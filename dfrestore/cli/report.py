@@ -46,6 +46,10 @@ class Report:
     def warn(self, line: str) -> None:
         self.say(f"dfrestore: {line}")
 
+    def complain(self, line: str) -> None:
+        """What went wrong besides the inputs; said even where all else is quiet."""
+        self._err(f"dfrestore: {line}")
+
     def open_bar(self, weights: Mapping[Path | None, int]) -> None:
         """A bar over these outputs, each as long as its input is large; on terminals only."""
         self._weights = weights
@@ -139,7 +143,7 @@ class Report:
         missing = self.inputs - self.counts.total()
         if ending and missing > 0:
             parts.append(f"{missing} not done")
-        self.say(f"{ending + ': ' if ending else ''}{', '.join(parts) or 'nothing to do'} in {_duration(seconds)}")
+        self.say(f"{ending + ': ' if ending else ''}{', '.join(parts) or 'nothing to do'} in {duration(seconds)}")
 
     def _describe(self, number: int) -> None:
         self._bar.set_description_str(f"{min(number, len(self._weights))}/{len(self._weights)}", refresh=False)
@@ -182,7 +186,8 @@ def _has_size() -> bool:
         return False
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``3.4 s``, ``2 min 5 s``, ``1 h 12 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

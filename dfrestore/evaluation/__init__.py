@@ -1,6 +1,7 @@
-"""Measuring restored pictures against clean ones: pairs of files, their scores, tables of them.
+"""Measuring restored pictures against clean ones: pairs of files, their scores, tables of them; and the HTML report.
 
-The formulas are in ``metrics``; running a model is handed in as a function, so nothing here knows of networks.
+The formulas are in ``metrics``; running a model is handed in as a function, so nothing here knows of networks. The
+report's parts are imported on their own: ``shots`` (pictures), ``html`` (the page), ``page_file`` (its file).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from dfrestore.evaluation.report import csv_text, header, json_line, json_totals
 from dfrestore.evaluation.score import (
     Convention,
     FileScore,
+    Measured,
     Restore,
     Scores,
     Summary,
     default_channel,
     evaluate_pairs,
+    measure_pairs,
     summarise,
 )
 
@@ -23,6 +26,7 @@ __all__ = [
     "Convention",
     "FileScore",
     "Matching",
+    "Measured",
     "Pair",
     "Restore",
     "Scores",
@@ -35,6 +39,7 @@ __all__ = [
     "json_line",
     "json_totals",
     "match_folders",
+    "measure_pairs",
     "row",
     "summarise",
     "totals",

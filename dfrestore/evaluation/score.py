@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,20 @@ class FileScore:
     error: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A score and the pictures it was made of, uint8 (H, W, 3); those that a failure left none of are None.
+
+    before: only where a restoration was run. icc: colour profiles of the pair's two files.
+    """
+
+    score: FileScore
+    before: Picture | None = None
+    after: Picture | None = None
+    target: Picture | None = None
+    icc: tuple[bytes | None, bytes | None] = (None, None)
+
+
 @dataclass(frozen=True)
 class Summary:
     """Means over the pictures that were measured (each picture counts the same), and how many failed."""
@@ -111,11 +125,16 @@ def evaluate_pairs(
     Without ``restore``, ``pair.input`` is the restored picture. With it, ``pair.input`` is restored, rounded to
     8 bit and measured, and so is the input itself.
     """
+    yield from map(attrgetter("score"), measure_pairs(pairs, convention, restore))
+
+
+def measure_pairs(pairs: Iterable[Pair], convention: Convention, restore: Restore | None = None) -> Iterator[Measured]:
+    """:func:`evaluate_pairs` with the pictures that were measured, for those who want to show them."""
     for pair in pairs:
         try:
             yield _evaluate(pair, convention, restore)
         except FileFailure as error:
-            yield FileScore(pair.name, error=str(error))
+            yield Measured(FileScore(pair.name, error=str(error)))
 
 
 def summarise(scores: Iterable[FileScore]) -> Summary:
@@ -132,16 +151,20 @@ def summarise(scores: Iterable[FileScore]) -> Summary:
     )
 
 
-def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> FileScore:
-    photo = read(pair.input)
-    target = _read_8bit(pair.target)
-    first = _measure(to_8bit(photo.rgb), target, convention)
+def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> Measured:
+    photo, clean = read(pair.input), read(pair.target)
+    given, target = to_8bit(photo.rgb), to_8bit(clean.rgb)
+    icc = photo.origin.icc, clean.origin.icc
+    del clean
+    first = _measure(given, target, convention)
     if restore is None:
-        return FileScore(pair.name, result=first)
+        return Measured(FileScore(pair.name, result=first), None, given, target, icc)
     start = time.perf_counter()
-    restored = restore(photo)
+    result = restore(photo)
     seconds = time.perf_counter() - start
-    return FileScore(pair.name, _measure(to_8bit(restored), target, convention), first, seconds)
+    restored = to_8bit(result)
+    score = FileScore(pair.name, _measure(restored, target, convention), first, seconds)
+    return Measured(score, given, restored, target, icc)
 
 
 def _measure(picture: Picture, target: Picture, convention: Convention) -> Scores:
@@ -150,10 +173,6 @@ def _measure(picture: Picture, target: Picture, convention: Convention) -> Score
         return convention.measure(picture, target)
     except ValueError as error:
         raise FileFailure(str(error)) from error
-
-
-def _read_8bit(path: Path) -> Picture:
-    return to_8bit(read(path).rgb)
 
 
 def _mean(scores: Sequence[Scores]) -> Scores | None:

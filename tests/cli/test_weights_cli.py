@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -181,3 +183,10 @@ def test_the_authors_model_is_explained(run: Run) -> None:
 def test_list_does_not_import_torch(config: Path) -> None:
     code = "import sys; from dfrestore.cli import main; main(['weights', 'list']); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_example_of_the_help_is_a_command_that_parses(run: Run) -> None:
+    examples = re.findall(r"^ +dfrestore weights (.+)$", run("--help")[1], re.MULTILINE)
+    assert {shlex.split(line)[0] for line in examples} >= {"list", "card", "convert", "publish"}
+    for line in examples:
+        assert run(*shlex.split(line), "--help")[0] == 0, line

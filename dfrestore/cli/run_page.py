@@ -1,0 +1,145 @@
+"""``--report`` of the commands that restore files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrestore.cli.page import Page, count, how, lead, made, most, versions
+from dfrestore.cli.report import duration
+
+if TYPE_CHECKING:
+    from dfrestore.cli.report import Report
+    from dfrestore.evaluation.html import About
+    from dfrestore.evaluation.shots import Role
+    from dfrestore.restore import FilePlan, FileResult, Restorer, Settings
+
+
+class RunPage(Page):
+    """Of the commands that restore files. Photos done in an earlier run are read and shown too, after the work."""
+
+    def __init__(
+        self,
+        path: Path,
+        report: Report,
+        plan: FilePlan,
+        settings: Settings,
+        model: str,
+        *,
+        overwrite: bool,
+        max_pixels: int | None,
+    ) -> None:
+        super().__init__(path, overwrite, report.say, report.complain)
+        self._settings = settings
+        self._model = model
+        self._max_pixels = max_pixels
+        self._numbers = {(job.input, job.output): number for number, job in enumerate(plan.jobs, 1)}
+        self._root = _common([job.input for job in plan.jobs])
+        self._inputs = report.inputs
+        self._counts: Counter[str] = Counter()
+        self._plans: Counter[str] = Counter()
+        self._restorer: Restorer | None = None
+        self._failures: list[tuple[str, str]] = []
+        self._left: dict[str, list[str]] = {}
+        self._before: list[FileResult] = []
+
+    def uses(self, restorer: Restorer) -> None:
+        """What does the work, for the settings."""
+        self._restorer = restorer
+
+    def result(self, result: FileResult) -> None:
+        """One input is settled; pictures are read from its files, so the page shows what is there."""
+        self._counts[result.status] += 1
+        if result.status == "failed":
+            self._failures.append((self._name(result.input), str(result.error)))
+        elif result.status == "left":
+            self._left.setdefault(str(result.error), []).append(self._name(result.input))
+        elif result.status == "skipped":
+            self._before.append(result)
+        else:
+            self._plans[str(result.plan)] += 1
+            self._show(result)
+
+    def _rest(self) -> None:
+        if self._before:
+            self._say(f"report: reading {count(len(self._before))} done before")
+        while self._before:
+            self._show(self._before[0])
+            del self._before[0]
+
+    def _show(self, result: FileResult) -> None:
+        from dfrestore import photo
+        from dfrestore.evaluation.html import Entry
+        from dfrestore.evaluation.shots import bytes_each, shots_of_files
+
+        output = result.output
+        if self.failed or output is None:
+            return
+        files: dict[Role, Path] = {"before": result.input, "after": output}
+        new = result.status == "done"
+        facts = (duration(result.seconds), str(result.plan)) if new else ("done before",)
+        budget = bytes_each(len(self._numbers))
+        most = photo.MAX_PIXELS if self._max_pixels is None else self._max_pixels
+        shots, why = self._look(lambda: shots_of_files(files, budget, max_pixels=most))
+        number = self._numbers[result.input, output]
+        self._put(Entry(number, self._name(result.input), shots, facts, (*result.warnings, *why)))
+
+    def _name(self, path: Path) -> str:
+        try:
+            return path.relative_to(self._root).as_posix() if path != self._root else path.name
+        except ValueError:
+            return str(path)
+
+    def _about(self, ending: str | None) -> About:
+        from dfrestore.evaluation.html import About
+
+        words = {"done": "done", "skipped": "skipped (done before)", "left": "left as found", "failed": "failed"}
+        counts = [f"{self._counts[key]} {word}" for key, word in words.items() if self._counts[key]]
+        missing = self._inputs - self._counts.total()
+        counts += [f"{missing} not done"] if ending and missing > 0 else []
+        parts = [", ".join(counts) or "nothing to do", duration(time.perf_counter() - self._begin)]
+        parts.append(how(self._model, self._settings.steps, self._settings.seed))
+        restored = self._counts["done"] + self._counts["skipped"]
+        lists = [(f"Left as found: {why}", names) for why, names in self._left.items()]
+        lists.append(("Done before, not shown", [self._name(result.input) for result in self._before]))
+        return About(
+            title=f"{count(restored)} restored" if restored else "Nothing restored",
+            lead=lead(ending, *parts),
+            over=f"dfrestore {self._settings.task}",
+            settings=tuple(self._described()),
+            failures=self._failures,
+            lists=lists,
+            footer=made(),
+        )
+
+    def _described(self) -> Iterator[tuple[str, str]]:
+        settings, restorer = self._settings, self._restorer
+        yield "Task", settings.task
+        yield "Model", self._model
+        yield "Steps", str(settings.steps)
+        yield "Seed", str(settings.seed)
+        if restorer is None:
+            yield "Device", "none: all was done before"
+        else:
+            yield "Device", f"{restorer.device.name} ({restorer.device.reason})"
+            yield "Precision", f"{restorer.precision.name} ({restorer.precision.reason})"
+        if self._plans:
+            yield "Plan", most(self._plans)
+        if settings.strength != 1:
+            yield "Strength", f"{settings.strength:g}"
+        for name in ("tile", "window", "format", "quality"):
+            if getattr(settings, name) is not None:
+                yield name.capitalize(), str(getattr(settings, name))
+        yield "Versions", versions()
+
+
+def _common(paths: Sequence[Path]) -> Path:
+    """The folder that all lie in, so that names in the page tell nothing of where the photos are kept."""
+    try:
+        return Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:  # none, or of several drives
+        return Path()
