@@ -51,6 +51,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
     ] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=0, help="Work in tiles of this side in pixels; 0: whole; default: as restoring.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure the first N pairs only.")] = None,
     channel: Annotated[
         Channel | None, typer.Option(help="y (luma) or rgb; by default what the task's papers measure, else y.")
@@ -101,7 +104,7 @@ def evaluate(
     plans: Counter[str] = Counter()
     if task is not None and not folders:
         options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
-        restore, told = _restoration(task, steps, seed, options, plans)
+        restore, told = _restoration(task, steps, seed, tile, options, plans)
         print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
     measured, page = measure_pairs(pairs, convention, restore), None
     if place is not None:
@@ -162,7 +165,7 @@ def _require_only_folders(folders: list[Path], data: Path | None, model: str | N
 
 
 def _restoration(
-    task: str, steps: int | None, seed: int, options: dict[str, Any], plans: Counter[str]
+    task: str, steps: int | None, seed: int, tile: int | None, options: dict[str, Any], plans: Counter[str]
 ) -> tuple[Restore, dict[str, Any]]:
     """The function that restores one photo (and counts its plan), and what to say of it beside the numbers."""
     from dfrestore.restore import Restorer
@@ -171,10 +174,11 @@ def _restoration(
     restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)
     about = {"task": task, "model": restorer.label, "steps": steps, "seed": seed}
+    about |= {} if tile is None else {"tile": tile}
     about |= {"window": restorer.spec.window, "device": restorer.device.name, "precision": restorer.precision.name}
 
     def restore(photo: Photo) -> Any:
-        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, seed=seed))
+        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, seed=seed, tile=tile))
         plans[outcome.plan] += 1
         return outcome.rgb
 

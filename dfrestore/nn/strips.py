@@ -117,7 +117,7 @@ def _attend_local(
     """With the statistics of windows: rows follow as soon as the windows of the cells around them are complete."""
     _, _, width, channels = x.shape
     attn, down, across = module.attn, cells.rows, cells.columns
-    ring = min(down.cells, 2 * down.reach + 2) * down.side  # rows of v that can be waiting
+    ring = min(down.cells, len(down.weights) + 1) * down.side  # rows of v that can be waiting
     v = strips.store("v", (1, ring, width, channels), x)
     sums = _RowsOfCells(cells)
     groups = window.row_groups(down)
@@ -130,7 +130,7 @@ def _attend_local(
         if end % down.side and end < down.length:
             continue
         for i in range(max(made, default=-1) + 1, down.cells):
-            if not sums.complete(i, (end - 1) // down.side):
+            if down.window(i)[-1] > (end - 1) // down.side:
                 break
             made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
         while group is not None and max(made, default=-1) >= min(group[2] + 1, down.cells - 1):
@@ -156,23 +156,14 @@ class _RowsOfCells:
         held = self.held.get(row)
         self.held[row] = sums if held is None else (held[0] + sums[0], held[1] + sums[1])
 
-    def complete(self, i: int, last: int) -> bool:
-        """Whether the window of cell row ``i`` is known once cell row ``last`` is."""
-        line = self.cells.rows.weights[i]
-        return all(j <= last for j, weight in enumerate(line) if weight)
-
     def of_window(self, i: int) -> tuple[Tensor, Tensor]:
         """The sums of the windows of cell row ``i``; what no later window needs is forgotten."""
-        line = self.cells.rows.weights[i]
-        used = [j for j, weight in enumerate(line) if weight]
-        gram, squares = (torch.stack([self.held[j][part] for j in used]) for part in (0, 1))
-        weights = gram.new_tensor([line[j] for j in used])
+        rows, columns = self.cells.rows, self.cells.columns
+        used = rows.window(i)
         for old in [j for j in self.held if j < used[0]]:
             del self.held[old]
-        return (
-            window.window_sums(gram, weights, self.cells.columns),
-            window.window_sums(squares, weights, self.cells.columns),
-        )
+        gram, squares = zip(*(self.held[j] for j in used), strict=True)
+        return window.window_sums(gram, rows, columns), window.window_sums(squares, rows, columns)
 
 
 def _attention_matrix(

@@ -12,8 +12,9 @@ one window: the whole picture's sums. Everything is differentiable.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -31,15 +32,19 @@ ROW_GROUPS = 8
 class Axis:
     """``length`` positions in ``cells`` cells of ``side`` (even; the last one may be shorter).
 
-    reach: a window's middle is at least so many cells from both ends, and it ends so many cells from its middle.
-    weights: (cells, cells): how much of cell j is in the window of cell i, from 0 to 1.
+    The window of cell i is made of the cells from ``first[i]`` on, as many as there are ``weights``, which say how
+    much of each is in it, from 0 to 1.
     """
 
     length: int
     side: int
     cells: int
-    reach: int
-    weights: tuple[tuple[float, ...], ...]
+    first: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def window(self, i: int) -> range:
+        """The cells in the window of cell i."""
+        return range(self.first[i], self.first[i] + len(self.weights))
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Grid:
     @property
     def whole(self) -> bool:
         """Whether every window is the whole picture."""
-        return all(weight == 1 for axis in (self.rows, self.columns) for line in axis.weights for weight in line)
+        return all(axis.weights == (1.0,) * axis.cells for axis in (self.rows, self.columns))
 
 
 def grid(height: int, width: int, window: float) -> Grid:
@@ -68,6 +73,7 @@ def cells_of(window: int | None, height: int, width: int, picture: int) -> Grid 
     return None if window is None else grid(height, width, window * height / picture)
 
 
+@lru_cache(256)
 def axis(length: int, window: float) -> Axis:
     """One axis. A cell is a quarter of the window, but at least :data:`LEAST_CELL` positions."""
     side = max(LEAST_CELL, window / CELLS_A_WINDOW)
@@ -75,17 +81,12 @@ def axis(length: int, window: float) -> Axis:
     cells = math.ceil(length / side)
     half = max(window / side, 1) / 2  # of a window, in cells
     if length <= window or cells <= 2 * half:
-        return Axis(length, side, cells, cells, ((1.0,) * cells,) * cells)
-    reach = math.ceil(half - 0.5)
-    if cells < 2 * reach + 1:
-        reach = (cells - 1) // 2
-
-    def weight(i: int, j: int) -> float:
-        middle = min(max(i, reach), cells - 1 - reach)
-        return min(1.0, max(0.0, half + 0.5 - abs(j - middle)))
-
-    weights = tuple(tuple(weight(i, j) for j in range(cells)) for i in range(cells))
-    return Axis(length, side, cells, reach, weights)
+        return Axis(length, side, cells, (0,) * cells, (1.0,) * cells)
+    reach = min(math.ceil(half - 0.5), (cells - 1) // 2)
+    weights = tuple(min(1.0, max(0.0, half + 0.5 - abs(offset))) for offset in range(-reach, reach + 1))
+    return Axis(
+        length, side, cells, tuple(min(max(0, i - reach), cells - 1 - 2 * reach) for i in range(cells)), weights
+    )
 
 
 # -- sums -----------------------------------------------------------------------------------------------------------
@@ -114,10 +115,11 @@ def sums_of_cells(q: Tensor, k: Tensor, columns: Axis, heads: int) -> tuple[Tens
     )
 
 
-def window_sums(cells: Tensor, weights: Tensor, columns: Axis) -> Tensor:
-    """Sums over windows of one row of cells: cells (R, B, cells, ...) weighted by (R,), then along the columns."""
-    across = cells.new_tensor(columns.weights)
-    return torch.einsum("r,rbj...,ij->bi...", weights, cells, across)
+def window_sums(cells: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
+    """Sums over the windows of one row of cells: cells, the rows in its window, each (B, cells, ...)."""
+    down = torch.stack([weight * row for weight, row in zip(rows.weights, cells, strict=True)]).sum(dim=0)
+    first = torch.tensor(columns.first, device=down.device)
+    return torch.stack([weight * down[:, first + o] for o, weight in enumerate(columns.weights)]).sum(dim=0)
 
 
 def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor:
@@ -181,12 +183,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
         return x.view(b * rows.cells, rows.side, width, channels)
 
     sums = sums_of_cells(by_cell_rows(q), by_cell_rows(k), columns, attn.heads)
-    gram, squares = (x.view(b, rows.cells, *x.shape[1:]).transpose(0, 1) for x in sums)  # (rows, B, cells, ...)
+    by_row = [x.view(b, rows.cells, *x.shape[1:]).unbind(1) for x in sums]  # of each row of cells: (B, cells, ...)
     of_row = []
-    for line in rows.weights:
-        weights = gram.new_tensor(line)
-        windows = (window_sums(gram, weights, columns), window_sums(squares, weights, columns))
-        of_row.append(matrices(*windows, attn).to(v.dtype))
+    for i in range(rows.cells):
+        gram, squares = (window_sums([row[j] for j in rows.window(i)], rows, columns) for row in by_row)
+        of_row.append(matrices(gram, squares, attn).to(v.dtype))
     parts = []
     for first, end, i, f in row_groups(rows):
         matrix = torch.lerp(of_row[i], of_row[min(i + 1, rows.cells - 1)], f)

@@ -37,7 +37,8 @@ def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, 
 
 def weights(axis: Axis, i: int) -> Tensor:
     """How much each position is in the window of cell i."""
-    values = [axis.weights[i][position // axis.side] for position in range(axis.length)]
+    in_window = dict(zip(axis.window(i), axis.weights, strict=True))
+    values = [in_window.get(position // axis.side, 0.0) for position in range(axis.length)]
     return torch.tensor(values, dtype=torch.float64)
 
 
