@@ -222,8 +222,8 @@ class _Run:
 
 def _failed(job: Job, error: Exception) -> FileResult:
     """The failure of this file alone; what concerns the whole run is raised again."""
+    from dfrestore.engine import is_out_of_memory
     from dfrestore.restore import FileResult
-    from dfrestore.restore.checks import is_out_of_memory
 
     if not isinstance(error, FileFailure):
         if not is_out_of_memory(error):

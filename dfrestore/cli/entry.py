@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
-from dfrestore.errors import DfrestoreError, one_line
+from dfrestore.errors import DfrestoreError, StartError, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _debugging():
             raise
         return _say(str(error), error.exit_code, arguments)
+    except MemoryError:
+        if _debugging():
+            raise
+        return _say("out of memory before the work began; close other programs", StartError.exit_code, arguments)
     except Exception as error:
         if _debugging():
             raise

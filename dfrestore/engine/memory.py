@@ -8,6 +8,24 @@ from pathlib import Path
 
 import torch
 
+# oneDNN, which computes convolutions on CPUs, only says what it could not make.
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "defaultcpuallocator",
+    "could not create a primitive",
+    "could not create a memory",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """MemoryError, and what PyTorch raises in its place on each kind of device."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _WORDS)
+
 
 def available_memory(device: torch.device) -> int | None:
     """Bytes that can still be taken on ``device``; None where the system does not tell."""

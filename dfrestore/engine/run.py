@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dfrestore.diffusion import alpha_bars, ddim_step, initial_noise, timesteps
 from dfrestore.engine.device import Device, Precision
+from dfrestore.engine.memory import is_out_of_memory
 from dfrestore.engine.padding import pad
 from dfrestore.engine.plan import Plan, strips_of
 from dfrestore.engine.tiles import Spans, spans, tight, tiles
@@ -65,7 +66,7 @@ def restore_array(
     try:
         yield from _restore(network, spec, rgb, times, seed, plan, device, precision)
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         height, width = rgb.shape[:2]
         smaller = max(64, min(plan.tile or 1024, max(height, width)) // 2)
@@ -204,10 +205,3 @@ def _to_pixels(x: Tensor) -> NDArray[np.float32]:
     copy.nan_to_num_(nan=math.nan, posinf=math.nan, neginf=math.nan)
     pixels: NDArray[np.float32] = copy.add_(1).div_(2).clamp_(0, 1).numpy()
     return pixels
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error)  # the CPU allocator and Apple's raise plain RuntimeErrors
-    return "can't allocate memory" in text or "out of memory" in text

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dfrestore import photo
+from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
-from dfrestore.restore.checks import is_out_of_memory
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
 

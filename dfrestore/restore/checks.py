@@ -10,7 +10,6 @@ INPUT_STD = 2 / 255
 RESULT_STD = 0.25 / 255
 """A result that varies less than this is flat to the eye."""
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "defaultcpuallocator")
 _ROWS = 256
 
 
@@ -37,11 +36,3 @@ def variation(rgb: NDArray[np.float32]) -> float:
     with np.errstate(invalid="ignore"):
         variance = squares / pixels - (total / pixels) ** 2
     return float(np.sqrt(np.maximum(variance, 0)).max())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """MemoryError, and what PyTorch raises in its place on each kind of device."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)

@@ -153,6 +153,12 @@ def test_a_model_is_run_and_its_gain_stands_beside_the_inputs_score(data: Path, 
     assert one["seconds"] > 0
 
 
+def test_tiles_and_windows_can_be_measured(data: Path, tiny_model: Path) -> None:
+    arguments = ("--task", "derain", "--data", data, "--model", tiny_model, "--steps", 1, "--json")
+    *_, total = run(*arguments, "--tile", 32, "--window", 64).stdout.splitlines()
+    assert (json.loads(total)["tile"], json.loads(total)["window"]) == (32, 64)
+
+
 def test_the_same_seed_gives_the_same_scores(data: Path, tiny_model: Path) -> None:
     arguments = ("--task", "derain", "--data", data, "--model", tiny_model, "--steps", 2, "--json", "--limit", 1)
     first, second = (json.loads(run(*arguments).stdout.splitlines()[0]) for _ in range(2))

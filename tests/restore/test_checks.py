@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfrestore.restore.checks import fault, is_out_of_memory, variation
+from dfrestore.engine import is_out_of_memory
+from dfrestore.restore.checks import fault, variation
 
 PHOTO = np.random.default_rng(0).random((300, 20, 3)).astype(np.float32)
 FLAT = np.broadcast_to(np.float32([0.2, 0.5, 0.7]), PHOTO.shape)
@@ -47,6 +48,7 @@ def test_variation_is_the_largest_standard_deviation_of_a_channel() -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("MPS backend out of memory"),
+        RuntimeError("could not create a primitive"),
     ],
 )
 def test_running_out_of_memory_is_told_from_its_wording(error: Exception) -> None:
