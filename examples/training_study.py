@@ -223,7 +223,12 @@ def table(scores: dict[str, dict[str, dict[str, float]]], counts: dict[str, list
 
 
 def both(scores: dict[str, dict[str, dict[str, float]]], key: str, steps: str, what: str, digits: int) -> str:
-    return " / ".join(f"{scores[f'{key}-{seed}'][steps][what]:.{digits}f}" for seed in SEEDS)
+    return " / ".join(f"{row[steps][what]:.{digits}f}" for row in of_arm(scores, key))
+
+
+def of_arm(scores: dict[str, dict[str, dict[str, float]]], key: str) -> list[dict[str, dict[str, float]]]:
+    """An arm's scores, of each seed that has been measured."""
+    return [scores[f"{key}-{seed}"] for seed in SEEDS if f"{key}-{seed}" in scores]
 
 
 def plot(scores: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
@@ -234,17 +239,16 @@ def plot(scores: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(15, 4.5), width_ratios=(1.3, 1, 1))
-    best = [[max(row["psnr"] for row in scores[f"{key}-{seed}"].values()) for seed in SEEDS] for key in ARMS]
+    best = [[max(row["psnr"] for row in rows.values()) for rows in of_arm(scores, key)] for key in ARMS]
     left.barh(list(ARMS), [statistics.mean(values) for values in best], color="#9ab")
-    for seed in range(len(SEEDS)):
-        left.plot([values[seed] for values in best], list(ARMS), "k.")
+    for key, values in zip(ARMS, best, strict=True):
+        left.plot(values, [key] * len(values), "k.")
     left.set(xlabel="PSNR on Y, dB, at the best of its step counts (dots: seeds)", title="Equal training time")
     left.set_xlim(left=min(map(min, best)) - 1)
     left.invert_yaxis()
     for axis, what in ((middle, "psnr"), (right, "gmsd")):
         for key, colour in (("eps-coarse", "C0"), ("sample-coarse", "C1")):
-            for seed in SEEDS:
-                rows = scores[f"{key}-{seed}"]
+            for rows in of_arm(scores, key):
                 axis.plot([int(n) for n in rows], [row[what] for row in rows.values()], "o-", color=colour, label=key)
         axis.set(xscale="log", xlabel="sampling steps, after the coarse stage", xticks=MANY_STEPS)
         axis.set_xticklabels([str(n) for n in MANY_STEPS])
