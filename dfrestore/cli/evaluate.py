@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from operator import attrgetter
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore.cli.distances import distances
 from dfrestore.cli.evaluation_page import EvaluationPage
 from dfrestore.cli.options import check_task, complete_models, parse_window
 from dfrestore.cli.page import page_path
@@ -21,6 +23,13 @@ from dfrestore.errors import StartError, UsageError, one_line
 if TYPE_CHECKING:
     from dfrestore.evaluation import Convention, FileScore, Matching, Pair, Restore
     from dfrestore.photo import Photo
+
+
+class Net(StrEnum):
+    """The network whose features LPIPS compares."""
+
+    alex = "alex"
+    vgg = "vgg"
 
 
 class Channel(StrEnum):
@@ -60,6 +69,13 @@ def evaluate(
     ] = None,
     y_rounded: Annotated[bool, typer.Option("--y-rounded", help="Luma rounded to whole numbers, as MATLAB.")] = False,
     crop_border: Annotated[int, typer.Option(min=0, help="Pixels left out at each border.")] = 0,
+    lpips: Annotated[
+        bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and its weights.")
+    ] = False,
+    lpips_net: Annotated[
+        Net | None, typer.Option(help="Network of --lpips: alex (the usual one for scores) or vgg; default: alex.")
+    ] = None,
+    dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, and one of means.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV: a line a picture, then the mean.")] = False,
     report: Annotated[
@@ -68,14 +84,19 @@ def evaluate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Measure PSNR and SSIM of restored pictures against clean ones.
+    """Measure PSNR and SSIM (and LPIPS, DISTS) of restored pictures against clean ones.
 
     Either two folders whose pictures share their names, or --task and --data to restore and measure.
+
+    PSNR is in dB, more is better, as SSIM up to 1; LPIPS and DISTS are distances, 0 is best. The weights that these
+    two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16).
 
     \b
     Examples:
       dfrestore evaluate restored/ clean/
       dfrestore evaluate --task derain --data pairs/ --report scores.html
+      dfrestore evaluate --task denoise --data pairs/ --model my-model.safetensors --steps 4 --json
+      dfrestore evaluate restored/ clean/ --lpips --dists
     """
     from dfrestore.evaluation import Convention, default_channel, find_pairs, match_folders, measure_pairs
 
@@ -83,6 +104,8 @@ def evaluate(
         raise UsageError("--json and --csv exclude each other")
     if channel is Channel.rgb and y_rounded:
         raise UsageError("--y-rounded is about luma; leave out --channel rgb")
+    if lpips_net is not None and not lpips:
+        raise UsageError("--lpips-net is about --lpips; add it")
     convention = Convention(
         "y" if y_rounded and channel is None else channel.value if channel else default_channel(task),
         y_rounded,
@@ -100,6 +123,8 @@ def evaluate(
         matching, about = find_pairs(data), {"data": data}
     place = page_path(report, _all_files(matching))
     pairs = _chosen(matching, limit)
+    net = (lpips_net or Net.alex).value if lpips else None
+    convention = replace(convention, distances=distances(net, dists, device, quiet=quiet))
     told: dict[str, Any] = {}
     plans: Counter[str] = Counter()
     if task is not None and not folders:
@@ -210,7 +235,7 @@ def _print(
 
     done = []
     if not form:
-        print(header(width, restored))
+        print(header(width, restored, convention.titles))
     for score in scores:
         done.append(score)
         if score.error is not None and (form or not sys.stdout.isatty()):  # a terminal shows it in the table
