@@ -16,7 +16,15 @@ import typer
 
 from dfrestore.cli.distances import distances
 from dfrestore.cli.evaluation_page import EvaluationPage
-from dfrestore.cli.options import check_task, complete_models, parse_window
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    PRECISION_NAMES,
+    check_task,
+    complete_models,
+    complete_tasks,
+    completer,
+    parse_window,
+)
 from dfrestore.cli.page import page_path
 from dfrestore.errors import StartError, UsageError, one_line
 
@@ -44,31 +52,55 @@ def evaluate(
         list[Path] | None,
         typer.Argument(metavar="RESTORED TARGET", help="Two folders: restored pictures and clean ones."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Restore the inputs of --data first: derain, denoise, ...")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Restore the inputs of --data first: derain, denoise or deblur.",
+            autocompletion=complete_tasks,
+        ),
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Name, file or hf:// address; the task's default without.", autocompletion=complete_models),
+        typer.Option(
+            metavar="MODEL",
+            help="Name, file or hf:// address; default: the task's own.",
+            autocompletion=complete_models,
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the model's default without.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Sampling steps; default: the model's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampling noise.")] = 0,
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
+    ] = "auto",
     window: Annotated[
         str | None,
-        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+        typer.Option(
+            metavar="N|global",
+            help="Side of the attention's windows in pixels; default: the model's.",
+            autocompletion=completer("global"),
+        ),
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(min=0, help="Work in tiles of this side in pixels; 0: whole; default: as restoring.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="Work in tiles of this side in pixels; 0: whole; default: as restoring."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Measure the first N pairs only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure the first N pairs only.")] = None,
     channel: Annotated[
         Channel | None, typer.Option(help="y (luma) or rgb; by default what the task's papers measure, else y.")
     ] = None,
     y_rounded: Annotated[bool, typer.Option("--y-rounded", help="Luma rounded to whole numbers, as MATLAB.")] = False,
-    crop_border: Annotated[int, typer.Option(min=0, help="Pixels left out at each border.")] = 0,
+    crop_border: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels left out at each border.")] = 0,
     lpips: Annotated[
         bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and its weights.")
     ] = False,
@@ -84,12 +116,13 @@ def evaluate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Measure PSNR and SSIM (and LPIPS, DISTS) of restored pictures against clean ones.
+    """Measure restored pictures: PSNR, SSIM, LPIPS and DISTS against clean ones.
 
     Either two folders whose pictures share their names, or --task and --data to restore and measure.
 
     PSNR is in dB, more is better, as SSIM up to 1; LPIPS and DISTS are distances, 0 is best. The weights that these
-    two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16).
+    two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16). Time is in seconds a picture.
+    The numbers go to standard output, all else to standard error; exit code 1 where a pair could not be measured.
 
     \b
     Examples:

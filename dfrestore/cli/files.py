@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended
-from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    FORMAT_NAMES,
+    PRECISION_NAMES,
+    complete_models,
+    completer,
+    parse_memory,
+    parse_pixels,
+    parse_window,
+)
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
 from dfrestore.cli.run_page import RunPage
@@ -46,7 +55,13 @@ def restore(
     context: typer.Context,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")],
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="OUT", help="Result: a file for one input file, else a folder.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Result: a file for one input file, else a folder; default: beside the input.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -60,11 +75,20 @@ def restore(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Steps of diffusion; default: the model's own.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise.")] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
+    ] = "auto",
     window: Annotated[
         str | None,
-        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+        typer.Option(
+            metavar="N|global",
+            help="Side of the attention's windows in pixels; default: the model's.",
+            autocompletion=completer("global"),
+        ),
     ] = None,
     tile: Annotated[
         int | None,
@@ -77,7 +101,12 @@ def restore(
         str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="png, jpg, webp or tiff; default: as OUT, else as the input.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="png, jpg, webp or tiff; default: as OUT, else as the input.",
+            autocompletion=completer(*FORMAT_NAMES),
+        ),
     ] = None,
     quality: Annotated[
         int | None,
