@@ -24,6 +24,7 @@ from dfrestore.cli.options import (
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
 from dfrestore.cli.run_page import RunPage
+from dfrestore.cli.streams import STREAM, check_streams
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def help_text(task: str, summary: str) -> str:
 
 INPUT: files and folders. A result stands beside its input as NAME_{task}.EXT, or where -o says: a file for one
 input file, otherwise a folder, under which the trees of input folders are mirrored. Runs over folders can be
-interrupted and started again: what is done is skipped.
+interrupted and started again: what is done is skipped. INPUT - is a picture on standard input, -o - writes the result
+to standard output.
 
 \b
 Examples:
@@ -48,12 +50,13 @@ Examples:
   dfrestore {task} holiday/ -o holiday-{task}/
   dfrestore {task} *.jpg -o results/ --format png --json
   dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
+  dfrestore {task} - -o - --format png < photo.jpg > result.png
 """
 
 
 def restore(
     context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures; or -.")],
     out: Annotated[
         str | None,
         typer.Option(
@@ -139,9 +142,10 @@ def restore(
     budget, most, reach = parse_memory(memory), parse_pixels(max_pixels), parse_window(window)
     if seed >= 2**63:
         raise UsageError(f"--seed {seed} is larger than {2**63 - 1}")
+    check_streams(inputs, out, as_json=as_json, page=page is not None, dry_run=dry_run)
     plan, fmt = _plan(inputs, out, task, format, recursive)
     page_at = page_path(page, map(Path, inputs), [job.output for job in plan.jobs], overwrite=overwrite)
-    report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures))
+    report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures), paths=out != STREAM)
     from dfrestore.weights import read_spec, resolve
 
     resolved = resolve(model, task=task)
@@ -161,7 +165,7 @@ def restore(
         strip_metadata=strip_metadata,
     )
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
-    run = _Run(plan, settings, report, resolved, options, overwrite, most, dry_run)
+    run = _Run(plan, settings, report, resolved, options, overwrite or out == STREAM, most, dry_run)
     if page_at is not None and not dry_run:
         run.page = RunPage(page_at, run.report, plan, settings, resolved.label, overwrite=overwrite, max_pixels=most)
     code = run.execute()
@@ -176,8 +180,11 @@ def _plan(
 ) -> tuple[FilePlan, str | None]:
     from dfrestore.restore import plan_files
     from dfrestore.restore.naming import format_name
+    from dfrestore.restore.streams import is_stream, plan_stream
 
     fmt = format_name(format) if format is not None else None
+    if is_stream(inputs, out):
+        return plan_stream(inputs, out, task, fmt=fmt), fmt
     return plan_files(inputs, out, task, fmt=fmt, recursive=recursive), fmt
 
 

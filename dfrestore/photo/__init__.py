@@ -14,7 +14,7 @@ from dfrestore.photo.formats import (
     normal_format,
 )
 from dfrestore.photo.photo import Origin, Photo
-from dfrestore.photo.read import MAX_PIXELS, decode, read
+from dfrestore.photo.read import MAX_PIXELS, decode, read, read_stream
 from dfrestore.photo.write import atomic_write, make_folder, write
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "make_folder",
     "normal_format",
     "read",
+    "read_stream",
     "write",
 ]

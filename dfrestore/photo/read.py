@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -33,9 +34,7 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
             kind = "a folder" if path.is_dir() else "not a regular file"
             raise PhotoReadError(f"{path}: {kind}; name a picture")
         with path.open("rb") as file:
-            head = file.read(64)
-            _format(head, str(path))  # a huge file that is no picture is not read to its end
-            data = head + file.read()
+            data = _content(file, str(path))
     except FileNotFoundError:
         raise PhotoReadError(f"{path}: does not exist; check the name") from None
     except PermissionError:
@@ -45,6 +44,23 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     except MemoryError:
         raise PhotoReadError(f"{path}: does not fit into memory") from None
     return decode(data, str(path), max_pixels=max_pixels)
+
+
+def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """The picture in an open file, read to its end; ``name`` is for messages. Raises PhotoReadError."""
+    try:
+        data = _content(file, name)
+    except (OSError, ValueError) as error:
+        raise PhotoReadError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except MemoryError:
+        raise PhotoReadError(f"{name}: does not fit into memory") from None
+    return decode(data, name, max_pixels=max_pixels)
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    head = file.read(64)
+    _format(head, name)  # a huge file that is no picture is not read to its end
+    return head + file.read()
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:

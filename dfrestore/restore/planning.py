@@ -27,13 +27,15 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 class Job:
     """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
 
-    replace: an output that is there may be replaced.
+    replace: an output that is there may be replaced. stdin, stdout: the picture comes from, or goes to, a stream.
     """
 
     input: Path
     output: Path
     record: Path | None
     replace: bool = False
+    stdin: bool = False
+    stdout: bool = False
 
 
 @dataclass(frozen=True)
