@@ -57,7 +57,7 @@ def degrade(
         typer.Option(min=1, metavar="N", help="Only draw OUT/preview.png, a sheet of the first N files."),
     ] = None,
     format: Annotated[
-        str, typer.Option(metavar="NAME", help="png, jpg, webp or tiff.", autocompletion=completer(*FORMAT_NAMES))
+        str, typer.Option(metavar="NAME", help="png, jpg, webp, tiff or avif.", autocompletion=completer(*FORMAT_NAMES))
     ] = "png",
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, default 95, and WebP, default lossless.")

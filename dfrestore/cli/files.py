@@ -107,13 +107,13 @@ def restore(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="png, jpg, webp or tiff; default: as OUT, else as the input.",
+            help="png, jpg, webp, tiff or avif; default: as OUT, else as the input.",
             autocompletion=completer(*FORMAT_NAMES),
         ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, metavar="Q", help="Of JPEG and WebP; default: as the input, at least 95."),
+        typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, WebP and AVIF; default: as the input, at least 95."),
     ] = None,
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")

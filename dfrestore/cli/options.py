@@ -9,7 +9,7 @@ from importlib.resources import files
 from dfrestore.errors import UsageError, did_you_mean
 
 # Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
-FORMAT_NAMES = ("png", "jpg", "webp", "tiff")
+FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 

@@ -11,9 +11,9 @@ from typing import BinaryIO
 import numpy as np
 
 from dfrestore.errors import PhotoReadError
+from dfrestore.photo import avif, heif, jpeg, pixels, png, raw, tiff, webp
 from dfrestore.photo import exif as exif_block
-from dfrestore.photo import jpeg, pixels, png, tiff, webp
-from dfrestore.photo.formats import foreign_format, format_of_content
+from dfrestore.photo.formats import foreign_format, format_of_content, missing_extra, read_only_format
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
 
 MAX_PIXELS = 250_000_000
@@ -23,7 +23,11 @@ _CONTAINERS: _Containers = {
     "JPEG": (jpeg.read_header, jpeg.read_metadata),
     "WEBP": (webp.read_header, webp.read_metadata),
     "TIFF": (tiff.read_header, tiff.read_metadata),
+    "AVIF": (avif.read_header, avif.read_metadata),
+    "HEIF": (heif.read_header, heif.read_metadata),
+    "RAW": (raw.read_header, raw.read_metadata),
 }
+_UPRIGHT = ("HEIF", "RAW")  # their decoders turn the pixels
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -66,6 +70,11 @@ def _content(file: BinaryIO, name: str) -> bytes:
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The picture in ``data``; ``name`` is for messages. Raises PhotoReadError only."""
     format = _format(data, name)
+    if format == "TIFF" and (read_only_format(name) == "RAW" or raw.is_raw(data)):
+        format = "RAW"
+    if (extra := missing_extra(format)) is not None:
+        what = "a camera's RAW file" if format == "RAW" else "HEIC"
+        raise PhotoReadError(f"{name}: {what}, which needs an extra to be read; pip install 'dfrestore[{extra}]'")
     read_header, read_metadata = _CONTAINERS[format]
     try:
         header = read_header(data)
@@ -87,6 +96,8 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
         meta, turn = _upright_metadata(meta)
         if format == "TIFF":
             turn = tiff.turned(data)[1]
+        if format in _UPRIGHT:
+            turn = 1
         return _photo(format, header, meta, samples, turn)
     except MemoryError:
         raise PhotoReadError(f"{name}: does not fit into memory ({header.width} x {header.height})") from None
