@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from dfrestore.photo import ifd, jpeg, tiff
 from dfrestore.photo.photo import Damaged, Header, Metadata, Pixels, Unsupported
+from dfrestore.photo.pillow import held_back
 
 # Headers of TIFF structures under another name: Olympus and Panasonic
+_LIBRAW = re.compile(rb"unknown file: ")  # how its complaints about data in memory begin
 _DISGUISED = {b"IIRO": b"II*\0", b"IIRS": b"II*\0", b"IIU\0": b"II*\0", b"MMOR": b"MM\0*"}
 
 
@@ -55,8 +58,8 @@ def decode(data: bytes) -> Pixels:
     """uint16 (H, W, 3), upright, in sRGB: the camera's white balance, no brightening, so that a series stays one."""
     import rawpy
 
-    with rawpy.imread(io.BytesIO(data)) as file:
-        return np.asarray(
+    with held_back(_LIBRAW) as complaints, rawpy.imread(io.BytesIO(data)) as file:
+        developed = np.asarray(
             file.postprocess(
                 use_camera_wb=True,
                 no_auto_bright=True,
@@ -65,3 +68,6 @@ def decode(data: bytes) -> Pixels:
                 gamma=(2.4, 12.92),
             )
         )
+    if complaints:  # LibRaw fills what is missing, and goes on
+        raise Damaged("the file ends early or is damaged")
+    return developed

@@ -117,7 +117,8 @@ def _format(head: bytes, name: str) -> str:
 
 
 def _damaged(name: str, format: str, error: Exception) -> PhotoReadError:
-    cause = str(error).strip() or type(error).__name__
+    first = error.args[0] if error.args else ""
+    cause = (first.decode(errors="replace") if isinstance(first, bytes) else str(error)).strip() or type(error).__name__
     return PhotoReadError(f"{name}: damaged or cut-off {format} ({cause[:200]}); copy it again from its source")
 
 
