@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.options import check_task, complete_models, parse_memory, parse_size, parse_window
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    PRECISION_NAMES,
+    check_task,
+    complete_models,
+    complete_presets,
+    complete_tasks,
+    completer,
+    parse_memory,
+    parse_size,
+    parse_window,
+)
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -23,7 +34,9 @@ _TRAINING = ("patch", "batch", "clean", "rounds")
 
 def benchmark(
     context: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="[TASK]", help="derain, denoise or deblur.")] = "derain",
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="derain, denoise or deblur.", autocompletion=complete_tasks)
+    ] = "derain",
     model: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Name, file or hf:// address.", autocompletion=complete_models),
@@ -32,11 +45,20 @@ def benchmark(
     steps: Annotated[
         list[int] | None, typer.Option(min=1, max=1000, metavar="N", help="Repeatable; default: 1, and the model's.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
+    ] = "auto",
     window: Annotated[
         str | None,
-        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+        typer.Option(
+            metavar="N|global",
+            help="Side of the attention's windows in pixels; default: the model's.",
+            autocompletion=completer("global"),
+        ),
     ] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
     plain: Annotated[
@@ -50,6 +72,7 @@ def benchmark(
             metavar="NAME",
             help="The network of these settings, untrained, not a model; see train --list-presets. "
             "With --train: default compact.",
+            autocompletion=complete_presets,
         ),
     ] = None,
     patch: Annotated[

@@ -22,6 +22,16 @@ Examples:
   dfrestore derain photo.jpg -o dry.png --steps 4
   dfrestore denoise holiday/ -o clean/          the tree is mirrored
   dfrestore derain --help                       all options
+
+\b
+Exit codes:
+  0    all done, what was done before included
+  1    some inputs failed, the rest is done
+  2    wrong usage, an input that does not exist; nothing was touched
+  3    could not start: no model, no device, nothing to train on, no extra
+  130  interrupted (143: terminated); what is finished is kept
+
+Results go to standard output, all words for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
 """
 
 # Commands that come as plain functions: module of this package -> (command, attribute).

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.options import parse_pixels
+from dfrestore.cli.options import FORMAT_NAMES, completer, parse_pixels
 from dfrestore.cli.report import Report
 from dfrestore.errors import (
     FileFailure,
@@ -35,17 +35,17 @@ PRESETS = {
 
 
 def _complete_presets(context: typer.Context, incomplete: str) -> list[str]:
-    kind = str(context.params.get("kind"))
+    # the option that waits for its value keeps click from sorting the arguments before it
+    words = (str(context.params.get("kind")), *map(str, context.args))
+    kind = next((word for word in words if word in PRESETS), "")
     names = PRESETS.get(kind) or tuple(dict.fromkeys(name for group in PRESETS.values() for name in group))
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _complete_kinds(incomplete: str) -> list[str]:
-    return [name for name in PRESETS if name.startswith(incomplete)]
+    return completer(*names)(incomplete)
 
 
 def degrade(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="rain, noise or blur.", autocompletion=_complete_kinds)],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="rain, noise or blur.", autocompletion=completer(*PRESETS))
+    ],
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Clean pictures, and folders of them.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder of the pairs.")],
     preset: Annotated[
@@ -56,7 +56,9 @@ def degrade(
         int | None,
         typer.Option(min=1, metavar="N", help="Only draw OUT/preview.png, a sheet of the first N files."),
     ] = None,
-    format: Annotated[str, typer.Option(metavar="NAME", help="png, jpg, webp or tiff.")] = "png",
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="png, jpg, webp, tiff or avif.", autocompletion=completer(*FORMAT_NAMES))
+    ] = "png",
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, default 95, and WebP, default lossless.")
     ] = None,

@@ -6,14 +6,16 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
-from dfrestore.errors import DfrestoreError, StartError, one_line
+from dfrestore.errors import DfrestoreError, StartError, did_you_mean, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,9 +90,23 @@ def _usage(error: Exception, arguments: list[str]) -> int:
     path = context.command_path if context is not None else "dfrestore"
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return 2  # of several processes with the same arguments, the first one speaks
-    text = " ".join(describe().split()).rstrip(".")
+    complaint = " ".join(describe().split()).rstrip(".").replace("Value error, ", "")
+    text = _misspelt(complaint, context) or complaint
     end = "" if text.endswith("?") else ";"
     return _say(f"{text}{end} see '{path} --help'", 2, arguments)
+
+
+def _misspelt(complaint: str, context: Any) -> str | None:
+    """``unknown option '--stpes': did you mean '--steps'?``; None for another complaint."""
+    found = re.match(r"No such (option|command):? '?([^'\s]+?)'?(?:[.\s]|$)", complaint)
+    if found is None or context is None:
+        return None
+    kind, given = found.groups()
+    if kind == "command":
+        known = context.command.list_commands(context)
+    else:
+        known = [name for item in context.command.params for name in (*item.opts, *item.secondary_opts)]
+    return f"unknown {kind} '{given}'{did_you_mean(given, known)}"
 
 
 def _say(text: str, code: int, arguments: Sequence[str]) -> int:

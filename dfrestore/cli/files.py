@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended
-from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_window
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    FORMAT_NAMES,
+    PRECISION_NAMES,
+    complete_models,
+    completer,
+    parse_memory,
+    parse_pixels,
+    parse_window,
+)
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
 from dfrestore.cli.run_page import RunPage
+from dfrestore.cli.streams import STREAM, check_streams
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -29,7 +39,8 @@ def help_text(task: str, summary: str) -> str:
 
 INPUT: files and folders. A result stands beside its input as NAME_{task}.EXT, or where -o says: a file for one
 input file, otherwise a folder, under which the trees of input folders are mirrored. Runs over folders can be
-interrupted and started again: what is done is skipped.
+interrupted and started again: what is done is skipped. INPUT - is a picture on standard input, -o - writes the result
+to standard output.
 
 \b
 Examples:
@@ -39,14 +50,21 @@ Examples:
   dfrestore {task} holiday/ -o holiday-{task}/
   dfrestore {task} *.jpg -o results/ --format png --json
   dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
+  dfrestore {task} - -o - --format png < photo.jpg > result.png
 """
 
 
 def restore(
     context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures; or -.")],
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="OUT", help="Result: a file for one input file, else a folder.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Result: a file for one input file, else a folder; default: beside the input.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -60,11 +78,20 @@ def restore(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Steps of diffusion; default: the model's own.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise.")] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
+    ] = "auto",
     window: Annotated[
         str | None,
-        typer.Option(metavar="N|global", help="Side of the attention's windows in pixels; default: the model's."),
+        typer.Option(
+            metavar="N|global",
+            help="Side of the attention's windows in pixels; default: the model's.",
+            autocompletion=completer("global"),
+        ),
     ] = None,
     tile: Annotated[
         int | None,
@@ -77,11 +104,16 @@ def restore(
         str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="png, jpg, webp or tiff; default: as OUT, else as the input.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="png, jpg, webp, tiff or avif; default: as OUT, else as the input.",
+            autocompletion=completer(*FORMAT_NAMES),
+        ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, metavar="Q", help="Of JPEG and WebP; default: as the input, at least 95."),
+        typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, WebP and AVIF; default: as the input, at least 95."),
     ] = None,
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
@@ -110,9 +142,10 @@ def restore(
     budget, most, reach = parse_memory(memory), parse_pixels(max_pixels), parse_window(window)
     if seed >= 2**63:
         raise UsageError(f"--seed {seed} is larger than {2**63 - 1}")
+    check_streams(inputs, out, as_json=as_json, page=page is not None, dry_run=dry_run)
     plan, fmt = _plan(inputs, out, task, format, recursive)
     page_at = page_path(page, map(Path, inputs), [job.output for job in plan.jobs], overwrite=overwrite)
-    report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures))
+    report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures), paths=out != STREAM)
     from dfrestore.weights import read_spec, resolve
 
     resolved = resolve(model, task=task)
@@ -132,7 +165,7 @@ def restore(
         strip_metadata=strip_metadata,
     )
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
-    run = _Run(plan, settings, report, resolved, options, overwrite, most, dry_run)
+    run = _Run(plan, settings, report, resolved, options, overwrite or out == STREAM, most, dry_run)
     if page_at is not None and not dry_run:
         run.page = RunPage(page_at, run.report, plan, settings, resolved.label, overwrite=overwrite, max_pixels=most)
     code = run.execute()
@@ -147,8 +180,11 @@ def _plan(
 ) -> tuple[FilePlan, str | None]:
     from dfrestore.restore import plan_files
     from dfrestore.restore.naming import format_name
+    from dfrestore.restore.streams import is_stream, plan_stream
 
     fmt = format_name(format) if format is not None else None
+    if is_stream(inputs, out):
+        return plan_stream(inputs, out, task, fmt=fmt), fmt
     return plan_files(inputs, out, task, fmt=fmt, recursive=recursive), fmt
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore.cli.options import complete_models, complete_tasks
 from dfrestore.cli.training_job import (
     Job,
     Start,
@@ -30,28 +31,48 @@ if TYPE_CHECKING:
 
 def finetune(
     task: Annotated[
-        str | None, typer.Argument(help="What the model removes: derain, denoise or deblur; without, the model's.")
+        str | None,
+        typer.Argument(
+            metavar="TASK",
+            autocompletion=complete_tasks,
+            help="What the model removes: derain, denoise or deblur; without, the model's.",
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp. Repeatable."),
+        typer.Option(
+            metavar="FOLDER", help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp. Repeatable."
+        ),
     ] = None,
     clean: Clean = None,
     model: Annotated[
-        str | None, typer.Option(help="The model to start from: a name or a safetensors file; without, the default.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=complete_models,
+            help="The model to start from: a name or a safetensors file; without, the default.",
+        ),
     ] = None,
     run: Run = None,
     resume: Resume = None,
     minutes: Minutes = None,
     mix: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable.",
+        ),
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set fine.lr=1e-5. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set fine.lr=1e-5. Repeatable."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights; without, the start model's.")] = "",
-    trained_on: Annotated[str, typer.Option(help="The photos, added to what the start model was trained on.")] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Licence of the weights; without, the start model's.")
+    ] = "",
+    trained_on: Annotated[
+        str, typer.Option(metavar="TEXT", help="The photos, added to what the start model was trained on.")
+    ] = "",
     device: Device = "auto",
     threads: Threads = 0,
     print_config: Annotated[
@@ -64,11 +85,12 @@ def finetune(
     A part is held out to judge by. The result is never worse on it than the model it started from.
 
     \b
-    dfrestore finetune derain --data pairs/ --run runs/mine
-    dfrestore finetune derain --data pairs/ --mix photos/ --minutes 30 --run runs/mine
-    dfrestore finetune denoise --model own.safetensors --clean photos/ --run runs/mine
-    dfrestore finetune --resume runs/mine
-    dfrestore derain rainy.jpg --model runs/mine/model.safetensors
+    Examples:
+      dfrestore finetune derain --data pairs/ --run runs/mine
+      dfrestore finetune derain --data pairs/ --mix photos/ --minutes 30 --run runs/mine
+      dfrestore finetune denoise --model own.safetensors --clean photos/ --run runs/mine
+      dfrestore finetune --resume runs/mine
+      dfrestore derain rainy.jpg --model runs/mine/model.safetensors
     """
     started = time.monotonic()
     from dfrestore.training.distributed import launched

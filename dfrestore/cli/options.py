@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib.resources import files
 
 from dfrestore.errors import UsageError, did_you_mean
+
+# Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
+FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
+DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
+PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -52,6 +59,29 @@ def check_task(task: str) -> None:
 
     if task not in TASKS:
         raise UsageError(f"unknown task '{task}'{did_you_mean(task, TASKS)} (known: {', '.join(TASKS)})")
+
+
+def completer(*names: str) -> Callable[[str], list[str]]:
+    """Completion by those of ``names`` that begin like what is typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    """The tasks that have a command."""
+    from dfrestore.restore.tasks import TASKS
+
+    return completer(*TASKS)(incomplete)
+
+
+def complete_presets(incomplete: str) -> list[str]:
+    """The presets of training."""
+    folder = files("dfrestore") / "training" / "presets"
+    names = (item.name for item in folder.iterdir())
+    return completer(*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))(incomplete)
 
 
 def complete_models(incomplete: str) -> list[str]:

@@ -21,15 +21,16 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class Report:
-    """quiet: nothing but failures. as_json: objects instead of paths. weights: input -> its share of the bar.
+    """quiet: nothing but failures. as_json: objects instead of paths. paths: whether results are named on stdout.
 
     torn: results could not be printed, for another reason than a reader who has seen enough.
     """
 
-    def __init__(self, *, quiet: bool, as_json: bool, inputs: int) -> None:
+    def __init__(self, *, quiet: bool, as_json: bool, inputs: int, paths: bool = True) -> None:
         self.quiet = quiet
         self.as_json = as_json
         self.inputs = inputs
+        self.paths = paths
         self.counts: Counter[str] = Counter()
         self._begin = time.perf_counter()
         self.torn = False
@@ -82,7 +83,7 @@ class Report:
             from dfrestore.restore.batch import as_json
 
             self._out(json.dumps(as_json(result)))
-        elif result.status == "done" and not self.quiet:
+        elif result.status == "done" and self.paths and not self.quiet:
             self._out(one_line(result.output))
         if result.status == "failed":
             self._err(f"dfrestore: {result.error}")
@@ -118,7 +119,7 @@ class Report:
             ending, code = "interrupted", INTERRUPTED
         except Terminated:
             ending, code = "terminated", TERMINATED
-        except DfrestoreError:
+        except (DfrestoreError, BrokenPipeError):
             self.close_bar()
             raise
         self.close(ending)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dfrestore.cli.options import complete_models, complete_presets, complete_tasks
 from dfrestore.cli.together import together
 from dfrestore.cli.training_job import (
     Job,
@@ -32,35 +33,59 @@ if TYPE_CHECKING:
 def train(
     task: Annotated[
         str | None,
-        typer.Argument(help="What the model shall remove: derain, denoise or deblur; without, the preset's."),
+        typer.Argument(
+            metavar="TASK",
+            autocompletion=complete_tasks,
+            help="What the model shall remove: derain, denoise or deblur; without, the preset's.",
+        ),
     ] = None,
     clean: Clean = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp, at any depth. Repeatable."
+            metavar="FOLDER",
+            help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp, at any depth. Repeatable.",
         ),
     ] = None,
     input_: Annotated[
-        Path | None, typer.Option("--input", help="Folder of degraded photos, with --target instead of --data.")
+        Path | None,
+        typer.Option("--input", metavar="FOLDER", help="Folder of degraded photos, with --target instead of --data."),
     ] = None,
-    target: Annotated[Path | None, typer.Option(help="Folder of their clean photos, of the same names.")] = None,
-    preset: Annotated[str, typer.Option(help="Named settings, see --list-presets.")] = "compact",
+    target: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of their clean photos, of the same names.")
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Named settings, see --list-presets.", autocompletion=complete_presets),
+    ] = "compact",
     run: Run = None,
     resume: Resume = None,
     init_from: Annotated[
-        str | None, typer.Option(help="Start from this model: a name or a safetensors file; its network is taken.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=complete_models,
+            help="Start from this model: a name or a safetensors file; its network is taken.",
+        ),
     ] = None,
     minutes: Minutes = None,
     coarse_share: Annotated[
         float | None,
-        typer.Option(help="With --minutes: the coarse stage's part of the iterations, 0 to 1; without, the preset's."),
+        typer.Option(
+            metavar="PART",
+            help="With --minutes: the coarse stage's part of the iterations, 0 to 1; without, the preset's.",
+        ),
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set fine.lr=1e-4. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set fine.lr=1e-4. Repeatable."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights, stored in the model file.")] = "",
-    trained_on: Annotated[str, typer.Option(help="The training photos, stored in the model file.")] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Licence of the weights, stored in the model file.")
+    ] = "",
+    trained_on: Annotated[
+        str, typer.Option(metavar="TEXT", help="The training photos, stored in the model file.")
+    ] = "",
     device: Device = "auto",
     threads: Threads = 0,
     check_only: Annotated[
@@ -73,12 +98,13 @@ def train(
     """Train a model on your own photos, coarse stage then fine stage.
 
     \b
-    dfrestore train derain --preset smoke --clean photos/ --run runs/try
-    dfrestore train denoise --data pairs/ --minutes 480 --run runs/night
-    dfrestore train --preset finetune --init-from compact --data pairs/ --run runs/mine
-    dfrestore train --preset paper-derain --data Rain13K/ --check-only
-    dfrestore train --resume runs/try
-    dfrestore derain rainy.jpg --model runs/try/model.safetensors
+    Examples:
+      dfrestore train derain --preset smoke --clean photos/ --run runs/try
+      dfrestore train denoise --data pairs/ --minutes 480 --run runs/night
+      dfrestore train --preset finetune --init-from compact --data pairs/ --run runs/mine
+      dfrestore train --preset paper-derain --data Rain13K/ --check-only
+      dfrestore train --resume runs/try
+      dfrestore derain rainy.jpg --model runs/try/model.safetensors
     """
     started = time.monotonic()
     from dfrestore.training.config import list_presets as presets

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.options import complete_models
+from dfrestore.cli.options import complete_models, complete_tasks
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ app = typer.Typer(
     help=_HELP, short_help="Models: list, find, verify, fetch, convert, describe, publish.", no_args_is_help=True
 )
 
-_Task = Annotated[str | None, typer.Option(help="The task that the model is for: derain, denoise, ...")]
+_Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK", help="The task that the model is for: derain, denoise or deblur.", autocompletion=complete_tasks
+    ),
+]
 _Name = Annotated[
     str,
     typer.Argument(
@@ -48,7 +53,13 @@ def list_models(
     task: _Task = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
-    """List the registered models; the default of each task is marked with a star."""
+    """List the registered models; the default of each task is marked with a star.
+
+    \b
+    Examples:
+      dfrestore weights list
+      dfrestore weights list --task derain --json
+    """
     from dfrestore.weights import load_registry
 
     registry = load_registry()
@@ -71,7 +82,13 @@ def list_models(
 
 @app.command("path")
 def path_of(name: _Name, task: _Task = None) -> None:
-    """Print where a model's file lies; nothing is fetched."""
+    """Print where a model's file lies; nothing is fetched.
+
+    \b
+    Examples:
+      dfrestore weights path compact
+      cp "$(dfrestore weights path compact)" .
+    """
     from dfrestore.weights import resolve
 
     resolved = resolve(name, task=task, offline=True)
@@ -85,7 +102,13 @@ def get(
     task: _Task = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache alone.")] = False,
 ) -> None:
-    """Fetch a model into the cache (if it is not on this machine already), check it, and print its path."""
+    """Fetch a model into the cache (if it is not on this machine already), check it, and print its path.
+
+    \b
+    Examples:
+      dfrestore weights get compact
+      dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
+    """
     from dfrestore.weights import resolve
 
     resolved = resolve(name, task=task, offline=offline)
@@ -108,6 +131,11 @@ def verify(
     """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
 
     Models that have not been fetched are said to be so and are no failure. Exit code 1 when one is not whole.
+
+    \b
+    Examples:
+      dfrestore weights verify
+      dfrestore weights verify runs/try/model.safetensors --json
     """
     from dfrestore.weights import load_registry
 
@@ -135,8 +163,9 @@ def card(name: _Name, task: _Task = None) -> None:
     Nothing is fetched.
 
     \b
-    dfrestore weights card compact
-    dfrestore weights card runs/try/model.safetensors
+    Examples:
+      dfrestore weights card compact
+      dfrestore weights card runs/try/model.safetensors
     """
     from dfrestore.weights import resolve
     from dfrestore.weights.card import card_of
@@ -159,7 +188,8 @@ def publish(
         typer.Option("--card", metavar="FILE.md", help="The card; without, the one beside FILE, else a generated one."),
     ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="Licence of a file that states none; stored in the published copy alone.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Licence of a file that states none; stored in the published copy alone."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
@@ -168,8 +198,9 @@ def publish(
     The table is pinned to the commit that was made. Log in first with 'hf auth login', or set HF_TOKEN.
 
     \b
-    dfrestore weights publish runs/try/model.safetensors --repo me/derain-mine --dry-run
-    dfrestore weights publish model.safetensors --repo me/derain-mine --licence "CC BY 4.0" --card card.md
+    Examples:
+      dfrestore weights publish runs/try/model.safetensors --repo me/derain-mine --dry-run
+      dfrestore weights publish model.safetensors --repo me/derain-mine --licence "CC BY 4.0" --card card.md
     """
     from dfrestore.weights.publish import prepare
     from dfrestore.weights.publish import publish as send
@@ -196,20 +227,31 @@ def publish(
 @app.command("convert")
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="The authors' file.")],
-    task: Annotated[str, typer.Option(help="What the model does: derain, denoise, deblur. The file does not say.")],
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="TASK",
+            autocompletion=complete_tasks,
+            help="What the model does: derain, denoise, deblur. The file does not say.",
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write here; without, the model is registered as TASK/full.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/full."
+        ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Which weights of the file, e.g. params; averaged ones first.")
+        str | None, typer.Option(metavar="NAME", help="Which weights of the file, e.g. params; averaged ones first.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
     """Convert the authors' .pth file to a checkpoint (safetensors); nothing in the file is executed.
 
     \b
-    dfrestore weights convert net_g_derain_fine.pth --task derain
-    dfrestore derain rainy.jpg --model full
+    Examples:
+      dfrestore weights convert net_g_derain_fine.pth --task derain
+      dfrestore derain rainy.jpg --model full
     """
     from dfrestore.weights import load_registry
 

@@ -94,7 +94,9 @@ def _precision(name: str, reason: str, warning: str | None = None) -> Precision:
 def _parse(name: str) -> tuple[str, int]:
     match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d{1,4}))?", name)
     if match is None or (match[2] is not None and match[1] != "cuda"):
-        raise DeviceError(f"unknown device '{name}'{did_you_mean(name, DEVICES)} (known: auto, cpu, cuda, cuda:N, mps)")
+        # one letter from 'cpu', but not what is meant
+        near = ": did you mean 'cuda'?" if name.lower().startswith("gpu") else did_you_mean(name, DEVICES)
+        raise DeviceError(f"unknown device '{name}'{near} (known: auto, cpu, cuda, cuda:N, mps)")
     return match[1], int(match[2] or 0)
 
 

@@ -10,6 +10,7 @@ from dfrestore.evaluation.pairs import LAYOUTS, Matching, Pair, find_pairs, matc
 from dfrestore.evaluation.report import csv_text, header, json_line, json_totals, row, totals
 from dfrestore.evaluation.score import (
     Convention,
+    Distance,
     FileScore,
     Measured,
     Restore,
@@ -24,6 +25,7 @@ from dfrestore.evaluation.score import (
 __all__ = [
     "LAYOUTS",
     "Convention",
+    "Distance",
     "FileScore",
     "Matching",
     "Measured",

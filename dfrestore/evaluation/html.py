@@ -18,6 +18,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from dfrestore.errors import one_line
+from dfrestore.evaluation.report import columns
 from dfrestore.evaluation.score import FileScore, Scores, Summary, gain
 from dfrestore.evaluation.shots import LADDER, MOST_PHOTOS, PAGE_BYTES, Role, Shot, Shots
 
@@ -127,6 +128,10 @@ def _means(means: Summary, result: Scores) -> str:
     psnr = "" if before is None else f"{_gain(means.gain or 0.0)} from {_db(before.psnr)}"
     ssim = "" if before is None else f"from {before.ssim:.4f}"
     tiles = [("Mean PSNR", f"{_db(result.psnr)} dB", psnr), ("Mean SSIM", f"{result.ssim:.4f}", ssim)]
+    for title, value in result.others.items():
+        tiles.append(
+            (f"Mean {_text(title)}", f"{value:.4f}", "" if before is None else f"from {before.others[title]:.4f}")
+        )
     if means.seconds is not None:
         tiles.append(("Time a picture", f"{means.seconds:.2f} s", ""))
     items = "\n".join(f"<div><dt>{a}</dt><dd><b>{b}</b><span>{c}</span></dd></div>" for a, b, c in tiles)
@@ -148,8 +153,9 @@ def _names(names: Sequence[str]) -> str:
 
 def _table(scores: Sequence[tuple[int, FileScore]]) -> str:
     restored = any(score.input is not None for _, score in scores)
-    titles = ("input PSNR", "PSNR", "gain", "input SSIM", "SSIM") if restored else ("PSNR", "SSIM")
-    head = "".join(f'<th scope="col">{title}</th>' for title in ("picture", *titles))
+    others = next((tuple(score.result.others) for _, score in scores if score.result is not None), ())
+    titles = columns(restored, others)
+    head = "".join(f'<th scope="col">{_text(title)}</th>' for title in ("picture", *titles))
     rows = []
     for number, score in scores:
         name = f"<bdi>{_text(score.name)}</bdi>"
@@ -160,6 +166,8 @@ def _table(scores: Sequence[tuple[int, FileScore]]) -> str:
         if score.input is not None:
             up = _gain(gain(score.input, score.result))
             cells = [_db(score.input.psnr), cells[0], up, f"{score.input.ssim:.4f}", cells[1]]
+        sides = [side for side in (score.input, score.result) if side is not None]
+        cells += [f"{side.others[title]:.4f}" for title in others for side in sides]
         cells = [f"<td>{cell}</td>" for cell in cells]
         rows.append(f'<tr><td><a href="#p{number}">{name}</a></td>{"".join(cells)}</tr>')
     body = "\n".join(rows)
@@ -215,6 +223,9 @@ def _facts(entry: Entry) -> str:
             psnr = f"PSNR {_db(before.psnr)} → <b>{_db(score.result.psnr)}</b> dB (<b>{up}</b>)"
             ssim = f"SSIM {before.ssim:.4f} → <b>{score.result.ssim:.4f}</b>"
         parts += [psnr, ssim]
+        for title, value in score.result.others.items():
+            was = "" if before is None else f"{before.others[title]:.4f} → "
+            parts.append(f"{_text(title)} {was}<b>{value:.4f}</b>")
     if entry.shots is not None:
         (width, height), shown = entry.shots.size, entry.shots.shown
         small = "" if shown == entry.shots.size else f", shown as {shown[0]} &times; {shown[1]}"

@@ -13,19 +13,32 @@ from dfrestore.evaluation.score import Convention, FileScore, Scores, Summary, g
 
 # Columns after the name. The short table is for pictures that are restored already.
 SHORT = ("PSNR", "SSIM")
-LONG = ("input PSNR", "PSNR", "gain", "input SSIM", "SSIM", "seconds")
+LONG = ("input PSNR", "PSNR", "gain", "input SSIM", "SSIM")
+SECONDS = "seconds"
 
 
-def header(width: int, restored: bool) -> str:
-    """The table's first line; ``width``: of the column of names; ``restored``: a restoration was run."""
-    return _line("picture", width, LONG if restored else SHORT, restored)
+def columns(restored: bool, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """Titles of the columns of scores; others: titles of distances."""
+    if not restored:
+        return (*SHORT, *others)
+    return (*LONG, *(title for other in others for title in (f"input {other}", other)))
+
+
+def header(width: int, restored: bool, others: Sequence[str] = ()) -> str:
+    """The table's first line; ``width``: of the column of names; ``restored``: a restoration was run.
+
+    others: titles of distances.
+    """
+    titles = _titles(restored, others)
+    return _line("picture", width, titles, titles)
 
 
 def row(score: FileScore, width: int, restored: bool) -> str:
     """One picture's line, its numbers or its error."""
     if score.result is None:
         return f"{score.name:<{width}}  failed: {score.error}"
-    return _line(score.name, width, _cells(score.result, score.input, score.seconds, restored), restored)
+    cells = _cells(score.result, score.input, score.seconds, restored)
+    return _line(score.name, width, cells, _titles(restored, tuple(score.result.others)))
 
 
 def totals(summary: Summary, convention: Convention, width: int, restored: bool) -> str:
@@ -33,7 +46,7 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
     lines = []
     if summary.result is not None:
         cells = _cells(summary.result, summary.input, summary.seconds, restored)
-        lines.append(_line(_mean_label(summary), width, cells, restored))
+        lines.append(_line(_mean_label(summary), width, cells, _titles(restored, convention.titles)))
     lines.append(convention.describe() + "; mean over pictures")
     return "\n".join(lines)
 
@@ -41,12 +54,14 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
 def csv_text(scores: Sequence[FileScore], summary: Summary, convention: Convention) -> str:
     """All scores as CSV: a line a picture, then the mean; the convention stands in a column of its own."""
     out = io.StringIO()
-    fields = ["name", "psnr", "ssim", "input_psnr", "input_ssim", "gain", "seconds", "error", "convention"]
+    keys = [key(title) for title in convention.titles]
+    fields = ["name", "psnr", "ssim", *keys, "input_psnr", "input_ssim", *(f"input_{name}" for name in keys)]
+    fields += ["gain", "seconds", "error", "convention"]
     writer = csv.DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
     mean = FileScore("mean", summary.result, summary.input, summary.seconds)
     for score in [*scores, mean]:
-        record = {key: value for key, value in _record(score).items() if key in fields}
+        record = {name: value for name, value in _record(score).items() if name in fields}
         writer.writerow({**record, "convention": convention.describe()})
     return out.getvalue()
 
@@ -59,10 +74,15 @@ def json_line(score: FileScore) -> str:
 def json_totals(summary: Summary, convention: Convention, about: Mapping[str, Any]) -> str:
     """The last JSON object: means, counts, the convention, and ``about`` (task, model, steps, ...)."""
     mean = FileScore("mean", summary.result, summary.input, summary.seconds)
-    record = {key: value for key, value in _record(mean).items() if key not in ("error", "identical")}
+    record = {name: value for name, value in _record(mean).items() if name not in ("error", "identical")}
     record |= {"pictures": summary.count, "failed": summary.failed, "channel": convention.channel}
     record |= {"rounded": convention.rounded, "border": convention.border, "convention": convention.describe()}
     return _dump(record | dict(about))
+
+
+def key(title: str) -> str:
+    """A distance's name in JSON and CSV: ``LPIPS alex`` -> ``lpips_alex``."""
+    return title.lower().replace(" ", "_")
 
 
 def _mean_label(summary: Summary) -> str:
@@ -74,8 +94,10 @@ def _record(score: FileScore) -> dict[str, Any]:
     record: dict[str, Any] = {"name": score.name}
     if score.result is not None:
         record |= {"psnr": score.result.psnr, "ssim": score.result.ssim, "identical": math.isinf(score.result.psnr)}
+        record |= {key(title): value for title, value in score.result.others.items()}
     if score.result is not None and score.input is not None:
         record |= {"input_psnr": score.input.psnr, "input_ssim": score.input.ssim}
+        record |= {f"input_{key(title)}": value for title, value in score.input.others.items()}
         record |= {"gain": gain(score.input, score.result)}
     if score.seconds is not None:
         record["seconds"] = score.seconds
@@ -91,7 +113,7 @@ def _dump(record: Mapping[str, Any]) -> str:
 
 def _cells(result: Scores, before: Scores | None, seconds: float | None, restored: bool) -> tuple[str, ...]:
     if not restored:
-        return (f"{result.psnr:.2f}", f"{result.ssim:.4f}")
+        return (f"{result.psnr:.2f}", f"{result.ssim:.4f}", *(f"{value:.4f}" for value in result.others.values()))
     if before is None:
         raise ValueError("a restoration's row needs the scores of its input")
     return (
@@ -100,11 +122,16 @@ def _cells(result: Scores, before: Scores | None, seconds: float | None, restore
         f"{gain(before, result):+.2f}",
         f"{before.ssim:.4f}",
         f"{result.ssim:.4f}",
+        *(f"{scores.others[title]:.4f}" for title in result.others for scores in (before, result)),
         "" if seconds is None else f"{seconds:.2f}",
     )
 
 
-def _line(name: str, width: int, cells: Sequence[str], restored: bool) -> str:
-    widths = [max(len(title), 6) for title in (LONG if restored else SHORT)]
+def _titles(restored: bool, others: Sequence[str]) -> tuple[str, ...]:
+    return (*columns(restored, others), SECONDS) if restored else columns(restored, others)
+
+
+def _line(name: str, width: int, cells: Sequence[str], titles: Sequence[str]) -> str:
+    widths = [max(len(title), 6) for title in titles]
     numbers = "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
     return f"{name:<{width}}  {numbers}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dfrestore.errors import FileFailure
 from dfrestore.evaluation.pairs import Pair
-from dfrestore.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y, to_8bit
+from dfrestore.metrics import crop, psnr_rgb, psnr_y, ssim_rgb, ssim_y, to_8bit
 from dfrestore.photo import Photo, read
 
 Channel = Literal["y", "rgb"]
@@ -27,19 +27,43 @@ RGB_TASKS = frozenset({"denoise", "deblur"})
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR in dB (``inf`` for identical pictures) and SSIM of one picture, or their means over several."""
+    """PSNR in dB (``inf`` for identical pictures) and SSIM of one picture, or their means over several.
+
+    others: distances by the title of their column, such as ``LPIPS alex``; smaller is better.
+    """
 
     psnr: float
     ssim: float
+    others: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A measure beside PSNR and SSIM: its column's title, one clause on how it is made, and the function itself.
+
+    measure: two pictures uint8 (H, W, 3) -> number; ValueError for pictures that it cannot compare.
+    """
+
+    title: str
+    about: str
+    measure: Callable[[Picture, Picture], float]
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a number is made: on luma or on RGB, luma as MATLAB rounds it or not, pixels cropped at the border."""
+    """How a number is made: on luma or on RGB, luma as MATLAB rounds it or not, pixels cropped at the border.
+
+    distances: measured on RGB besides, whatever the channel.
+    """
 
     channel: Channel = "y"
     rounded: bool = False
     border: int = 0
+    distances: tuple[Distance, ...] = ()
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(distance.title for distance in self.distances)
 
     def describe(self) -> str:
         """One line that belongs beside every number."""
@@ -49,18 +73,20 @@ class Convention:
         else:
             on = "RGB (PSNR over all channels, SSIM the mean of the channels)"
         cropped = f"{self.border} pixels cropped at each border" if self.border else "no border cropped"
-        return f"PSNR and SSIM on {on} of 8-bit pictures, peak 255, {cropped}; SSIM: 11x11 Gaussian, sigma 1.5"
+        line = f"PSNR and SSIM on {on} of 8-bit pictures, peak 255, {cropped}; SSIM: 11x11 Gaussian, sigma 1.5"
+        return "; ".join([line, *(f"{distance.title}: {distance.about}" for distance in self.distances)])
 
     def measure(self, a: Picture, b: Picture) -> Scores:
         """Scores of two pictures uint8 (H, W, 3). ValueError where sizes differ or are below 11x11."""
         if a.shape != b.shape:
             raise ValueError(f"{_size(a)} pixels against {_size(b)} of the target; sizes must agree")
         if self.channel == "y":
-            return Scores(
-                psnr_y(a, b, rounded=self.rounded, border=self.border),
-                ssim_y(a, b, rounded=self.rounded, border=self.border),
-            )
-        return Scores(psnr_rgb(a, b, border=self.border), ssim_rgb(a, b, border=self.border))
+            psnr = psnr_y(a, b, rounded=self.rounded, border=self.border)
+            ssim = ssim_y(a, b, rounded=self.rounded, border=self.border)
+        else:
+            psnr, ssim = psnr_rgb(a, b, border=self.border), ssim_rgb(a, b, border=self.border)
+        a, b = crop(a, self.border), crop(b, self.border)
+        return Scores(psnr, ssim, {distance.title: distance.measure(a, b) for distance in self.distances})
 
 
 @dataclass(frozen=True)
@@ -178,7 +204,11 @@ def _measure(picture: Picture, target: Picture, convention: Convention) -> Score
 def _mean(scores: Sequence[Scores]) -> Scores | None:
     if not scores:
         return None
-    return Scores(float(np.mean([s.psnr for s in scores])), float(np.mean([s.ssim for s in scores])))
+    return Scores(
+        float(np.mean([s.psnr for s in scores])),
+        float(np.mean([s.ssim for s in scores])),
+        {title: float(np.mean([s.others[title] for s in scores])) for title in scores[0].others},
+    )
 
 
 def _size(picture: Picture) -> str:

@@ -1,12 +1,13 @@
 """PSNR and SSIM as the papers compute them: numpy arrays in, one number out, in fp64.
 
-Files, folders, tables and everything about models live elsewhere.
+Files, folders, tables and everything about models live elsewhere. ``perceptual`` (LPIPS and DISTS) is imported on its
+own: it needs torch, and computes in fp32.
 """
 
 from __future__ import annotations
 
-from dfrestore.metrics.luma import luma, to_8bit
+from dfrestore.metrics.luma import crop, luma, to_8bit
 from dfrestore.metrics.psnr import psnr, psnr_rgb, psnr_y
 from dfrestore.metrics.ssim import ssim, ssim_rgb, ssim_y
 
-__all__ = ["luma", "psnr", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]
+__all__ = ["crop", "luma", "psnr", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]

@@ -6,22 +6,25 @@ No tensors, no networks and no choice of output names live here.
 from dfrestore.photo.encode import encode
 from dfrestore.photo.formats import (
     FORMATS,
-    RAW_HEIC,
-    UNREAD,
+    READ_ONLY,
+    WRITTEN_AS,
     format_of_content,
     format_of_path,
     is_candidate,
+    is_unread,
+    missing_extra,
     normal_format,
+    read_only_format,
 )
 from dfrestore.photo.photo import Origin, Photo
-from dfrestore.photo.read import MAX_PIXELS, decode, read
+from dfrestore.photo.read import MAX_PIXELS, decode, read, read_stream
 from dfrestore.photo.write import atomic_write, make_folder, write
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
-    "RAW_HEIC",
-    "UNREAD",
+    "READ_ONLY",
+    "WRITTEN_AS",
     "Origin",
     "Photo",
     "atomic_write",
@@ -30,8 +33,12 @@ __all__ = [
     "format_of_content",
     "format_of_path",
     "is_candidate",
+    "is_unread",
     "make_folder",
+    "missing_extra",
     "normal_format",
     "read",
+    "read_only_format",
+    "read_stream",
     "write",
 ]

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfrestore.errors import PhotoWriteError
+from dfrestore.photo import avif, jpeg, png, tiff, webp
 from dfrestore.photo import exif as exif_block
-from dfrestore.photo import jpeg, png, tiff, webp
-from dfrestore.photo.formats import FORMATS, normal_format
+from dfrestore.photo.formats import FORMATS, WRITTEN_AS, normal_format
 from dfrestore.photo.photo import Origin, Photo, Pixels
 from dfrestore.photo.pillow import pillow_buffer
 
 MIN_QUALITY = 95
 LOSSLESS_TO_JPEG = 97
 """Of a JPEG from a source that is not one: 95 fell below 42 dB on sharp photos."""
-_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1, "TIFF": 2**32 - 1}
+_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1, "TIFF": 2**32 - 1, "AVIF": 65535}
 _LUMA = (0.299, 0.587, 0.114)
 _BLOCK = 1 << 20
 _PILLOW_TIFF = {"none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}
@@ -37,10 +37,12 @@ def encode(
 ) -> tuple[bytes, list[str]]:
     """``rgb`` (H, W, 3, in [0, 1], clipped) as a file like the one ``photo`` came from, and warnings.
 
-    format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` (default: the photo's own). quality: 1 to 100, for JPEG and WebP
-    (default: the source's, at least 95; lossless sources stay lossless, as JPEG 97). Raises PhotoWriteError.
+    format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``AVIF`` (default: the photo's own, or what ``WRITTEN_AS`` makes of
+    it). quality: 1 to 100, for JPEG, WebP and AVIF (default: the source's, at least 95; lossless sources stay lossless,
+    as JPEG 97, as AVIF 95). Raises PhotoWriteError.
     """
-    target = normal_format(format) if format is not None else photo.origin.format
+    format = photo.origin.format if format is None else format
+    target = WRITTEN_AS.get(format) or normal_format(format)
     if target is None:
         raise PhotoWriteError(f"format {format!r} is not written; use {', '.join(FORMATS)}")
     if quality is not None and not 1 <= quality <= 100:
@@ -102,12 +104,13 @@ def _metadata(origin: Origin, target: str, width: int, height: int, strip: bool)
         origin = replace(origin, exif=exif_block.resized(origin.exif, width, height))
     if origin.xmp is not None:
         origin = replace(origin, xmp=exif_block.xmp_resized(origin.xmp, width, height))
-    if target == "WEBP":
+    if target in ("WEBP", "AVIF"):
+        name = "WebP" if target == "WEBP" else target
         if origin.iptc is not None:
-            notes.append("IPTC dropped: WebP cannot hold it")
+            notes.append(f"IPTC dropped: {name} cannot hold it")
         if origin.dpi is not None and (origin.exif is None or exif_block.dpi_of(origin.exif) is None):
-            notes.append("DPI dropped: WebP cannot hold it")
-        if origin.grey and origin.icc is not None and origin.icc[16:20] == b"GRAY":
+            notes.append(f"DPI dropped: {name} cannot hold it")
+        if target == "WEBP" and origin.grey and origin.icc is not None and origin.icc[16:20] == b"GRAY":
             origin = replace(origin, icc=None)
             notes.append("grey colour profile dropped: WebP holds colour only")
     if target != origin.format and any(name in ("tEXt", "zTXt", "iTXt", "APP1", "COM") for name, _ in origin.native):
@@ -118,9 +121,10 @@ def _metadata(origin: Origin, target: str, width: int, height: int, strip: bool)
 def _samples(photo: Photo, rgb: NDArray[Any], target: str) -> tuple[Pixels, Pixels | None, list[str]]:
     """Colour and alpha in the depth that ``target`` is written in, and warnings for what it cannot hold."""
     notes, bits, alpha = [], photo.origin.bits, photo.alpha
-    if bits == 16 and target in ("JPEG", "WEBP"):
+    if bits == 16 and target in ("JPEG", "WEBP", "AVIF"):
         bits = 8
-        notes.append(f"16 bit reduced to 8 bit: {target} holds no more")
+        why = "is written with 8 here, unlike TIFF and PNG" if target == "AVIF" else "holds no more"
+        notes.append(f"16 bit reduced to 8 bit: {target} {why}")
     if alpha is not None and target == "JPEG":
         alpha = None
         notes.append("alpha dropped: JPEG cannot hold it")
@@ -223,4 +227,13 @@ def _tiff(colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | N
     return tiff.splice(encoded, origin)
 
 
-_ENCODERS = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "TIFF": _tiff}
+def _avif(colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | None) -> tuple[bytes, list[str]]:
+    chroma = "4:4:4" if colour.ndim == 3 else "4:0:0"
+
+    def save(**options: Any) -> bytes:
+        return _saved(_image(colour, alpha), "AVIF", quality=quality or MIN_QUALITY, subsampling=chroma, **options)
+
+    return avif.saved(save, origin), []
+
+
+_ENCODERS = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "TIFF": _tiff, "AVIF": _avif}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,19 +13,29 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
         "WEBP": (".webp",),
         "TIFF": (".tif", ".tiff"),
+        "AVIF": (".avif",),
     }
 )
-"""Format -> its extensions, the usual one first."""
+"""What is read and written: format -> its extensions, the usual one first."""
 
 _RAW_NAMES = """
-    3fr arw avif cr2 cr3 crw dcr dng erf fff heic heif hif iiq k25 kdc mef mos mrw nef nrw
-    orf pef raf raw rw2 rwl sr2 srf srw x3f
+    dng 3fr arw cr2 cr3 crw dcr erf fff iiq k25 kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f
 """
-RAW_HEIC: frozenset[str] = frozenset("." + name for name in _RAW_NAMES.split())
-"""Extensions of camera RAW, HEIC and AVIF files: pictures, but not read here."""
+READ_ONLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "HEIF": (".heic", ".heif", ".hif"),
+        "RAW": tuple(f".{name}" for name in _RAW_NAMES.split()),
+    }
+)
+"""Formats that are read where their extra is installed, and never written."""
 
-UNREAD = RAW_HEIC | {".gif", ".bmp", ".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"}
-"""Extensions of all pictures that are not read here; a folder run says how many it passed over."""
+WRITTEN_AS: Mapping[str, str] = MappingProxyType({"HEIF": "JPEG", "RAW": "TIFF"})
+"""What a result of a picture in a format of :data:`READ_ONLY` becomes: what every program opens, in the same depth."""
+
+_EXTRAS = {"HEIF": ("heic", "pillow_heif"), "RAW": ("raw", "rawpy")}
+_OTHERS = frozenset({".gif", ".bmp", ".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"})
+FOREIGN = _OTHERS | {".pdf", ".svg"} | {suffix for group in READ_ONLY.values() for suffix in group}
+"""Extensions of pictures that are not written here."""
 
 _NAMES = {"jpg": "JPEG", "tif": "TIFF"}
 _FOREIGN = (
@@ -36,15 +47,13 @@ _FOREIGN = (
     (b"8BPS", "Photoshop"),
     (b"%PDF", "PDF"),
     (b"\x76\x2f\x31\x01", "OpenEXR"),
-    (b"FUJIFILMCCD-RAW", "RAW"),
-    (b"IIRO", "RAW"),
-    (b"IIU\x00", "RAW"),
-    (b"MMOR", "RAW"),
 )
+_RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"IIU\x00", b"MMOR", b"FOVb", b"\x00MRM")
+_AVIF, _HEIF = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 def normal_format(name: str) -> str | None:
-    """``PNG``, ``JPEG``, ``WEBP`` or ``TIFF`` for ``jpg``, ``Jpeg``, ``.tif`` ..., else None."""
+    """``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``AVIF`` for ``jpg``, ``Jpeg``, ``.tif`` ..., else None."""
     key = name.lower().lstrip(".")
     upper = _NAMES.get(key, key.upper())
     return upper if upper in FORMATS else None
@@ -56,13 +65,34 @@ def format_of_path(path: str | Path) -> str | None:
     return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
 
 
+def read_only_format(path: str | Path) -> str | None:
+    """``HEIF`` or ``RAW`` for a path with an extension of these, else None."""
+    suffix = Path(path).suffix.lower()
+    return next((name for name, suffixes in READ_ONLY.items() if suffix in suffixes), None)
+
+
+def missing_extra(format: str | None) -> str | None:
+    """The extra that has to be installed before ``format`` is read; None where nothing is missing."""
+    extra, module = _EXTRAS.get(format or "", ("", ""))
+    return extra if extra and find_spec(module) is None else None
+
+
 def is_candidate(path: str | Path) -> bool:
-    """Whether a folder run takes this file: a known extension, and not a hidden name (``.`` first)."""
-    return not Path(path).name.startswith(".") and format_of_path(path) is not None
+    """Whether a folder run takes this file: an extension that is read here, and not a hidden name (``.`` first)."""
+    if Path(path).name.startswith("."):
+        return False
+    other = read_only_format(path)
+    return format_of_path(path) is not None or (other is not None and missing_extra(other) is None)
+
+
+def is_unread(path: str | Path) -> bool:
+    """Whether this is a picture by its extension that is not read here; a folder run says how many it passed over."""
+    known = Path(path).suffix.lower() in _OTHERS or read_only_format(path) is not None
+    return known and not Path(path).name.startswith(".") and not is_candidate(path)
 
 
 def format_of_content(head: bytes) -> str | None:
-    """The format that a file's first bytes (at least 16) announce, or None."""
+    """The format that a file's first bytes (at least 64) announce, or None."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -71,11 +101,14 @@ def format_of_content(head: bytes) -> str | None:
         return "WEBP"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    return None
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in range(8, min(len(head), 64, int.from_bytes(head[:4], "big")) - 3, 4)}
+        if b"crx " in brands:
+            return "RAW"
+        return "AVIF" if brands & _AVIF else "HEIF" if brands & _HEIF else None
+    return "RAW" if head.startswith(_RAW) else None
 
 
 def foreign_format(head: bytes) -> str | None:
     """The name of a known format that is not read here, for a helpful message."""
-    if head[4:8] == b"ftyp":
-        return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC or CR3"
     return next((name for magic, name in _FOREIGN if head.startswith(magic)), None)

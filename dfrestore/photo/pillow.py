@@ -39,23 +39,33 @@ def quiet_pillow() -> Iterator[None]:
 
 @contextmanager
 def quiet_libtiff() -> Iterator[None]:
-    """libtiff prints what it thinks of a damaged file from C; its lines are held back, all others are passed on."""
+    """libtiff prints what it thinks of a damaged file from C: its lines are held back."""
+    with held_back(_LIBTIFF):
+        yield
+
+
+@contextmanager
+def held_back(lines: re.Pattern[bytes]) -> Iterator[list[bytes]]:
+    """Keep these lines of a C library from stderr, and pass all others on; the list has them when the block ends."""
+    found: list[bytes] = []
     try:
         sys.stderr.flush()
         terminal = os.dup(2)
     except (OSError, AttributeError, ValueError):  # no stderr at all
-        yield
+        yield found
         return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            yield found
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
             held.seek(0)
             for line in held:
-                if not _LIBTIFF.match(line):
+                if lines.match(line):
+                    found.append(line)
+                else:
                     os.write(2, line)
 
 

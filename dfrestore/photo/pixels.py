@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 import struct
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from dfrestore.photo import jpeg, png, tiff
+from dfrestore.photo import avif, heif, jpeg, png, raw, tiff
 from dfrestore.photo.photo import Damaged, Header, Pixels
 from dfrestore.photo.pillow import quiet_libtiff, quiet_pillow
 
@@ -36,6 +36,13 @@ def decode(data: bytes, format: str, header: Header, icc: bytes | None) -> Sampl
     """All samples of the first picture. Raises whatever the libraries raise; the caller makes it one error."""
     if format == "PNG":
         return _decode_png(data, header)
+    if format == "HEIF":
+        array, premultiplied = heif.decode(data)
+        return replace(_split(array), premultiplied=premultiplied)
+    if format == "RAW":
+        return Samples(raw.decode(data), icc=srgb_profile(), notes=("RAW developed with the camera's white balance",))
+    if format == "AVIF" and header.bits == 16:
+        return _split(avif.decode_deep(data))
     if format == "TIFF":
         data, _ = tiff.turned(data)
         if not tiff.is_plain(data):

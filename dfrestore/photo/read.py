@@ -6,13 +6,14 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from dfrestore.errors import PhotoReadError
+from dfrestore.photo import avif, heif, jpeg, pixels, png, raw, tiff, webp
 from dfrestore.photo import exif as exif_block
-from dfrestore.photo import jpeg, pixels, png, tiff, webp
-from dfrestore.photo.formats import foreign_format, format_of_content
+from dfrestore.photo.formats import foreign_format, format_of_content, missing_extra, read_only_format
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
 
 MAX_PIXELS = 250_000_000
@@ -22,7 +23,11 @@ _CONTAINERS: _Containers = {
     "JPEG": (jpeg.read_header, jpeg.read_metadata),
     "WEBP": (webp.read_header, webp.read_metadata),
     "TIFF": (tiff.read_header, tiff.read_metadata),
+    "AVIF": (avif.read_header, avif.read_metadata),
+    "HEIF": (heif.read_header, heif.read_metadata),
+    "RAW": (raw.read_header, raw.read_metadata),
 }
+_UPRIGHT = ("HEIF", "RAW")  # their decoders turn the pixels
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -33,9 +38,7 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
             kind = "a folder" if path.is_dir() else "not a regular file"
             raise PhotoReadError(f"{path}: {kind}; name a picture")
         with path.open("rb") as file:
-            head = file.read(64)
-            _format(head, str(path))  # a huge file that is no picture is not read to its end
-            data = head + file.read()
+            data = _content(file, str(path))
     except FileNotFoundError:
         raise PhotoReadError(f"{path}: does not exist; check the name") from None
     except PermissionError:
@@ -47,9 +50,31 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     return decode(data, str(path), max_pixels=max_pixels)
 
 
+def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """The picture in an open file, read to its end; ``name`` is for messages. Raises PhotoReadError."""
+    try:
+        data = _content(file, name)
+    except (OSError, ValueError) as error:
+        raise PhotoReadError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except MemoryError:
+        raise PhotoReadError(f"{name}: does not fit into memory") from None
+    return decode(data, name, max_pixels=max_pixels)
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    head = file.read(64)
+    _format(head, name)  # a huge file that is no picture is not read to its end
+    return head + file.read()
+
+
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The picture in ``data``; ``name`` is for messages. Raises PhotoReadError only."""
     format = _format(data, name)
+    if format == "TIFF" and (read_only_format(name) == "RAW" or raw.is_raw(data)):
+        format = "RAW"
+    if (extra := missing_extra(format)) is not None:
+        what = "a camera's RAW file" if format == "RAW" else "HEIC"
+        raise PhotoReadError(f"{name}: {what}, which needs an extra to be read; pip install 'dfrestore[{extra}]'")
     read_header, read_metadata = _CONTAINERS[format]
     try:
         header = read_header(data)
@@ -71,6 +96,8 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
         meta, turn = _upright_metadata(meta)
         if format == "TIFF":
             turn = tiff.turned(data)[1]
+        if format in _UPRIGHT:
+            turn = 1
         return _photo(format, header, meta, samples, turn)
     except MemoryError:
         raise PhotoReadError(f"{name}: does not fit into memory ({header.width} x {header.height})") from None
@@ -90,7 +117,8 @@ def _format(head: bytes, name: str) -> str:
 
 
 def _damaged(name: str, format: str, error: Exception) -> PhotoReadError:
-    cause = str(error).strip() or type(error).__name__
+    first = error.args[0] if error.args else ""
+    cause = (first.decode(errors="replace") if isinstance(first, bytes) else str(error)).strip() or type(error).__name__
     return PhotoReadError(f"{name}: damaged or cut-off {format} ({cause[:200]}); copy it again from its source")
 
 

@@ -28,7 +28,6 @@ def read_header(data: bytes) -> Header:
     """Size, depth, mode, compression, number of pages. Raises Damaged, Unsupported."""
     block = ifd.open_block(data)
     main = ifd.read_ifd(block, block.first)
-    _refuse_raw(block, main)
     width, height = (ifd.integer(block, main, tag, 0) for tag in (256, 257))
     if width < 1 or height < 1:
         raise Damaged("impossible TIFF header")
@@ -63,6 +62,12 @@ def read_header(data: bytes) -> Header:
         lossless=compression not in _LOSSY, compression=_LOSSLESS.get(compression),
         extrasample=(extras or (2,))[0], notes=tuple(notes),
     )  # fmt: skip
+
+
+def is_raw(block: ifd.Block, main: ifd.Ifd) -> bool:
+    """Whether a camera's sensor data, not a picture, is what the file is about (DNG, CR2, NEF, ARW ...)."""
+    reduced = ifd.integer(block, main, 254, 0) & 1 and 330 in main.entries
+    return 50706 in main.entries or bool(reduced) or block.data[8:10] == b"CR"
 
 
 def is_plain(data: bytes) -> bool:
@@ -146,12 +151,6 @@ def splice(encoded: bytes, origin: Origin) -> tuple[bytes, list[str]]:
     at = len(encoded) + len(padding)
     directory = ifd.dump(tree, block.order, at)
     return b"".join([encoded[:4], struct.pack(block.order + "I", at), encoded[8:], padding, directory]), notes
-
-
-def _refuse_raw(block: ifd.Block, main: ifd.Ifd) -> None:
-    reduced = ifd.integer(block, main, 254, 0) & 1 and 330 in main.entries
-    if 50706 in main.entries or reduced or block.data[8:10] == b"CR":
-        raise Unsupported("a camera's RAW file; develop it to TIFF or JPEG first")
 
 
 def _check_segments(block: ifd.Block, main: ifd.Ifd, width: int, height: int, samples: int) -> None:

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from dfrestore.errors import PhotoWriteError
 from dfrestore.files import atomic_file, remedy
 from dfrestore.photo.encode import encode
-from dfrestore.photo.formats import FORMATS, UNREAD, format_of_path
+from dfrestore.photo.formats import FOREIGN, FORMATS, format_of_path
 from dfrestore.photo.photo import Photo
-
-_FOREIGN = UNREAD | {".pdf", ".svg"}
 
 
 def write(
@@ -35,7 +33,7 @@ def write(
     path = Path(path)
     if format is None:
         format = format_of_path(path)
-        if format is None and path.suffix.lower() in _FOREIGN:
+        if format is None and path.suffix.lower() in FOREIGN:
             known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
             raise PhotoWriteError(f"{path}: {path.suffix} is not written; use one of {known}")
     if not overwrite and os.path.lexists(path):  # before the work of encoding

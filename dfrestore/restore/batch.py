@@ -18,6 +18,7 @@ from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
+from dfrestore.restore.streams import read_stdin, write_stdout
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
@@ -133,7 +134,7 @@ def triage(
 
 def tidy(jobs: Iterable[Job]) -> None:
     """Remove the temporary files that dead runs left where these jobs write."""
-    for folder in sorted({job.output.parent for job in jobs}):
+    for folder in sorted({job.output.parent for job in jobs if not job.stdout}):
         remove_stale_temporaries(folder)
 
 
@@ -166,8 +167,9 @@ def _one(
     job: Job, restorer: Restorer, settings: Settings, records: Records, max_pixels: int
 ) -> Generator[Started | Progress, None, FileResult]:
     begin = time.perf_counter()
-    stamp = Stamp.of(job.input)  # before reading: a file that changes meanwhile is redone next time
-    taken = photo.read(job.input, max_pixels=max_pixels)
+    # before reading: a file that changes meanwhile is redone next time
+    stamp = Stamp.of(job.input) if job.record is not None else None
+    taken = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
     height, width = taken.rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
     yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
@@ -179,16 +181,7 @@ def _one(
         strength=settings.strength,
         name=str(job.input),
     )
-    photo.make_folder(job.output.parent)
-    notes = photo.write(
-        job.output,
-        taken,
-        outcome.rgb,
-        format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
-        quality=settings.quality,
-        strip_metadata=settings.strip_metadata,
-        overwrite=job.replace,
-    )
+    notes = _written(job, taken, outcome, settings)
     warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
     return FileResult(
         "done",
@@ -205,6 +198,28 @@ def _one(
     )
 
 
+def _written(job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings) -> list[str]:
+    """Writes the result; returns warnings."""
+    if job.stdout:
+        return write_stdout(
+            taken,
+            outcome.rgb,
+            format=settings.format,
+            quality=settings.quality,
+            strip_metadata=settings.strip_metadata,
+        )
+    photo.make_folder(job.output.parent)
+    return photo.write(
+        job.output,
+        taken,
+        outcome.rgb,
+        format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
+        quality=settings.quality,
+        strip_metadata=settings.strip_metadata,
+        overwrite=job.replace,
+    )
+
+
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
     try:
         return restorer.plan(height, width, settings.tile)
@@ -212,9 +227,9 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records) -> list[str]:
+def _recorded(job: Job, stamp: Stamp | None, settings: Settings, records: Records) -> list[str]:
     record = records.of(job)
-    if record is None:
+    if record is None or stamp is None:
         return []
     try:
         record.add(job.output, stamp, settings.hash)
@@ -232,6 +247,8 @@ def _as_failure(error: Exception, job: Job) -> str | None:
         return None
     if isinstance(error, FileFailure):
         return str(error)
+    if isinstance(error, BrokenPipeError):  # the reader of the result has gone
+        return None
     if is_out_of_memory(error):
         return str(OutOfMemoryFailure(f"{job.input}: out of memory while reading or writing it"))
     if isinstance(error, OSError):

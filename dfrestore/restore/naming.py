@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.photo import FORMATS, format_of_path, normal_format
+from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
 from dfrestore.restore.tasks import TASKS
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
@@ -18,7 +18,7 @@ def format_name(name: str) -> str:
     """``--format`` as users write it -> the name that :mod:`dfrestore.photo` uses. Raises :class:`UsageError`."""
     fmt = normal_format(name)
     if fmt is None:
-        known = ("png", "jpg", "webp", "tiff")
+        known = ("png", "jpg", "webp", "tiff", "avif")
         raise UsageError(f"--format {name} is not one of {', '.join(known)}{did_you_mean(name.lower(), known)}")
     return fmt
 
@@ -40,10 +40,10 @@ def is_folder(path: Path) -> bool:
 def result_name(source: Path, task: str | None, fmt: str | None) -> str:
     """The result's file name: the input's, with ``_TASK`` if a task is given, and the ending of the format.
 
-    An input whose ending no writer knows (none, ``.dat``) becomes a PNG.
+    An input whose ending no writer knows (none, ``.dat``) becomes a PNG; HEIC and RAW see ``WRITTEN_AS``.
     """
     own = format_of_path(source)
-    wanted = fmt or own or "PNG"
+    wanted = fmt or own or WRITTEN_AS.get(read_only_format(source) or "", "PNG")
     suffix = source.suffix if wanted == own else FORMATS[wanted][0]
     return f"{source.stem}_{task}{suffix}" if task else f"{source.stem}{suffix}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.photo import UNREAD, is_candidate
+from dfrestore.photo import WRITTEN_AS, format_of_path, is_candidate, is_unread, missing_extra, read_only_format
 from dfrestore.restore.naming import (
     check_out_file,
     identity,
@@ -27,13 +27,15 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 class Job:
     """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
 
-    replace: an output that is there may be replaced.
+    replace: an output that is there may be replaced. stdin, stdout: the picture comes from, or goes to, a stream.
     """
 
     input: Path
     output: Path
     record: Path | None
     replace: bool = False
+    stdin: bool = False
+    stdout: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def plan_files(
             failures.append((source, _nothing_in(source, scan, recursive)))
     jobs = _without_repeats(jobs)
     _check_outputs(jobs)
-    return FilePlan(tuple(jobs), tuple(failures), tuple(_notes(scans, beside=out is None)))
+    notes = (*_notes(scans, beside=out is None), *_rewritten(jobs))
+    return FilePlan(tuple(jobs), tuple(failures), notes)
 
 
 def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None = None) -> _Scan:
@@ -110,7 +113,7 @@ def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None 
         stems = {Path(name).stem for name in candidates}
         for name in candidates:
             (scan.results if original_stem(Path(name)) in stems else scan.pictures).append(path / name)
-        scan.unread += (path / n for n in names if Path(n).suffix.lower() in UNREAD and not n.startswith("."))
+        scan.unread += (path / name for name in names if is_unread(name))
     return scan
 
 
@@ -227,10 +230,20 @@ def _nothing_in(folder: Path, scan: _Scan, recursive: bool) -> str:
 def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
     unread = [path for scan in scans for path in scan.unread]
     if unread:
-        yield f"{_count(unread)} not read ({_endings(unread)}); convert them to TIFF, PNG or JPEG first"
+        extras = {extra for path in unread if (extra := missing_extra(read_only_format(path)))}
+        way = f"pip install 'dfrestore[{','.join(sorted(extras))}]', or " if extras else ""
+        yield f"{_count(unread)} not read ({_endings(unread)}); {way}convert them to TIFF, PNG or JPEG first"
     results = [path for scan in scans for path in scan.results]
     if results and not beside:
         yield f"{_count(results)} not taken, being results beside their inputs ({results[0].name}, ...)"
+
+
+def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
+    """What becomes another format because its own is not written."""
+    for source, target in WRITTEN_AS.items():
+        paths = [job.input for job in jobs if read_only_format(job.input) == source]
+        if any(format_of_path(job.output) == target for job in jobs if job.input in paths):
+            yield f"{_endings(paths)} is read and not written: the result is {target}; --format chooses another"
 
 
 def _endings(files: Sequence[Path]) -> str:

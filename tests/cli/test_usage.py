@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Answer
+from typer.main import get_command
 
 from dfrestore import __version__
+from dfrestore.cli.commands import app
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window
 from dfrestore.errors import UsageError
 from dfrestore.restore import TASKS
@@ -51,16 +56,6 @@ def test_help_version_and_usage_errors_are_instant(arguments: list[str], code: i
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
-def test_completion_is_instant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_DFRESTORE_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "dfrestore derain --mod")
-    monkeypatch.setenv("COMP_CWORD", "2")
-    code, heavy, seconds = probe()
-    assert (code, heavy) == (0, [])
-    assert seconds < 0.5
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
 def test_a_missing_input_is_told_without_torch() -> None:
     code, heavy, _ = probe("derain", "missing.png")
     assert code == 2
@@ -80,12 +75,84 @@ def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> No
         assert option in answer.out
 
 
-@pytest.mark.parametrize("command", [[], ["benchmark"], ["info"], ["weights"]])
-def test_every_help_is_plain_text(dfrestore: Run, command: list[str]) -> None:
+def every_command() -> list[list[str]]:
+    """The words of each command, groups and the bare ``dfrestore`` too."""
+
+    def below(command: Any, words: list[str]) -> Iterator[list[str]]:
+        yield words
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, [*words, name])
+
+    return list(below(get_command(app), []))
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
+def test_every_help_is_plain_text_with_examples_and_says_what_each_value_is(dfrestore: Run, command: list[str]) -> None:
     answer = dfrestore(*command, "--help")
     assert answer.code == 0
     assert answer.out.startswith("Usage: dfrestore")
     assert "\x1b" not in answer.out
+    examples = answer.out.partition("  Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples
+    assert all("dfrestore " in line for line in examples)
+    assert not re.search(r"--[a-z-]+ <(str|int|float|path|list)", answer.out)  # a type, where a reader needs a meaning
+
+
+def examples() -> set[str]:
+    """Each line below ``Examples:`` in a help that runs dfrestore."""
+    texts = {command.help or "" for words in every_command() if (command := found(words))}
+    lines = [line.strip() for text in texts for line in text.partition("Examples:\n")[2].splitlines()]
+    return {line.partition("  ")[0] for line in lines if line.startswith("dfrestore ")}
+
+
+def found(words: list[str]) -> Any:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    return command
+
+
+@pytest.mark.parametrize("example", sorted(examples()))
+def test_every_example_in_a_help_parses(dfrestore: Run, example: str) -> None:
+    assert dfrestore(*shlex.split(example)[1:], "--help").code == 0
+
+
+def test_the_main_help_tells_the_exit_codes(dfrestore: Run) -> None:
+    told = dfrestore("--help").out.partition("Exit codes:\n")[2].splitlines()
+    assert [line.split()[0] for line in told[:5]] == ["0", "1", "2", "3", "130"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["deran", "a.png"], "unknown command 'deran': did you mean 'derain'?"),
+        (["weights", "lst"], "unknown command 'lst': did you mean 'list'?"),
+        (["derain", "a.png", "--stpes", "4"], "unknown option '--stpes': did you mean '--steps'?"),
+        (["derain", "{photo}", "--model", "compct"], "unknown model 'compct': did you mean 'compact'?"),
+        (["weights", "card", "compct"], "unknown model 'compct': did you mean 'compact'?"),
+        (["finetune", "derian", "--data", ".", "--run", "r"], "unknown task 'derian': did you mean 'derain'?"),
+        (["benchmark", "deblr"], "unknown task 'deblr': did you mean 'deblur'?"),
+        (["evaluate", "--task", "denois", "--data", "."], "unknown task 'denois': did you mean 'denoise'?"),
+        (["train", "--preset", "compcat", "--clean", "."], "unknown preset 'compcat': did you mean 'compact'?"),
+        (["benchmark", "--preset", "smok"], "unknown preset 'smok': did you mean 'smoke'?"),
+        (["degrade", "rian", "a.png", "-o", "o"], "did you mean 'rain'?"),
+        (["degrade", "rain", "a.png", "-o", "o", "--preset", "strom"], "did you mean 'storm'?"),
+        (["derain", "{photo}", "--format", "pgn"], "did you mean 'png'?"),
+        (["derain", "{photo}", "-o", "out.tfif"], "did you mean 'tif'?"),
+        (["derain", "{photo}", "--device", "cdua"], "unknown device 'cdua': did you mean 'cuda'?"),
+        (["derain", "{photo}", "--device", "gpu"], "unknown device 'gpu': did you mean 'cuda'?"),
+        (["derain", "{photo}", "--precision", "pf32"], "unknown precision 'pf32': did you mean 'fp32'?"),
+        (["derain", "{photo}g"], "did you mean 'photo.png'?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest_one(
+    dfrestore: Run, make_photo: Callable[..., Path], tmp_path: Path, arguments: list[str], suggestion: str
+) -> None:
+    photo = make_photo(tmp_path / "photo.png")
+    answer = dfrestore(*(word.replace("{photo}", str(photo)) for word in arguments))
+    assert answer.code in (2, 3)
+    assert len(answer.err.splitlines()) == 1
+    assert suggestion in answer.err
 
 
 def test_the_version_is_one_line(dfrestore: Run) -> None:

@@ -55,7 +55,7 @@ def refused(answer: Answer, code: int = 3) -> str:
 
 
 def test_there_is_no_option_for_a_token(publish: Run, model: Path) -> None:
-    assert "No such option" in refused(publish(model, "--token", "hf_x"), code=2)
+    assert "unknown option" in refused(publish(model, "--token", "hf_x"), code=2)
 
 
 def test_a_file_without_a_licence_is_refused_and_the_ways_to_one_are_said(

@@ -40,7 +40,7 @@ def test_a_missing_gpu_is_refused_with_what_there_is(name: str) -> None:
         choose_device(name)
 
 
-@pytest.mark.parametrize(("name", "near"), [("gpu", "cpu"), ("cud", "cuda"), ("cpu:1", "cpu"), ("Auto", "auto")])
+@pytest.mark.parametrize(("name", "near"), [("gpu", "cuda"), ("cud", "cuda"), ("cpu:1", "cpu"), ("Auto", "auto")])
 def test_an_unknown_device_suggests_the_nearest(name: str, near: str) -> None:
     with pytest.raises(DeviceError, match=f"unknown device '{name}': did you mean '{near}'"):
         choose_device(name)

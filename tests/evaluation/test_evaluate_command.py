@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from dfrestore.cli.evaluate import evaluate
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import build_network
 from dfrestore.metrics import psnr_rgb, psnr_y
+from dfrestore.metrics.perceptual import ALEX, VGG
 from dfrestore.weights import ModelSpec, save_checkpoint
 
 APP = typer.Typer()
@@ -130,6 +132,7 @@ def test_folders_with_nothing_in_common_cannot_start(data: Path, tmp_path: Path)
         (["input", "target", "--steps", "4"], "leave out"),
         (["input", "target", "--json", "--csv"], "exclude each other"),
         (["input", "target", "--y-rounded", "--channel", "rgb"], "luma"),
+        (["input", "target", "--lpips-net", "vgg"], "--lpips"),
         (["input", "nowhere"], "no such folder"),
         (["--task", "derain", "--data", ".", "--window", "wide"], "--window"),
         (["--task", "derian", "--data", "."], "did you mean 'derain'"),
@@ -184,3 +187,47 @@ def test_a_terminal_shows_a_failure_once(
     assert said.err == ""
     assert "one" in said.out
     assert "failed: " in said.out
+
+
+@pytest.mark.parametrize("option", ["--lpips", "--dists"])
+def test_distances_without_their_extra_end_in_one_line_that_names_it(
+    data: Path, option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    assert main(["evaluate", str(data / "input"), str(data / "target"), option]) == 3
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+    assert "pip install 'dfrestore[metrics]'" in said.err
+
+
+def test_lpips_and_dists_stand_in_table_json_csv_and_page(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchmetrics", reason="needs pip install 'dfrestore[metrics]'")
+    monkeypatch.setenv("TORCH_HOME", str(data / "torch"))
+    folder = data / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    # random weights: the numbers mean nothing, the way through the command is the same
+    for file, shapes in (
+        (ALEX.file, {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}),
+        (VGG.file, dict(zip((index for stage in VGG.stages for index in stage), vgg_shapes(), strict=True))),
+    ):
+        weights = {f"features.{i}.weight": torch.randn(o, c, k, k) / 50 for i, (o, c, k) in shapes.items()}
+        torch.save(
+            weights | {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in shapes.items()}, folder / file
+        )
+    asked = (data / "input", data / "target", "--lpips", "--dists")
+    table = run(*asked, "--report", data / "page.html").stdout.splitlines()
+    assert table[0].split() == ["picture", "PSNR", "SSIM", "LPIPS", "alex", "DISTS"]
+    assert "LPIPS alex: version 0.1, AlexNet" in table[-1]
+    assert "Mean LPIPS alex" in (data / "page.html").read_text(encoding="utf-8")
+    total = json.loads(run(*asked, "--json").stdout.splitlines()[-1])
+    assert total["lpips_alex"] > 0
+    assert total["dists"] > 0
+    *_, mean = csv.DictReader(io.StringIO(run(*asked, "--csv").stdout))
+    assert float(mean["lpips_alex"]) == pytest.approx(total["lpips_alex"])
+    record = json.loads(run(*asked[:3], "--lpips-net", "vgg", "--json").stdout.splitlines()[-1])
+    assert record["lpips_vgg"] > 0
+
+
+def vgg_shapes() -> list[tuple[int, int, int]]:
+    sides = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+    return [(wide, narrow, 3) for narrow, wide in itertools.pairwise(sides)]

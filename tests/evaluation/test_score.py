@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from dfrestore.errors import FileFailure
 from dfrestore.evaluation import (
     Convention,
+    Distance,
     FileScore,
     Scores,
     csv_text,
@@ -170,3 +172,51 @@ def test_csv_has_a_line_a_picture_then_the_mean_each_with_its_convention() -> No
     assert [r["psnr"] for r in rows] == ["30.0", "", "30.0"]
     assert rows[1]["error"] == "broken"
     assert {r["convention"] for r in rows} == {Y.describe()}
+
+
+def far(a: np.ndarray, b: np.ndarray) -> float:
+    """A distance for tests: how far the means are apart."""
+    return abs(float(a.mean()) - float(b.mean()))
+
+
+FAR = Convention("y", distances=(Distance("LPIPS alex", "AlexNet", far), Distance("DISTS", "VGG-16", far)))
+
+
+def test_distances_are_measured_on_rgb_beside_psnr_and_ssim(folders: tuple[Path, Path]) -> None:
+    score = next(evaluate_pairs(match_folders(*folders).pairs, FAR))
+    expected = far(*(pixels(folder / "a.png") for folder in folders))
+    assert score.result is not None
+    assert score.result.others == {"LPIPS alex": expected, "DISTS": expected}
+    assert score.result.psnr == next(evaluate_pairs(match_folders(*folders).pairs, Y)).result.psnr
+
+
+def test_distances_leave_out_the_border_too(folders: tuple[Path, Path]) -> None:
+    a, b = (pixels(folder / "a.png") for folder in folders)
+    cropped = replace(FAR, border=4).measure(a, b)
+    assert cropped.others["DISTS"] == far(a[4:-4, 4:-4], b[4:-4, 4:-4])
+
+
+def test_distances_have_columns_means_keys_and_a_clause_in_the_convention() -> None:
+    before, after = Scores(25.0, 0.7, {"LPIPS alex": 0.5}), Scores(30.0, 0.9, {"LPIPS alex": 0.25})
+    scores = [FileScore("a", after, before, 0.5), FileScore("b", error="broken")]
+    convention, summary = Convention(distances=(Distance("LPIPS alex", "AlexNet", far),)), summarise(scores)
+    lines = [header(26, True, convention.titles), row(scores[0], 26, True)]
+    lines += totals(summary, convention, 26, True).splitlines()
+    assert "input LPIPS alex  LPIPS alex  seconds" in lines[0]
+    assert lines[1].split()[-3:] == lines[2].split()[-3:] == ["0.5000", "0.2500", "0.50"]
+    assert len({len(line) for line in lines[:3]}) == 1
+    assert "; LPIPS alex: AlexNet" in lines[3]
+    record = json.loads(json_totals(summary, convention, {}))
+    assert (record["lpips_alex"], record["input_lpips_alex"]) == (0.25, 0.5)
+    *_, mean = csv.DictReader(io.StringIO(csv_text(scores, summary, convention)))
+    assert (mean["lpips_alex"], mean["input_lpips_alex"]) == ("0.25", "0.5")
+
+
+def test_a_picture_that_a_distance_refuses_is_a_failure_of_its_own(folders: tuple[Path, Path]) -> None:
+    def refuse(a: np.ndarray, b: np.ndarray) -> float:
+        if a.shape[0] == 40:
+            raise ValueError("too small for this")
+        return 0.0
+
+    first, second = evaluate_pairs(match_folders(*folders).pairs, Convention(distances=(Distance("D", "d", refuse),)))
+    assert (first.error, second.error) == ("too small for this", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
 
 import numpy as np
 import photo_files as files
@@ -193,9 +192,3 @@ def test_16_bit_cmyk_and_lab_tiff_are_refused_with_a_way_out() -> None:
         decode(tiff(array, photometric="separated"), "photo.tif")
     with pytest.raises(PhotoReadError, match="convert it to RGB first"):
         decode(saved(Image.new("LAB", (4, 4)), "TIFF"), "photo.tif")
-
-
-def test_a_cameras_raw_file_in_tiff_clothes_is_refused(tmp_path: Path) -> None:
-    data = tiff(np.zeros((4, 4), np.uint8), extratags=[(50706, 1, 4, b"\1\4\0\0", True)])
-    with pytest.raises(PhotoReadError, match="RAW file; develop it"):
-        decode(data, "photo.dng")

@@ -42,8 +42,7 @@ def refused(path: Path, **options: int) -> str:
         (b"RIFF\0\0\0\0WEBP", "damaged or cut-off WEBP"),
         (b"II*\0", "damaged or cut-off TIFF"),
         (b"GIF89a" + bytes(50), "GIF is not read"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC or CR3 is not read"),
-        (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF is not read"),
+        (b"\0\0\0\x18ftypavif" + bytes(50), "damaged or cut-off AVIF"),
         (b"BM" + bytes(50), "BMP is not read"),
     ],
 )

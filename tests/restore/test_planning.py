@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,13 +69,41 @@ def test_a_named_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
     assert pairs(odd, root=tmp_path) == {"scan": "scan_derain.png"}
 
 
-def test_raw_and_heic_files_are_counted_and_named_once(tmp_path: Path, make_photo: MakePhoto) -> None:
+def test_raw_and_heic_files_without_their_extras_are_counted_and_named_once(
+    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("rawpy", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, module, None)
     make_photo(tmp_path / "a.png")
     for name in ("b.CR2", "sub/c.cr2", "d.heic"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (note,) = plan_files([tmp_path], None, "derain").notes
-    assert note.startswith("3 files not read (.cr2, .heic)")
+    assert note.startswith("3 files not read (.cr2, .heic); pip install 'dfrestore[heic,raw]'")
+
+
+def test_raw_and_heic_files_become_what_every_program_opens(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"")
+    (tmp_path / "b.NEF").write_bytes(b"")
+    named = [tmp_path / "a.heic", tmp_path / "b.NEF"]
+    plan = plan_files(named, tmp_path / "out", "derain")
+    assert [job.output.name for job in plan.jobs] == ["a.jpg", "b.tif"]
+    assert plan.notes == (
+        ".heic is read and not written: the result is JPEG; --format chooses another",
+        ".nef is read and not written: the result is TIFF; --format chooses another",
+    )
+    plan = plan_files(named, tmp_path / "out", "derain", fmt="PNG")
+    assert [job.output.name for job in plan.jobs] == ["a.png", "b.png"]
+    assert plan.notes == ()
+
+
+def test_a_raw_file_and_the_jpeg_of_the_same_shot_do_not_collide_but_heic_and_jpeg_do(tmp_path: Path) -> None:
+    for name in ("a.nef", "a.jpg", "b.heic", "b.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    plan = plan_files([tmp_path / "a.nef", tmp_path / "a.jpg"], tmp_path / "out", "derain")
+    assert [job.output.name for job in plan.jobs] == ["a.tif", "a.jpg"]
+    with pytest.raises(UsageError, match="would be written here"):
+        plan_files([tmp_path / "b.heic", tmp_path / "b.jpg"], tmp_path / "out", "derain")
 
 
 def test_a_folder_of_pictures_that_are_not_read_says_which_they_are(tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+"""What goes together with ``-``, standard input or output in place of a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from dfrestore.errors import UsageError
+
+STREAM = "-"
+
+
+def check_streams(inputs: Sequence[str], out: str | None, *, as_json: bool, page: bool, dry_run: bool) -> None:
+    """Raises UsageError for what would mix with the bytes of a picture, or needs a file to come back to."""
+    if STREAM not in (*inputs, out):
+        return
+    if out == STREAM and as_json:
+        raise UsageError("--json and -o - both write to standard output; leave one of them out")
+    for given, option in ((page, "--report"), (dry_run, "--dry-run")):
+        if given:
+            raise UsageError(f"{option} needs files; leave it out with -")
+    if STREAM in inputs and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError("INPUT - is standard input, which is a terminal; give it a picture, as in '< photo.jpg'")
+    if out == STREAM and sys.stdout.isatty():
+        raise UsageError("-o - writes a picture to standard output, which is a terminal; as in '> out.png'")

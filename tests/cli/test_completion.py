@@ -1,0 +1,150 @@
+"""Completion as bash, zsh and fish ask for it: through environment variables, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, complete_presets, complete_tasks
+from dfrestore.engine.device import DEVICES, PRECISIONS
+from dfrestore.photo import FORMATS, normal_format
+from dfrestore.restore import TASKS
+from dfrestore.training.config import list_presets
+
+ROOT = Path(__file__).parents[2]
+# The command, then on stderr whether torch came in and how much CPU it took.
+PROBE = """
+import json, resource, sys
+from dfrestore.cli import main
+code = main(sys.argv[1:])
+usage = resource.getrusage(resource.RUSAGE_SELF)
+heavy = [name for name in ("torch", "numpy", "PIL") if name in sys.modules]
+print("PROBE" + json.dumps([code, heavy, usage.ru_utime + usage.ru_stime]), file=sys.stderr)
+"""
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
+
+
+def answered(*arguments: str, **variables: str) -> str:
+    """What the command prints under these variables; it may import nothing heavy nor take half a second of CPU."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+    )
+    code, heavy, seconds = json.loads(done.stderr.rpartition("PROBE")[2])
+    assert (code, heavy) == (0, [])
+    assert seconds < 0.5
+    return done.stdout
+
+
+def bash(line: str) -> list[str]:
+    words = str(len(line.split()) - (not line.endswith(" ")))
+    return answered(_DFRESTORE_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=words).split()
+
+
+def zsh(line: str) -> list[str]:
+    text = answered(_DFRESTORE_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line)
+    return [entry.split('"')[1] for entry in text.partition("((")[2].splitlines()]
+
+
+def fish(line: str) -> list[str]:
+    text = answered(
+        _DFRESTORE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args", _TYPER_COMPLETE_ARGS=line
+    )
+    return [entry.split("\t")[0] for entry in text.splitlines()]
+
+
+SHELLS = pytest.mark.parametrize("shell", [bash, zsh, fish])
+
+
+@SHELLS
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dfrestore der", {"derain"}),
+        ("dfrestore weights pu", {"publish"}),
+        ("dfrestore derain --over", {"--overwrite"}),
+        ("dfrestore derain --model comp", {"compact"}),
+        ("dfrestore train den", {"denoise"}),
+        ("dfrestore train --preset sm", {"smoke"}),
+        ("dfrestore degrade ra", {"rain"}),
+        ("dfrestore derain --format t", {"tiff"}),
+    ],
+)
+def test_commands_options_models_tasks_presets_kinds_and_formats_are_completed_at_once(
+    shell: Callable[[str], list[str]], line: str, expected: set[str]
+) -> None:
+    assert set(shell(line)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dfrestore derain --device c", {"cpu", "cuda", "cuda:0"}),
+        ("dfrestore evaluate --precision b", {"bf16"}),
+        ("dfrestore evaluate --channel ", {"y", "rgb"}),
+        ("dfrestore evaluate --lpips-net v", {"vgg"}),
+        ("dfrestore evaluate --task ", set(TASKS)),
+        ("dfrestore benchmark --preset sm", {"smoke"}),
+        ("dfrestore degrade noise --preset s", {"sensor"}),
+        ("dfrestore degrade rain photos --preset s", {"storm"}),
+        ("dfrestore weights card c", {"compact"}),
+        ("dfrestore finetune --model c", {"compact"}),
+        ("dfrestore derain --window ", {"global"}),
+    ],
+)
+def test_values_of_other_options_are_completed_too(line: str, expected: set[str]) -> None:
+    assert set(bash(line)) == expected
+
+
+def test_where_no_name_fits_the_shell_goes_on_with_files() -> None:
+    assert bash("dfrestore derain photo") == []
+    assert "-o default" in answered(_DFRESTORE_COMPLETE="source_bash")
+    assert answered(_DFRESTORE_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="dfrestore derain ph").strip() == "_files"
+
+
+def test_the_names_known_to_completion_are_those_of_the_code() -> None:
+    assert {normal_format(name) for name in FORMAT_NAMES} == set(FORMATS)
+    assert {name.partition(":")[0] for name in DEVICE_NAMES} == set(DEVICES)
+    assert PRECISION_NAMES == PRECISIONS
+    assert complete_presets("") == sorted(list_presets())
+    assert complete_tasks("") == list(TASKS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_show_completion_prints_the_script_of_the_shell(shell: str) -> None:
+    script = answered("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert f"_DFRESTORE_COMPLETE=complete_{shell}" in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_install_completion_makes_bash_complete(tmp_path: Path) -> None:
+    answered("--install-completion", "bash", HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    command = tmp_path / "bin" / "dfrestore"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m dfrestore "$@"\n')
+    command.chmod(0o755)
+    # what bash does at the key Tab
+    asked = (
+        "source ~/.bashrc; COMP_WORDS=(dfrestore degrade ra); COMP_CWORD=2; _dfrestore_completion dfrestore; "
+        'echo "${COMPREPLY[*]}"'
+    )
+    done = subprocess.run(
+        ["bash", "--norc", "-c", asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path), "PATH": f"{command.parent}:{os.environ['PATH']}"},
+    )
+    assert done.stdout.strip() == "rain"
