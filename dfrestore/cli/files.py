@@ -36,6 +36,7 @@ Examples:
   dfrestore {task} photo.jpg
   dfrestore {task} photo.jpg -o result.png --steps 4
   dfrestore {task} photo.jpg --strength 0.7 --model my-model.safetensors
+  dfrestore {task} photo.jpg --ensemble 4 --keep-color
   dfrestore {task} holiday/ -o holiday-{task}/
   dfrestore {task} *.jpg -o results/ --format png --json
   dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
@@ -86,6 +87,13 @@ def restore(
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
     ] = 1.0,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Mean of K restorations of the picture turned; K times as long."),
+    ] = None,
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Broad colour and brightness as in the input; rain's haze too.")
+    ] = False,
     strip_metadata: Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")] = False,
     page: Annotated[
         str | None,
@@ -108,8 +116,9 @@ def restore(
     """Registered once for each task, which is the command's name."""
     task = str(context.info_name)
     budget, most, reach = parse_memory(memory), parse_pixels(max_pixels), parse_window(window)
-    if seed >= 2**63:
-        raise UsageError(f"--seed {seed} is larger than {2**63 - 1}")
+    members = ensemble or 1
+    if seed > 2**63 - members:
+        raise UsageError(f"--seed {seed} is larger than {2**63 - members}")
     plan, fmt = _plan(inputs, out, task, format, recursive)
     page_at = page_path(page, map(Path, inputs), [job.output for job in plan.jobs], overwrite=overwrite)
     report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures))
@@ -130,6 +139,8 @@ def restore(
         format=fmt,
         quality=quality,
         strip_metadata=strip_metadata,
+        ensemble=members,
+        keep_color=keep_color,
     )
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
     run = _Run(plan, settings, report, resolved, options, overwrite, most, dry_run)
@@ -257,11 +268,9 @@ class _Run:
 
     def _start_line(self, restorer: Restorer, plan: str) -> str:
         device, precision = restorer.device, restorer.precision
-        steps = restorer.checked_steps(self.settings.steps)
         return (
-            f"{self.settings.task}: model {restorer.label}, {steps} step{'s' if steps > 1 else ''}, "
-            f"seed {self.settings.seed}; device {device.name} ({device.reason}), "
-            f"precision {precision.name} ({precision.reason}); {plan}"
+            f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; "
+            f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}"
         )
 
 

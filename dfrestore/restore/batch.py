@@ -38,6 +38,7 @@ class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
     precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
+    ensemble: number of members. keep_color: low frequencies as in the input.
     """
 
     task: str
@@ -51,10 +52,20 @@ class Settings:
     format: str | None = None
     quality: int | None = None
     strip_metadata: bool = False
+    ensemble: int = 1
+    keep_color: bool = False
 
     @property
     def hash(self) -> str:
-        return settings_hash(asdict(self))
+        """What came later is left out where it changes nothing, so that records of before stay true."""
+        later = {"ensemble": 1, "keep_color": False}
+        return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
+
+    def made_by(self, model: str) -> str:
+        """``derain/compact, 1 step, seed 0``."""
+        steps = f"{self.steps} step{'s' if self.steps > 1 else ''}"
+        members = f", ensemble of {self.ensemble}" if self.ensemble > 1 else ""
+        return f"{model}, {steps}, seed {self.seed}{members}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class FileResult:
     plan: str | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    ensemble: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,8 @@ def _one(
         seed=settings.seed,
         plan=plan,
         strength=settings.strength,
+        ensemble=settings.ensemble,
+        keep_color=settings.keep_color,
         name=str(job.input),
     )
     photo.make_folder(job.output.parent)
@@ -199,6 +213,7 @@ def _one(
         model=restorer.label,
         seed=settings.seed,
         steps=settings.steps,
+        ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
         warnings=tuple(warnings),

@@ -1,0 +1,79 @@
+"""Low frequencies of the input under the details of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import pixels
+
+from dfrestore.restore import Restorer
+from dfrestore.restore.colour import SIGMA, with_colour_of
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    """Half dark, half bright with a hard edge, and noise; away from 0 and 1."""
+    noise = np.random.default_rng(0).normal(0, 0.02, (96, 160, 3))
+    return (np.where(np.arange(160)[None, :, None] < 80, 0.25, 0.7) + noise).astype(np.float32)
+
+
+def test_a_result_of_the_same_colours_is_not_changed(rgb: np.ndarray) -> None:
+    np.testing.assert_allclose(with_colour_of(rgb, rgb), rgb, atol=1e-6)
+
+
+def test_a_shift_of_the_whole_picture_is_taken_back(rgb: np.ndarray) -> None:
+    shifted = rgb + np.array([0.05, -0.03, 0.1], np.float32)
+    np.testing.assert_allclose(with_colour_of(rgb, shifted), rgb, atol=1e-5)
+
+
+def test_a_shift_is_taken_back_up_to_the_borders(rgb: np.ndarray) -> None:
+    ramp = np.linspace(0, 0.1, 96, dtype=np.float32)[:, None, None]
+    kept = with_colour_of(rgb, rgb + ramp)
+    assert np.abs(kept - rgb).max() < 0.01
+    assert np.abs(kept - rgb).mean() < 0.002
+
+
+def test_details_are_the_results(rgb: np.ndarray) -> None:
+    """Removing noise is not taken back: it is no low frequency."""
+    clean = np.broadcast_to(np.where(np.arange(160)[None, :, None] < 80, 0.25, 0.7), rgb.shape).astype(np.float32)
+    kept = with_colour_of(rgb, clean)
+    assert (kept - clean).std() < 0.1 * (rgb - clean).std()
+
+
+def test_a_hard_edge_throws_no_halo_worth_noticing(rgb: np.ndarray) -> None:
+    """A shift in proportion to brightness, 4 % of blue, is another one on each side: less than 2 levels of 8 bit."""
+    tinted = rgb * np.array([1, 1, 0.96], np.float32)
+    left = np.abs(with_colour_of(rgb, tinted) - rgb).max()
+    assert left < 0.96 * np.abs(tinted - rgb).max()
+    assert np.abs(with_colour_of(rgb, tinted) - rgb)[:, 70:90].mean(axis=(0, 1)).max() < 2 / 255
+
+
+def test_the_smoothing_is_a_gaussian_of_the_stated_width() -> None:
+    rgb = np.full((320, 320, 3), 0.5, np.float32)
+    result = rgb.copy()
+    result[160, 160] -= 0.4
+    shift = (with_colour_of(rgb, result) - result)[:, :, 0].astype(np.float64)
+    sigma = SIGMA * 320
+    away = np.arange(320) - 160
+    expected = np.exp(-(away**2) / (2 * sigma**2))
+    row = shift[160] / shift[160, 160]
+    assert np.abs(row - expected).max() < 0.04
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 500)])
+def test_any_size_works(size: tuple[int, int]) -> None:
+    rgb = np.random.default_rng(0).random((*size, 3)).astype(np.float32)
+    kept = with_colour_of(rgb, np.clip(rgb + np.float32(0.1), 0, 1))
+    assert kept.shape == rgb.shape
+    assert kept.dtype == np.float32
+    assert 0 <= kept.min() <= kept.max() <= 1
+
+
+def test_the_restorer_keeps_colours_when_asked_to(random_model: Path) -> None:
+    restorer = Restorer.from_pretrained("derain", random_model, precision="fp32")
+    rgb = pixels(96, 96).astype(np.float32) / 255
+    plain, kept = restorer(rgb, steps=1), restorer(rgb, steps=1, keep_color=True)
+    np.testing.assert_allclose(kept, with_colour_of(rgb, plain), atol=1e-6)
+    assert np.abs(kept.mean(axis=(0, 1)) - rgb.mean(axis=(0, 1))).max() < np.abs(plain - rgb).mean()
