@@ -92,7 +92,7 @@ def restore(
         typer.Option(min=1, metavar="K", help="Mean of K restorations of the picture turned; K times as long."),
     ] = None,
     keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Broad colour and brightness as in the input; rain's haze too.")
+        bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
     ] = False,
     strip_metadata: Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")] = False,
     page: Annotated[

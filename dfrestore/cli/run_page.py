@@ -134,7 +134,7 @@ class RunPage(Page):
         if settings.ensemble != 1:
             yield "Ensemble", f"mean of {settings.ensemble}"
         if settings.keep_color:
-            yield "Colour", "low frequencies of the input"
+            yield "Colour", "as in the input"
         for name in ("tile", "window", "format", "quality"):
             if getattr(settings, name) is not None:
                 yield name.capitalize(), str(getattr(settings, name))

@@ -38,7 +38,7 @@ class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
     precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
-    ensemble: number of members. keep_color: low frequencies as in the input.
+    ensemble: number of members. keep_color: broad colours as in the input.
     """
 
     task: str

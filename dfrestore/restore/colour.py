@@ -1,4 +1,4 @@
-"""The colours of the input under the details of the result."""
+"""The broad colours of the input in the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfrestore.restore.images import Rgb
+from dfrestore.restore.images import LUMA, Rgb
 
 SIGMA = 1 / 16
 """Of the low-pass, in parts of the picture's longer side."""
@@ -14,28 +14,29 @@ _CELLS = 8  # a sigma
 
 
 def with_colour_of(rgb: Rgb, result: Rgb) -> Rgb:
-    """result + lowpass(rgb - result), clipped to [0, 1]; float32 (H, W, 3), a new array.
+    """result + chroma(lowpass(rgb - result)), clipped to [0, 1]; float32 (H, W, 3), a new array.
 
-    Per channel, Gaussian of :data:`SIGMA`, borders mirrored. Only the difference is smoothed, so that an edge which
-    both have throws no halo.
+    Gaussian of :data:`SIGMA` per channel, borders mirrored; chroma: without its luma, for brightness is what rain
+    and noise change and a model mends. Only the difference is smoothed: an edge that both have throws no halo.
     """
-    sigma = SIGMA * max(rgb.shape[:2])
+    height, width = rgb.shape[:2]
+    sigma = SIGMA * max(height, width)
+    cell = max(1.0, sigma / _CELLS)
+    rows, columns = (max(1, round(side / cell)) for side in (height, width))
+    down, across = _gaussian(rows, sigma * rows / height), _gaussian(columns, sigma * columns / width)
+    # on means of cells: a fraction of the work, and nothing is lost where all is smooth
+    coarse = [_resized(rgb[..., c] - result[..., c], (columns, rows), Image.Resampling.BOX) for c in range(3)]
+    shift = np.stack([down @ plane @ across.T for plane in coarse], axis=2)
+    shift -= (shift @ LUMA)[..., None]
     kept: Rgb = np.empty_like(result, dtype=np.float32, order="C")
-    for channel in range(3):
-        shift = _smooth(rgb[..., channel] - result[..., channel], sigma)
-        np.clip(result[..., channel] + shift, 0, 1, out=kept[..., channel])
+    for c in range(3):
+        fine = _resized(shift[..., c].astype(np.float32), (width, height), Image.Resampling.BICUBIC)
+        np.clip(result[..., c] + fine, 0, 1, out=kept[..., c])
     return kept
 
 
-def _smooth(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """A Gaussian over (H, W), borders mirrored: on means of cells an eighth of sigma wide, then interpolated."""
-    height, width = plane.shape
-    cell = max(1.0, sigma / _CELLS)
-    rows, columns = (max(1, round(side / cell)) for side in (height, width))
-    coarse = Image.fromarray(np.ascontiguousarray(plane)).resize((columns, rows), Image.Resampling.BOX)
-    smooth = _gaussian(rows, sigma * rows / height) @ np.asarray(coarse) @ _gaussian(columns, sigma * columns / width).T
-    fine = Image.fromarray(smooth.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(fine)
+def _resized(plane: NDArray[np.float32], size: tuple[int, int], filter: Image.Resampling) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size, filter))
 
 
 def _gaussian(count: int, sigma: float) -> NDArray[np.float64]:

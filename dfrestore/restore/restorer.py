@@ -126,7 +126,7 @@ class Restorer:
         steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
         whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
         ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
-        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: low frequencies as in the input.
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours.
         progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
