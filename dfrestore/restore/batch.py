@@ -16,8 +16,12 @@ from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
+from dfrestore.restore.comparison import comparison, encoded
+from dfrestore.restore.extras import NONE, Extras, named, obstacle, standing
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
+from dfrestore.restore.trace import Trace
+from dfrestore.restore.uncertainty import uncertainty_png
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
@@ -72,6 +76,7 @@ class Settings:
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
+    extras: those that were asked for and stand beside the output.
     """
 
     status: Status
@@ -87,6 +92,7 @@ class FileResult:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     ensemble: int | None = None
+    extras: Extras = NONE
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def triage(
     is a failure and not something done before.
     """
     if overwrite:
-        return [replace(job, replace=True) for job in jobs], []
+        return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
     todo: list[Job] = []
     settled: list[FileResult] = []
     wanted = settings.hash
@@ -133,11 +139,15 @@ def triage(
             continue
         if found == "todo":
             # An output may be there: the one whose input has changed.
-            todo.append(replace(job, replace=os.path.lexists(job.output)))
+            blocked = obstacle(job.extras)
+            if blocked is None:
+                todo.append(replace(job, replace=os.path.lexists(job.output)))
+            else:
+                settled.append(_failed(job, blocked))
         elif lone:
             settled.append(_failed(job, f"{job.output}: exists already; --overwrite replaces it"))
         elif found == "done":
-            settled.append(FileResult("skipped", job.input, job.output))
+            settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.found))
         else:
             settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
     return todo, settled
@@ -145,7 +155,7 @@ def triage(
 
 def tidy(jobs: Iterable[Job]) -> None:
     """Remove the temporary files that dead runs left where these jobs write."""
-    for folder in sorted({job.output.parent for job in jobs}):
+    for folder in sorted({path.parent for job in jobs for path in (job.output, *job.extras.places.values())}):
         remove_stale_temporaries(folder)
 
 
@@ -183,26 +193,36 @@ def _one(
     height, width = taken.rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
     yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
-    outcome: Outcome = yield from restorer.restore_rgb(
+    work = restorer.restore_rgb(
         taken.rgb,
         steps=settings.steps,
         seed=settings.seed,
         plan=plan,
         strength=settings.strength,
         ensemble=settings.ensemble,
+        spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
         name=str(job.input),
     )
+    trace = None
+    if job.extras.trace is not None:
+        noise = restorer.noise(height, width, settings.seed)
+        trace = Trace(taken, noise, steps=settings.steps, members=settings.ensemble)
+        del noise  # a small copy is kept
+        work = trace.watch(work)
+    outcome: Outcome = yield from work
+    extras = _extras(job, taken, outcome, settings.made_by(restorer.label), settings.ensemble, trace)
     photo.make_folder(job.output.parent)
-    notes = photo.write(
-        job.output,
-        taken,
-        outcome.rgb,
-        format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
-        quality=settings.quality,
-        strip_metadata=settings.strip_metadata,
-        overwrite=job.replace,
-    )
+    with standing(extras, job.extras.replace):
+        notes = photo.write(
+            job.output,
+            taken,
+            outcome.rgb,
+            format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
+            quality=settings.quality,
+            strip_metadata=settings.strip_metadata,
+            overwrite=job.replace,
+        )
     warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
     return FileResult(
         "done",
@@ -217,7 +237,23 @@ def _one(
         precision=outcome.precision,
         plan=outcome.plan,
         warnings=tuple(warnings),
+        extras=job.extras,
     )
+
+
+def _extras(
+    job: Job, taken: photo.Photo, outcome: Outcome, made_by: str, members: int, trace: Trace | None
+) -> dict[Path, bytes]:
+    """Every extra file of a photo, ready to be written."""
+    files: dict[Path, bytes] = {}
+    if job.extras.uncertainty is not None and outcome.spread is not None:
+        files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
+    if job.extras.compare is not None:
+        strip = comparison(taken, outcome.rgb, job.input.name, made_by)
+        files[job.extras.compare] = encoded(strip, job.extras.compare.name)
+    if job.extras.trace is not None and trace is not None:
+        files[job.extras.trace] = trace.encoded(outcome.rgb, job.extras.trace.name)
+    return files
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
@@ -259,7 +295,7 @@ def _failed(job: Job, error: str, seconds: float = 0.0) -> FileResult:
 
 
 def as_json(result: FileResult) -> dict[str, Any]:
-    """The object of ``--json``: input, output, size, seconds, model, seed, plan, warnings, and any error."""
+    """The object of ``--json``: input, output, size, seconds, model, seed, plan, extras, warnings, and any error."""
     item: dict[str, Any] = {
         **asdict(result),
         "input": str(result.input),
@@ -267,7 +303,9 @@ def as_json(result: FileResult) -> dict[str, Any]:
         "size": list(result.size) if result.size else None,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
+        **named(result.extras),
     }
+    del item["extras"]
     if result.status == "left":
         item["warnings"].append(result.error)
     if result.status != "failed":

@@ -76,6 +76,7 @@ def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> No
         "--out", "--model", "--steps", "--seed", "--device", "--precision", "--window", "--tile", "--memory",
         "--max-pixels", "--format", "--quality", "--strength", "--overwrite", "--recursive", "--no-recursive",
         "--dry-run", "--quiet", "--json", "--strip-metadata", "--ensemble", "--keep-color",
+        "--uncertainty", "--compare", "--trace",
     ):  # fmt: skip
         assert option in answer.out
 
