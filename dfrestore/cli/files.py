@@ -104,7 +104,9 @@ def restore(
     ] = False,
     uncertainty: Annotated[
         str | None,
-        typer.Option(metavar="MAP.png|FOLDER", help="Map of where the members of --ensemble disagree; white: 10 %."),
+        typer.Option(
+            metavar="MAP.png|FOLDER", help="Map of where members (4, or --ensemble) disagree; white: 10 % or more."
+        ),
     ] = None,
     compare: Annotated[
         str | None,

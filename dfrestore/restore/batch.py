@@ -211,7 +211,9 @@ def _one(
         del noise  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work
-    extras = _extras(job, taken, outcome, settings.made_by(restorer.label), settings.ensemble, trace)
+    label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
+    made_by = settings.made_by(label.name if label.suffix else restorer.label)
+    extras = _extras(job, taken, outcome, made_by, settings.ensemble, trace)
     photo.make_folder(job.output.parent)
     with standing(extras, job.extras.replace):
         notes = photo.write(

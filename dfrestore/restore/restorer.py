@@ -232,6 +232,7 @@ class Restorer:
             work = self._sound(turn.apply(rgb), steps, seed + member, plan, precision, warnings)
             (result, plan, precision), total = yield from as_member(work, member, ensemble, turn)
             tally.add(turn.undo(result))
+            del result  # not held while the next one is made
         yield Progress(total, total, tally.mean)
         return plan, precision
 
