@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 
 from dfrestore import Restorer
 from dfrestore.degrade import KINDS, rain
-from dfrestore.degrade.sheet import contact_sheet, middle
 from dfrestore.metrics import psnr_y, to_8bit
+from dfrestore.photo.sheet import contact_sheet, middle
 
 HERE = Path(__file__).parent
 

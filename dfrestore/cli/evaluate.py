@@ -95,6 +95,10 @@ def evaluate(
         int | None,
         typer.Option(min=0, metavar="N", help="Work in tiles of this side in pixels; 0: whole; default: as restoring."),
     ] = None,
+    ensemble: Annotated[
+        int, typer.Option(min=1, metavar="K", help="Mean of this many restorations, as restoring.")
+    ] = 1,
+    keep_color: Annotated[bool, typer.Option("--keep-color", help="The inputs' broad colours, as restoring.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure the first N pairs only.")] = None,
     channel: Annotated[
         Channel | None, typer.Option(help="y (luma) or rgb; by default what the task's papers measure, else y.")
@@ -162,7 +166,8 @@ def evaluate(
     plans: Counter[str] = Counter()
     if task is not None and not folders:
         options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
-        restore, told = _restoration(task, steps, seed, tile, options, plans)
+        how = {"seed": seed, "tile": tile, "ensemble": ensemble, "keep_color": keep_color}
+        restore, told = _restoration(task, steps, how, options, plans)
         print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
     measured, page = measure_pairs(pairs, convention, restore), None
     if place is not None:
@@ -223,20 +228,24 @@ def _require_only_folders(folders: list[Path], data: Path | None, model: str | N
 
 
 def _restoration(
-    task: str, steps: int | None, seed: int, tile: int | None, options: dict[str, Any], plans: Counter[str]
+    task: str, steps: int | None, how: dict[str, Any], options: dict[str, Any], plans: Counter[str]
 ) -> tuple[Restore, dict[str, Any]]:
-    """The function that restores one photo (and counts its plan), and what to say of it beside the numbers."""
+    """The function that restores one photo (and counts its plan), and what to say of it beside the numbers.
+
+    how: further arguments of ``Restorer.restore_rgb``, options: of ``Restorer.from_pretrained``.
+    """
     from dfrestore.restore import Restorer
     from dfrestore.restore.restorer import drain
 
     restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)
-    about = {"task": task, "model": restorer.label, "steps": steps, "seed": seed}
-    about |= {} if tile is None else {"tile": tile}
+    about = {"task": task, "model": restorer.label, "steps": steps, "seed": how["seed"]}
+    usual = {"tile": None, "ensemble": 1, "keep_color": False}
+    about |= {name: how[name] for name in usual if how[name] != usual[name]}
     about |= {"window": restorer.spec.window, "device": restorer.device.name, "precision": restorer.precision.name}
 
     def restore(photo: Photo) -> Any:
-        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, seed=seed, tile=tile))
+        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, **how))
         plans[outcome.plan] += 1
         return outcome.rgb
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from dfrestore.errors import UsageError, one_line
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.batch import Records
+    from dfrestore.restore.extras import Extras, Wanted
     from dfrestore.weights import Resolved
 
 
@@ -42,15 +43,23 @@ input file, otherwise a folder, under which the trees of input folders are mirro
 interrupted and started again: what is done is skipped. INPUT - is a picture on standard input, -o - writes the result
 to standard output.
 
+--uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. Photos that are
+skipped are not restored again for them, unless with --overwrite.
+
 \b
 Examples:
   dfrestore {task} photo.jpg
   dfrestore {task} photo.jpg -o result.png --steps 4
   dfrestore {task} photo.jpg --strength 0.7 --model my-model.safetensors
+  dfrestore {task} photo.jpg --ensemble 4
+  dfrestore {task} photo.jpg --uncertainty unsure.png
+  dfrestore {task} photo.jpg --steps 20 --trace photo.gif
+  dfrestore {task} photo.jpg --keep-color --compare strip.jpg
   dfrestore {task} holiday/ -o holiday-{task}/
   dfrestore {task} *.jpg -o results/ --format png --json
   dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
   dfrestore {task} - -o - --format png < photo.jpg > result.png
+  dfrestore {task} holiday/ -o holiday-{task}/ --compare strips/
 """
 
 
@@ -118,6 +127,27 @@ def restore(
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
     ] = 1.0,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Mean of K restorations of the picture turned; K times as long."),
+    ] = None,
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
+    ] = False,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAP.png|FOLDER", help="Map of where members (4, or --ensemble) disagree; white: 10 % or more."
+        ),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|FOLDER", help="Picture of before | after, .jpg or .png, at most 4096 pixels wide."),
+    ] = None,
+    trace: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.gif", help="Animation from noise to photo, .gif or .webp; more --steps show more."),
+    ] = None,
     strip_metadata: Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")] = False,
     page: Annotated[
         str | None,
@@ -140,11 +170,16 @@ def restore(
     """Registered once for each task, which is the command's name."""
     task = str(context.info_name)
     budget, most, reach = parse_memory(memory), parse_pixels(max_pixels), parse_window(window)
-    if seed >= 2**63:
-        raise UsageError(f"--seed {seed} is larger than {2**63 - 1}")
-    check_streams(inputs, out, as_json=as_json, page=page is not None, dry_run=dry_run)
-    plan, fmt = _plan(inputs, out, task, format, recursive)
-    page_at = page_path(page, map(Path, inputs), [job.output for job in plan.jobs], overwrite=overwrite)
+    members = _members(ensemble, uncertainty)
+    if seed > 2**63 - members:
+        raise UsageError(f"--seed {seed} is larger than {2**63 - members}")
+    from dfrestore.restore.extras import Wanted
+
+    wanted = Wanted(uncertainty, compare, trace)
+    check_streams(inputs, out, as_json=as_json, page=page is not None, dry_run=dry_run, extras=wanted.given)
+    plan, fmt = _plan(inputs, out, task, format, recursive, wanted)
+    outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
+    page_at = page_path(page, map(Path, inputs), outputs, overwrite=overwrite)
     report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures), paths=out != STREAM)
     from dfrestore.weights import read_spec, resolve
 
@@ -163,6 +198,8 @@ def restore(
         format=fmt,
         quality=quality,
         strip_metadata=strip_metadata,
+        ensemble=members,
+        keep_color=keep_color,
     )
     options = {"device": device, "precision": precision, "window": reach, "memory": budget}
     run = _Run(plan, settings, report, resolved, options, overwrite or out == STREAM, most, dry_run)
@@ -176,7 +213,7 @@ def restore(
 
 
 def _plan(
-    inputs: Sequence[str], out: str | None, task: str, format: str | None, recursive: bool
+    inputs: Sequence[str], out: str | None, task: str, format: str | None, recursive: bool, wanted: Wanted
 ) -> tuple[FilePlan, str | None]:
     from dfrestore.restore import plan_files
     from dfrestore.restore.naming import format_name
@@ -185,7 +222,16 @@ def _plan(
     fmt = format_name(format) if format is not None else None
     if is_stream(inputs, out):
         return plan_stream(inputs, out, task, fmt=fmt), fmt
-    return plan_files(inputs, out, task, fmt=fmt, recursive=recursive), fmt
+    return plan_files(inputs, out, task, fmt=fmt, recursive=recursive, wanted=wanted), fmt
+
+
+def _members(ensemble: int | None, uncertainty: str | None) -> int:
+    """How many restorations are averaged: one, or four where it is asked how far they lie apart."""
+    if uncertainty is not None and ensemble == 1:
+        raise UsageError(
+            "--uncertainty compares the members of an ensemble; give --ensemble 2 or more, or leave it out"
+        )
+    return ensemble or (1 if uncertainty is None else 4)
 
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
@@ -226,10 +272,20 @@ class _Run:
         todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=self.overwrite, lone=lone)
         for result in settled:
             self._settle(result)
+        self._lacking(settled)
         code = self.report.during(lambda: self._shown(todo, records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
+
+    def _lacking(self, settled: Iterable[FileResult]) -> None:
+        """Say that results of before are not restored again for what was not asked for then."""
+        asked: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
+        lacking = [r for r in settled if r.status == "skipped" and r.extras != asked[r.output]]
+        if lacking:
+            kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
+            count = "1 photo" if len(lacking) == 1 else f"{len(lacking)} photos"
+            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}, ...); --overwrite redoes them")
 
     def _settle(self, result: FileResult) -> None:
         self.report.result(result)
@@ -277,6 +333,7 @@ class _Run:
 
     def _preview(self, todo: list[Job], restorer: Restorer) -> None:
         from dfrestore.restore.batch import FileResult, preview
+        from dfrestore.restore.extras import named
 
         self.report.say(self._start_line(restorer, "nothing is written"))
         for job in todo:
@@ -287,17 +344,15 @@ class _Run:
             width, height = seen.size
             item = {"status": "planned", "input": str(job.input), "output": str(job.output), "size": [width, height]}
             self.report.planned(
-                {**item, "model": restorer.label, "seed": self.settings.seed, "plan": seen.plan},
+                {**item, "model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)},
                 f"would restore {job.input} ({width}x{height}, {seen.plan}) to {job.output}",
             )
 
     def _start_line(self, restorer: Restorer, plan: str) -> str:
         device, precision = restorer.device, restorer.precision
-        steps = restorer.checked_steps(self.settings.steps)
         return (
-            f"{self.settings.task}: model {restorer.label}, {steps} step{'s' if steps > 1 else ''}, "
-            f"seed {self.settings.seed}; device {device.name} ({device.reason}), "
-            f"precision {precision.name} ({precision.reason}); {plan}"
+            f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; "
+            f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}"
         )
 
 

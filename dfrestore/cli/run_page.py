@@ -131,6 +131,10 @@ class RunPage(Page):
             yield "Plan", most(self._plans)
         if settings.strength != 1:
             yield "Strength", f"{settings.strength:g}"
+        if settings.ensemble != 1:
+            yield "Ensemble", f"mean of {settings.ensemble}"
+        if settings.keep_color:
+            yield "Colour", "as in the input"
         for name in ("tile", "window", "format", "quality"):
             if getattr(settings, name) is not None:
                 yield name.capitalize(), str(getattr(settings, name))

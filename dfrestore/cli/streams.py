@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dfrestore.errors import UsageError
 
 STREAM = "-"
 
 
-def check_streams(inputs: Sequence[str], out: str | None, *, as_json: bool, page: bool, dry_run: bool) -> None:
+def check_streams(
+    inputs: Sequence[str], out: str | None, *, as_json: bool, page: bool, dry_run: bool, extras: Iterable[str] = ()
+) -> None:
     """Raises UsageError for what would mix with the bytes of a picture, or needs a file to come back to."""
     if STREAM not in (*inputs, out):
         return
     if out == STREAM and as_json:
         raise UsageError("--json and -o - both write to standard output; leave one of them out")
-    for given, option in ((page, "--report"), (dry_run, "--dry-run")):
+    beside = ((True, f"--{kind}") for kind in extras)
+    for given, option in ((page, "--report"), (dry_run, "--dry-run"), *beside):
         if given:
             raise UsageError(f"{option} needs files; leave it out with -")
     if STREAM in inputs and sys.stdin is not None and sys.stdin.isatty():

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from dfrestore import __version__
 from dfrestore.degrade.kinds import Kind
-from dfrestore.degrade.sheet import contact_sheet, middle
 from dfrestore.errors import PhotoReadError, PhotoWriteError
 from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
+from dfrestore.photo.sheet import contact_sheet, middle
 
 SIDES = ("input", "target")
 MANIFEST = "manifest.jsonl"

@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops
 
 from dfrestore.errors import PhotoReadError
 from dfrestore.evaluation.score import Measured
-from dfrestore.metrics import to_8bit
-from dfrestore.photo import MAX_PIXELS, Photo, read
+from dfrestore.photo import MAX_PIXELS, read
+from dfrestore.photo.view import in_srgb, on_white, reduced
 
 Role: TypeAlias = Literal["before", "after", "target"]
 
@@ -79,12 +79,12 @@ def shots(sources: Sequence[Source], budget: int = MOST_BYTES) -> Shots | None:
     images = [Image.fromarray(source.pixels) for source in sources]
     difference = ImageChops.difference(images[0], images[min(1, len(images) - 1)])
     grid = np.asarray(difference.convert("L").reduce(_CELL), np.float64)
-    wholes = [_reduced(image, LADDER[0][0]) for image in images]
+    wholes = [reduced(image, LADDER[0][0]) for image in images]
     for side, quality in LADDER:
         box = _box(grid, images[0].size, _part_size(images[0].size, side))
         left, top, width, height = box
         cut = (left, top, left + width, top + height)
-        wholes = [_reduced(image, side) for image in wholes]
+        wholes = [reduced(image, side) for image in wholes]
         shown = wholes[0].size
         parts = [image.crop(cut) if shown != image.size else None for image in images]
         encoded = _encoded(sources, wholes, parts, quality, budget)
@@ -103,7 +103,7 @@ def shots_of_files(
     sources = []
     for role, path in files.items():
         photo = read(path, max_pixels=max_pixels)
-        sources.append(Source(role, _on_white(photo), photo.origin.icc))
+        sources.append(Source(role, on_white(photo.rgb, photo.alpha), photo.origin.icc))
         del photo  # four times the size of what is kept
     try:
         return shots(sources, budget)
@@ -121,23 +121,6 @@ def shots_of_pair(measured: Measured, budget: int = MOST_BYTES) -> Shots | None:
     )
     sources = [Source(role, pixels, icc) for role, pixels, icc in pictures if pixels is not None]
     return shots(sources, budget) if sources else None
-
-
-def _on_white(photo: Photo) -> NDArray[np.uint8]:
-    if photo.alpha is None:
-        return to_8bit(photo.rgb)
-    opacity = photo.alpha[..., None] / np.float32(np.iinfo(photo.alpha.dtype).max)
-    return to_8bit(photo.rgb * opacity + (1 - opacity))
-
-
-def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """The image with no side longer than ``side``; never enlarged."""
-    width, height = image.size
-    scale = side / max(width, height)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
 
 
 def _part_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -194,20 +177,5 @@ def _encoded(
 
 def _webp(image: Image.Image, icc: bytes | None, quality: int) -> bytes:
     buffer = io.BytesIO()
-    _in_srgb(image, icc).save(buffer, "WEBP", quality=quality, method=2)
+    in_srgb(image, icc).save(buffer, "WEBP", quality=quality, method=2)
     return buffer.getvalue()
-
-
-def _in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Colours as a page without profiles shows them; as they are where the profile is of no use."""
-    if icc is None:
-        return image
-    grey = icc[16:20] == b"GRAY"
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        shown = ImageCms.profileToProfile(
-            image.convert("L") if grey else image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image
-    return image if shown is None else shown

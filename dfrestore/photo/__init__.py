@@ -1,6 +1,7 @@
 """Reading and writing pictures with all that belongs to them: depth, alpha, colour profile, metadata.
 
-No tensors, no networks and no choice of output names live here.
+Reduced copies and captioned sheets to look at are made by ``view`` and ``sheet``. No tensors, no networks and no
+choice of output names live here.
 """
 
 from dfrestore.photo.encode import encode

@@ -1,4 +1,5 @@
-"""The Restorer (the Python API), and runs over files and folders: what to take, where it goes, what is done already.
+"""The Restorer (the Python API), and runs over files and folders: what to take, where it goes, what is done already,
+and the pictures beside a result: maps of uncertainty, comparison strips, traces.
 
 Parsing of options and printing are the command line's; pixels, plans and tensors belong to ``photo`` and ``engine``.
 """

@@ -16,9 +16,13 @@ from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
+from dfrestore.restore.comparison import comparison, encoded
+from dfrestore.restore.extras import NONE, Extras, named, obstacle, standing
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
 from dfrestore.restore.streams import read_stdin, write_stdout
+from dfrestore.restore.trace import Trace
+from dfrestore.restore.uncertainty import uncertainty_png
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
@@ -39,6 +43,7 @@ class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
     precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
+    ensemble: number of members. keep_color: broad colours as in the input.
     """
 
     task: str
@@ -52,16 +57,27 @@ class Settings:
     format: str | None = None
     quality: int | None = None
     strip_metadata: bool = False
+    ensemble: int = 1
+    keep_color: bool = False
 
     @property
     def hash(self) -> str:
-        return settings_hash(asdict(self))
+        """What came later is left out where it changes nothing, so that records of before stay true."""
+        later = {"ensemble": 1, "keep_color": False}
+        return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
+
+    def made_by(self, model: str) -> str:
+        """``derain/compact, 1 step, seed 0``."""
+        steps = f"{self.steps} step{'s' if self.steps > 1 else ''}"
+        members = f", ensemble of {self.ensemble}" if self.ensemble > 1 else ""
+        return f"{model}, {steps}, seed {self.seed}{members}"
 
 
 @dataclass(frozen=True)
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
+    extras: those that were asked for and stand beside the output.
     """
 
     status: Status
@@ -76,6 +92,8 @@ class FileResult:
     plan: str | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    ensemble: int | None = None
+    extras: Extras = NONE
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,7 @@ def triage(
     is a failure and not something done before.
     """
     if overwrite:
-        return [replace(job, replace=True) for job in jobs], []
+        return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
     todo: list[Job] = []
     settled: list[FileResult] = []
     wanted = settings.hash
@@ -122,11 +140,15 @@ def triage(
             continue
         if found == "todo":
             # An output may be there: the one whose input has changed.
-            todo.append(replace(job, replace=os.path.lexists(job.output)))
+            blocked = obstacle(job.extras)
+            if blocked is None:
+                todo.append(replace(job, replace=os.path.lexists(job.output)))
+            else:
+                settled.append(_failed(job, blocked))
         elif lone:
             settled.append(_failed(job, f"{job.output}: exists already; --overwrite replaces it"))
         elif found == "done":
-            settled.append(FileResult("skipped", job.input, job.output))
+            settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.found))
         else:
             settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
     return todo, settled
@@ -134,7 +156,9 @@ def triage(
 
 def tidy(jobs: Iterable[Job]) -> None:
     """Remove the temporary files that dead runs left where these jobs write."""
-    for folder in sorted({job.output.parent for job in jobs if not job.stdout}):
+    for folder in sorted(
+        {p.parent for job in jobs if not job.stdout for p in (job.output, *job.extras.places.values())}
+    ):
         remove_stale_temporaries(folder)
 
 
@@ -173,15 +197,29 @@ def _one(
     height, width = taken.rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
     yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
-    outcome: Outcome = yield from restorer.restore_rgb(
+    work = restorer.restore_rgb(
         taken.rgb,
         steps=settings.steps,
         seed=settings.seed,
         plan=plan,
         strength=settings.strength,
+        ensemble=settings.ensemble,
+        spread=job.extras.uncertainty is not None,
+        keep_color=settings.keep_color,
         name=str(job.input),
     )
-    notes = _written(job, taken, outcome, settings)
+    trace = None
+    if job.extras.trace is not None:
+        noise = restorer.noise(height, width, settings.seed)
+        trace = Trace(taken, noise, steps=settings.steps, members=settings.ensemble)
+        del noise  # a small copy is kept
+        work = trace.watch(work)
+    outcome: Outcome = yield from work
+    label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
+    made_by = settings.made_by(label.name if label.suffix else restorer.label)
+    extras = _extras(job, taken, outcome, made_by, settings.ensemble, trace)
+    with standing(extras, job.extras.replace):
+        notes = _written(job, taken, outcome, settings)
     warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
     return FileResult(
         "done",
@@ -192,10 +230,27 @@ def _one(
         model=restorer.label,
         seed=settings.seed,
         steps=settings.steps,
+        ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
         warnings=tuple(warnings),
+        extras=job.extras,
     )
+
+
+def _extras(
+    job: Job, taken: photo.Photo, outcome: Outcome, made_by: str, members: int, trace: Trace | None
+) -> dict[Path, bytes]:
+    """Every extra file of a photo, ready to be written."""
+    files: dict[Path, bytes] = {}
+    if job.extras.uncertainty is not None and outcome.spread is not None:
+        files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
+    if job.extras.compare is not None:
+        strip = comparison(taken, outcome.rgb, job.input.name, made_by)
+        files[job.extras.compare] = encoded(strip, job.extras.compare.name)
+    if job.extras.trace is not None and trace is not None:
+        files[job.extras.trace] = trace.encoded(outcome.rgb, job.extras.trace.name)
+    return files
 
 
 def _written(job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings) -> list[str]:
@@ -261,7 +316,7 @@ def _failed(job: Job, error: str, seconds: float = 0.0) -> FileResult:
 
 
 def as_json(result: FileResult) -> dict[str, Any]:
-    """The object of ``--json``: input, output, size, seconds, model, seed, plan, warnings, and any error."""
+    """The object of ``--json``: input, output, size, seconds, model, seed, plan, extras, warnings, and any error."""
     item: dict[str, Any] = {
         **asdict(result),
         "input": str(result.input),
@@ -269,7 +324,9 @@ def as_json(result: FileResult) -> dict[str, Any]:
         "size": list(result.size) if result.size else None,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
+        **named(result.extras),
     }
+    del item["extras"]
     if result.status == "left":
         item["warnings"].append(result.error)
     if result.status != "failed":

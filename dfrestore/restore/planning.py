@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import WRITTEN_AS, format_of_path, is_candidate, is_unread, missing_extra, read_only_format
+from dfrestore.restore.extras import NONE, Extras, Places, Wanted, check_inputs_apart, places_of
 from dfrestore.restore.naming import (
     check_out_file,
     identity,
@@ -27,7 +28,8 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 class Job:
     """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
 
-    replace: an output that is there may be replaced. stdin, stdout: the picture comes from, or goes to, a stream.
+    replace: an output that is there may be replaced, and its extras. stdin, stdout: the picture comes from, or goes
+    to, a stream.
     """
 
     input: Path
@@ -36,6 +38,7 @@ class Job:
     replace: bool = False
     stdin: bool = False
     stdout: bool = False
+    extras: Extras = NONE
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,12 @@ def plan_files(
     *,
     fmt: str | None = None,
     recursive: bool = True,
+    wanted: Wanted | None = None,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
-    Raises :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an input.
+    wanted: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
+    one output, an output over an input.
     """
     if not all(str(item) for item in inputs):
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
@@ -81,17 +86,20 @@ def plan_files(
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
         _check_out_folder(into.folder, folders)
+    beside = places_of(wanted or Wanted(), len(sources) - len(folders), len(folders))
+    check_inputs_apart(beside, folders)
+    made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
     jobs: list[Job] = []
     failures: list[tuple[Path, str]] = []
     scans: list[_Scan] = []
     for source in sources:
         if not source.is_dir():
-            jobs.append(_file_job(source, into, task, fmt))
+            jobs.append(_file_job(source, into, task, fmt, beside))
             continue
-        scan = scan_folder(source, recursive=recursive, leave_out=into.folder)
+        scan = scan_folder(source, recursive=recursive, leave_out=made)
         scans.append(scan)
         failures += scan.barred
-        jobs += (_folder_job(path, source, into.folder, task, fmt) for path in scan.pictures)
+        jobs += (_folder_job(path, source, into.folder, task, fmt, beside) for path in scan.pictures)
         if not scan.pictures and not scan.barred:
             failures.append((source, _nothing_in(source, scan, recursive)))
     jobs = _without_repeats(jobs)
@@ -100,14 +108,14 @@ def plan_files(
     return FilePlan(tuple(jobs), tuple(failures), notes)
 
 
-def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None = None) -> _Scan:
+def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Iterable[Path] = ()) -> _Scan:
     """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
 
-    Links to folders are followed, except those that lead back to a folder above. ``leave_out``: a folder below that
-    is not entered (where results go).
+    Links to folders are followed, except those that lead back to a folder above. ``leave_out``: folders below that
+    are not entered (where results go).
     """
     scan = _Scan()
-    closed = identity(leave_out) if leave_out is not None else None
+    closed = frozenset(map(identity, leave_out))
     for path, names in _walk(folder, recursive, closed, (os.path.realpath(folder),), scan.barred):
         candidates = [name for name in names if is_candidate(name)]
         stems = {Path(name).stem for name in candidates}
@@ -118,7 +126,7 @@ def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Path | None 
 
 
 def _walk(
-    folder: Path, recursive: bool, closed: str | None, above: tuple[str, ...], barred: list[tuple[Path, str]]
+    folder: Path, recursive: bool, closed: frozenset[str], above: tuple[str, ...], barred: list[tuple[Path, str]]
 ) -> Iterator[tuple[Path, list[str]]]:
     """(folder, names of its files) from the top down. above: real paths of this folder and those it was reached by;
     barred: filled with the folders that the system does not let us list.
@@ -136,7 +144,7 @@ def _walk(
         if entry.name.startswith(".") or entry.name in _SIDECAR_FOLDERS or not _is(entry.is_dir):
             continue
         real = os.path.realpath(entry.path)
-        if real not in above and (closed is None or identity(Path(entry.path)) != closed):
+        if real not in above and identity(Path(entry.path)) not in closed:
             yield from _walk(folder / entry.name, recursive, closed, (*above, real), barred)
 
 
@@ -178,18 +186,21 @@ def _check_out_folder(out: Path, folders: Iterable[Path]) -> None:
             )
 
 
-def _file_job(source: Path, into: _Destination, task: str, fmt: str | None) -> Job:
+def _file_job(source: Path, into: _Destination, task: str, fmt: str | None, beside: Places) -> Job:
+    extras = beside.of(Path(source.name))
     if into.file is not None:
-        return Job(source, into.file, None)
+        return Job(source, into.file, None, extras=extras)
     if into.folder is not None:
-        return Job(source, into.folder / result_name(source, None, fmt), None if into.single else into.folder)
-    return Job(source, source.with_name(result_name(source, task, fmt)), None)
+        record = None if into.single else into.folder
+        return Job(source, into.folder / result_name(source, None, fmt), record, extras=extras)
+    return Job(source, source.with_name(result_name(source, task, fmt)), None, extras=extras)
 
 
-def _folder_job(path: Path, root: Path, out: Path | None, task: str, fmt: str | None) -> Job:
+def _folder_job(path: Path, root: Path, out: Path | None, task: str, fmt: str | None, beside: Places) -> Job:
+    name = path.relative_to(root)
     if out is None:
-        return Job(path, path.with_name(result_name(path, task, fmt)), root)
-    return Job(path, out / path.relative_to(root).with_name(result_name(path, None, fmt)), out)
+        return Job(path, path.with_name(result_name(path, task, fmt)), root, extras=beside.of(name))
+    return Job(path, out / name.with_name(result_name(path, None, fmt)), out, extras=beside.of(name))
 
 
 def _without_repeats(jobs: Iterable[Job]) -> list[Job]:
@@ -202,22 +213,39 @@ def _without_repeats(jobs: Iterable[Job]) -> list[Job]:
 
 def _check_outputs(jobs: Sequence[Job]) -> None:
     inputs = {identity(job.input): job.input for job in jobs}
-    makers: dict[str, Path] = {}
+    makers: dict[str, tuple[Path, str]] = {}
     for job in jobs:
-        place = identity(job.output)
-        if place in inputs:
-            raise UsageError(f"{job.output}: the result of {job.input} would replace an input; choose another -o")
-        if place in makers:
-            raise UsageError(
-                f"{job.output}: both {makers[place]} and {job.input} would be written here; "
-                "run them separately or with different -o"
-            )
-        makers[place] = job.input
-        mode = _mode(job.output)
-        if stat.S_ISDIR(mode):
-            raise UsageError(f"{job.output}: the result of {job.input} cannot replace a folder")
-        if (mode and not stat.S_ISREG(mode)) or _is_stream(job.output):
-            raise UsageError(f"{job.output}: is not a regular file, and would be replaced by one; choose another -o")
+        for kind, path in {"o": job.output, **job.extras.places}.items():
+            what, option = ("result", "-o") if kind == "o" else (f"{kind} picture", f"--{kind}")
+            place = identity(path)
+            if place in inputs:
+                raise UsageError(f"{path}: the {what} of {job.input} would replace an input; choose another {option}")
+            if place in makers:
+                raise UsageError(_collision(path, *makers[place], job.input, option))
+            makers[place] = job.input, option
+            mode = _mode(path)
+            if stat.S_ISDIR(mode):
+                raise UsageError(f"{path}: the {what} of {job.input} cannot replace a folder")
+            if (mode and not stat.S_ISREG(mode)) or _is_stream(path):
+                raise UsageError(
+                    f"{path}: is not a regular file, and would be replaced by one; choose another {option}"
+                )
+    if any(job.extras.places for job in jobs):
+        _check_nesting(makers)
+
+
+def _collision(path: Path, first: Path, first_option: str, second: Path, option: str) -> str:
+    if first == second:
+        return f"{path}: both {first_option} and {option} would be written here; choose another {option}"
+    return f"{path}: both {first} and {second} would be written here; run them separately or with different {option}"
+
+
+def _check_nesting(makers: Mapping[str, tuple[Path, str]]) -> None:
+    """Raise UsageError where one file to be made would have to be another's folder."""
+    for place, (source, option) in makers.items():
+        for above in Path(place).parents:
+            if str(above) in makers:
+                raise UsageError(f"{above}: a file would be written here, but {option} of {source} needs a folder")
 
 
 def _nothing_in(folder: Path, scan: _Scan, recursive: bool) -> str:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from dfrestore.diffusion import initial_noise
 from dfrestore.engine import (
     Device,
     Plan,
@@ -27,6 +29,8 @@ from dfrestore.engine import (
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
 from dfrestore.restore.checks import fault
+from dfrestore.restore.colour import with_colour_of
+from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.images import Picture, Rgb, open_picture
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
@@ -36,12 +40,17 @@ LEAST_WINDOW = 8  # pixels
 
 @dataclass(frozen=True)
 class Outcome:
-    """rgb: the result, float32 (H, W, 3) in [0, 1]. plan, precision: what made it. warnings: one line each."""
+    """rgb: the result, float32 (H, W, 3) in [0, 1]. plan, precision: what made it. warnings: one line each.
+
+    spread: where it was wanted, the standard deviation over the members of the ensemble (by n - 1), the largest of the
+    three channels, float32 (H, W); before ``keep_color`` and ``strength``.
+    """
 
     rgb: Rgb
     plan: str
     precision: str
     warnings: tuple[str, ...]
+    spread: NDArray[np.float32] | None = None
 
 
 class Restorer:
@@ -106,6 +115,8 @@ class Restorer:
         seed: int = 0,
         tile: int | None = None,
         strength: float = 1.0,
+        ensemble: int = 1,
+        keep_color: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> Any:
         """The restored image: path -> PIL image, PIL -> PIL, array -> array of the same shape and dtype.
@@ -114,13 +125,36 @@ class Restorer:
 
         steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
         whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
+        ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours.
         progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
-        outcome = drain(
-            self.restore_rgb(rgb, steps=steps, seed=seed, tile=tile, strength=strength, name=_name_of(image)), progress
+        work = self.restore_rgb(
+            rgb,
+            steps=steps,
+            seed=seed,
+            tile=tile,
+            strength=strength,
+            ensemble=ensemble,
+            keep_color=keep_color,
+            name=_name_of(image),
         )
-        return finish(outcome.rgb)
+        return finish(drain(work, progress).rgb)
+
+    def with_spread(
+        self, image: Picture, *, ensemble: int = 4, progress: Callable[[int, int], object] | None = None, **options: Any
+    ) -> tuple[Any, NDArray[np.float32]]:
+        """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
+
+        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color`` as for a call. Raises ValueError for an
+        ensemble of less than 2, and as a call.
+        """
+        rgb, finish = open_picture(image)
+        work = self.restore_rgb(rgb, ensemble=ensemble, spread=True, name=_name_of(image), **options)
+        outcome = drain(work, progress)
+        assert outcome.spread is not None
+        return finish(outcome.rgb), outcome.spread
 
     def steps(
         self, image: Picture, *, steps: int | None = None, seed: int = 0, tile: int | None = None
@@ -144,6 +178,10 @@ class Restorer:
             device=self.device,
         )
 
+    def noise(self, height: int, width: int, seed: int = 0) -> Rgb:
+        """x_T, what a restoration begins with, as a picture: float32 (H, W, 3), clamped to [0, 1]."""
+        return initial_noise(height, width, seed).add_(1).div_(2).clamp_(0, 1).permute(1, 2, 0).numpy()
+
     def restore_rgb(
         self,
         rgb: Rgb,
@@ -153,39 +191,67 @@ class Restorer:
         tile: int | None = None,
         plan: Plan | None = None,
         strength: float = 1.0,
+        ensemble: int = 1,
+        spread: bool = False,
+        keep_color: bool = False,
         name: str = "picture",
     ) -> Generator[Progress, None, Outcome]:
         """Yield progress, return the :class:`Outcome`; rgb: float32 (H, W, 3) in [0, 1].
 
         A faulty result in half precision is redone in fp32; where memory runs out, tiles take over (not where
-        ``tile`` was given). plan: of :meth:`plan`, in place of ``tile``. Raises BadResultError and OutOfMemoryFailure,
-        which name ``name``.
+        ``tile`` was given). plan: of :meth:`plan`, in place of ``tile``. spread: of the members, which needs two.
+        Progress counts the evaluations of all members; estimates are those of the member at work, upright.
+        Raises BadResultError and OutOfMemoryFailure, which name ``name``.
         """
         steps = self.checked_steps(steps)
-        if not 0 <= seed < 2**63:
-            raise ValueError(f"seed is from 0 to 2**63 - 1, not {seed}")
+        if ensemble < (2 if spread else 1):
+            raise ValueError(f"an ensemble has {'2 members' if spread else '1 member'} at least, not {ensemble}")
+        if not 0 <= seed <= 2**63 - ensemble:
+            raise ValueError(f"seed is from 0 to 2**63 - {ensemble}, not {seed}")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength is from 0 to 1, not {strength}")
         warnings: list[str] = []
+        tally = Tally(spread=spread)
         try:
-            precision = self.precision
             plan = plan or self.plan(rgb.shape[0], rgb.shape[1], tile)
-            result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
-            wrong = fault(rgb, result)
-            if wrong and precision.name != "fp32":
-                warnings.append(f"{precision.name} gave {wrong}; redone in fp32")
-                precision = choose_precision("fp32", self.device)
-                # The same walk, so that fp32 differs in nothing else; where it does not fit, the next one is taken.
-                plan = with_precision(plan, precision)
-                result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
-                wrong = fault(rgb, result)
-        except OutOfMemoryFailure as error:
-            raise OutOfMemoryFailure(f"{name}: {error}") from error
-        if wrong:
-            raise BadResultError(f"{name}: the model gave {wrong}; try other --steps or another --model")
+            plan, precision = yield from self._members(rgb, steps, seed, ensemble, plan, tally, warnings)
+        except (OutOfMemoryFailure, BadResultError) as error:
+            raise type(error)(f"{name}: {error}") from error
+        result = with_colour_of(rgb, tally.mean) if keep_color else tally.mean
         if strength != 1:
             result = blend(rgb, result, strength)
-        return Outcome(result, plan.describe(), precision.name, tuple(warnings))
+        return Outcome(result, plan.describe(), precision.name, tuple(warnings), tally.spread())
+
+    def _members(
+        self, rgb: Rgb, steps: int, seed: int, ensemble: int, plan: Plan, tally: Tally, warnings: list[str]
+    ) -> Generator[Progress, None, tuple[Plan, Precision]]:
+        """Fill the tally. A plan or precision that had to be left is left for the members that follow too."""
+        precision, total = self.precision, 0
+        for member in range(ensemble):
+            turn = turn_of(member, self.spec.task)
+            work = self._sound(turn.apply(rgb), steps, seed + member, plan, precision, warnings)
+            (result, plan, precision), total = yield from as_member(work, member, ensemble, turn)
+            tally.add(turn.undo(result))
+            del result  # not held while the next one is made
+        yield Progress(total, total, tally.mean)
+        return plan, precision
+
+    def _sound(
+        self, rgb: Rgb, steps: int, seed: int, plan: Plan, precision: Precision, warnings: list[str]
+    ) -> Generator[Progress, None, tuple[Rgb, Plan, Precision]]:
+        """A result that has been checked, and what made it. Raises BadResultError."""
+        result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
+        wrong = fault(rgb, result)
+        if wrong and precision.name != "fp32":
+            warnings.append(f"{precision.name} gave {wrong}; redone in fp32")
+            precision = choose_precision("fp32", self.device)
+            # The same walk, so that fp32 differs in nothing else; where it does not fit, the next one is taken.
+            plan = with_precision(plan, precision)
+            result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
+            wrong = fault(rgb, result)
+        if wrong:
+            raise BadResultError(f"the model gave {wrong}; try other --steps or another --model")
+        return result, plan, precision
 
     def _fitting(
         self, rgb: Rgb, steps: int, seed: int, plan: Plan, precision: Precision, warnings: list[str]

@@ -98,6 +98,35 @@ def test_strength_zero_gives_the_input_back(
     assert np.array_equal(Image.open(tmp_path / "b.png"), Image.open(source))
 
 
+def test_an_ensemble_of_one_writes_the_bytes_of_a_single_restoration(
+    restore: Run, random_model: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    for name, more in (("1.png", []), ("2.png", ["--ensemble", 1]), ("3.png", ["--ensemble", 2])):
+        assert restore(source, "-o", tmp_path / name, *more, model=random_model).code == 0
+    single, one, two = ((tmp_path / name).read_bytes() for name in ("1.png", "2.png", "3.png"))
+    assert single == one != two
+
+
+def test_an_ensemble_is_told(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    answer = restore(make_photo(tmp_path / "a.png"), "--ensemble", 3, "--json")
+    assert objects(answer)[0]["ensemble"] == 3
+    assert "seed 0, ensemble of 3;" in answer.err.splitlines()[0]
+
+
+def test_colours_are_kept_when_asked_to(
+    restore: Run, random_model: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png", 0, (64, 64))
+    means = []
+    for name, more in (("plain.png", []), ("kept.png", ["--keep-color"])):
+        assert restore(source, "-o", tmp_path / name, *more, model=random_model).code == 0
+        means.append(np.asarray(Image.open(tmp_path / name), float).mean(axis=(0, 1)))
+    before = np.asarray(Image.open(source), float).mean(axis=(0, 1))
+    plain, kept = (np.ptp(mean - before) for mean in means)  # what differs between the channels is colour
+    assert kept < plain
+
+
 def test_tiles_and_window_can_be_chosen(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     source = make_photo(tmp_path / "a.png", 0, (96, 64))
     answer = restore(source, "--tile", 32, "--window", "global", "--json")
@@ -190,6 +219,15 @@ def test_other_settings_leave_outputs_and_name_them_in_one_line(
     assert "4 outputs left as found" in line
     assert "--overwrite" in line
     assert snapshot(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("more", [["--ensemble", 2], ["--keep-color"]])
+def test_ensembles_and_kept_colours_count_as_other_settings_and_their_defaults_do_not(
+    restore: Run, tmp_path: Path, photo_folder: Path, more: list[Any]
+) -> None:
+    restore(photo_folder, "-o", tmp_path / "out")
+    assert "4 skipped" in restore(photo_folder, "-o", tmp_path / "out", "--ensemble", 1).err
+    assert "4 left as found" in restore(photo_folder, "-o", tmp_path / "out", *more).err
 
 
 def test_the_models_own_number_of_steps_is_the_same_setting_when_named(

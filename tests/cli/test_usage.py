@@ -70,7 +70,8 @@ def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> No
     for option in (
         "--out", "--model", "--steps", "--seed", "--device", "--precision", "--window", "--tile", "--memory",
         "--max-pixels", "--format", "--quality", "--strength", "--overwrite", "--recursive", "--no-recursive",
-        "--dry-run", "--quiet", "--json", "--strip-metadata",
+        "--dry-run", "--quiet", "--json", "--strip-metadata", "--ensemble", "--keep-color",
+        "--uncertainty", "--compare", "--trace",
     ):  # fmt: skip
         assert option in answer.out
 
@@ -177,6 +178,8 @@ def test_without_arguments_the_help_is_shown_as_wrong_usage(dfrestore: Run) -> N
         (["derain", "a.png", "--quality", "0"], "--quality"),
         (["derain", "a.png", "--seed", "-1"], "--seed"),
         (["derain", "a.png", "--seed", str(2**64)], "--seed"),
+        (["derain", "a.png", "--seed", str(2**63 - 3), "--ensemble", "4"], "--seed"),
+        (["derain", "a.png", "--ensemble", "0"], "--ensemble"),
         (["derain", "a.png", "--window", "7"], "--window"),
         (["derain", "a.png", "--memory", "lots"], "--memory"),
         (["derain", "a.png", "--format", "gif"], "--format"),

@@ -162,6 +162,16 @@ def test_tiles_and_windows_can_be_measured(data: Path, tiny_model: Path) -> None
     assert (json.loads(total)["tile"], json.loads(total)["window"]) == (32, 64)
 
 
+def test_ensembles_and_kept_colours_can_be_measured(data: Path, tiny_model: Path) -> None:
+    arguments = ("--task", "derain", "--data", data, "--model", tiny_model, "--steps", 1, "--json")
+    single, ensemble = (
+        json.loads(run(*arguments, *more).stdout.splitlines()[-1]) for more in ([], ["--ensemble", 3, "--keep-color"])
+    )
+    assert (ensemble["ensemble"], ensemble["keep_color"]) == (3, True)
+    assert ensemble["psnr"] != single["psnr"]
+    assert not {"ensemble", "keep_color"} & single.keys()
+
+
 def test_the_same_seed_gives_the_same_scores(data: Path, tiny_model: Path) -> None:
     arguments = ("--task", "derain", "--data", data, "--model", tiny_model, "--steps", 2, "--json", "--limit", 1)
     first, second = (json.loads(run(*arguments).stdout.splitlines()[0]) for _ in range(2))

@@ -236,3 +236,19 @@ def test_any_file_name_works(restorer: Restorer, tmp_path: Path, make_photo: Mak
     assert statuses(run(restorer, tmp_path / "in", tmp_path / "out")) == ["done"] * 2
     assert statuses(run(restorer, tmp_path / "in", tmp_path / "out")) == ["skipped"] * 2
     assert (tmp_path / "out" / name).is_file()
+
+
+# -- settings
+
+
+def test_records_of_before_there_were_ensembles_stay_true() -> None:
+    """Hashes as the version without ensemble and keep_color wrote them."""
+    assert Settings("derain", "sha", steps=1).hash == "27507febd9eaad87"
+    assert Settings("derain", "sha", steps=4, seed=3, strength=0.5, tile=0).hash == "7bebaca64f45d54a"
+
+
+def test_an_ensemble_and_kept_colours_are_other_settings() -> None:
+    hashes = {
+        replace(SETTINGS, **change).hash for change in ({}, {"ensemble": 2}, {"ensemble": 3}, {"keep_color": True})
+    }
+    assert len(hashes) == 4

@@ -1,0 +1,107 @@
+"""Several restorations of one picture as one: how each member is turned, their mean, and how far they lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfrestore.engine import Progress
+from dfrestore.restore.images import Rgb
+
+Made = TypeVar("Made")
+
+UPRIGHT = frozenset({"derain"})
+"""Tasks whose pictures know up from down: rain falls, and a quarter turn would make it fly sideways."""
+# First the turns that keep lines upright.
+_QUARTERS = (0, 2, 1, 3)
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A picture mirrored left to right where ``mirrored``, then turned by quarters counterclockwise."""
+
+    mirrored: bool
+    quarters: int
+
+    def apply(self, rgb: Rgb) -> Rgb:
+        """A view of (H, W, ...), or of (W, H, ...) after an odd number of quarters."""
+        return np.rot90(rgb[:, ::-1] if self.mirrored else rgb, self.quarters)
+
+    def undo(self, rgb: Rgb) -> Rgb:
+        """A view; the way back from :meth:`apply`."""
+        back = np.rot90(rgb, -self.quarters)
+        return back[:, ::-1] if self.mirrored else back
+
+
+def turn_of(member: int, task: str) -> Turn:
+    """Member 0 is plain, 1 mirrored; 2 and 3 the same upside down; 4 to 7 the same after one and three quarter turns.
+
+    Then again from 0; tasks in :data:`UPRIGHT` have the first four only.
+    """
+    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if task in UPRIGHT else 4)])
+
+
+class Tally:
+    """The running mean of members, float32 (H, W, 3), and where wanted their spread (Welford 1962).
+
+    Memory for one picture, or two with the spread, however many members.
+    """
+
+    def __init__(self, *, spread: bool) -> None:
+        self.count = 0
+        self._mean: Rgb | None = None
+        self._squares: Rgb | None = None  # summed squares of the distances from the mean
+        self._wanted = spread
+
+    @property
+    def mean(self) -> Rgb:
+        """A single member itself; read it after the last :meth:`add`."""
+        assert self._mean is not None
+        return self._mean
+
+    def add(self, member: Rgb) -> None:
+        """One more, float32 (H, W, 3). A few rows at a time, so that temporaries do not count."""
+        self.count += 1
+        if self._mean is None:
+            self._mean = member
+            return
+        if self.count == 2:
+            self._mean = self._mean.copy()  # the first member is the caller's
+            self._squares = np.zeros_like(self._mean) if self._wanted else None
+        for top in range(0, member.shape[0], _ROWS):
+            rows = slice(top, top + _ROWS)
+            distance = member[rows] - self._mean[rows]
+            self._mean[rows] += distance / np.float32(self.count)
+            if self._squares is not None:
+                self._squares[rows] += distance * (member[rows] - self._mean[rows])
+
+    def spread(self) -> NDArray[np.float32] | None:
+        """Standard deviation over the members (by n - 1), the largest of the channels: (H, W); None if not wanted."""
+        if self._squares is None:
+            return None
+        spread: NDArray[np.float32] = np.sqrt(self._squares.max(axis=2) / np.float32(self.count - 1))
+        return spread
+
+
+def as_member(
+    work: Generator[Progress, None, Made], member: int, members: int, turn: Turn
+) -> Generator[Progress, None, tuple[Made, int]]:
+    """One member's work in the counts of them all, its estimates upright; returns (what it returns, all evaluations).
+
+    The last record of the last member is kept back: the result is not that member's.
+    """
+    total = 0
+    while True:
+        try:
+            state = next(work)
+        except StopIteration as end:
+            return end.value, total
+        total = members * state.total
+        done = member * state.total + state.done
+        if done < total:
+            yield Progress(done, total, None if state.x0 is None else turn.undo(state.x0))

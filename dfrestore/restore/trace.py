@@ -1,0 +1,93 @@
+"""A restoration as an animation: the noise it begins with, the clean estimate after each step, the result."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from dfrestore.photo import Photo
+from dfrestore.photo.encode import quantise
+from dfrestore.photo.view import size_within, view
+from dfrestore.restore.images import Rgb
+
+if TYPE_CHECKING:
+    from dfrestore.engine import Progress
+    from dfrestore.restore.restorer import Outcome
+
+SIDE = 800
+"""Of a frame, at most, in pixels."""
+MOST = 100
+"""Frames between noise and result; of more steps every second, third ... is shown."""
+_NOISE, _STEP, _STEPS, _RESULT = 600, 400, 8000, 3000  # milliseconds, _STEPS for all together at most
+_FASTEST = 40
+
+
+class Trace:
+    """Gathers the frames of one photo as it is restored. Of an ensemble, the first member's and the common result."""
+
+    def __init__(self, taken: Photo, noise: Rgb, *, steps: int, members: int) -> None:
+        """noise: x_T as a picture, (H, W, 3) in [0, 1]. It is thinned out, not smoothed: means of noise are grey."""
+        height, width = noise.shape[:2]
+        wide, high = size_within((width, height), SIDE)
+        rows, columns = np.arange(high) * height // high, np.arange(wide) * width // wide
+        self._noise = Image.fromarray(quantise(noise[rows][:, columns], 8, grey=False))
+        self._taken = taken
+        self._members = members
+        self._every = -(-steps // MOST)
+        self._seen = self._done = 0
+        self._estimates: list[Image.Image] = []
+
+    def watch(self, work: Generator[Progress, None, Outcome]) -> Generator[Progress, None, Outcome]:
+        """The same work; begins anew where the work does, in another plan or precision."""
+        while True:
+            try:
+                state = next(work)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if state.done * self._members < state.total:
+                self._take(state)
+            yield state
+
+    def _take(self, state: Progress) -> None:
+        if state.done <= self._done:
+            self._estimates.clear()
+            self._seen = 0
+        self._done = state.done
+        if state.x0 is None:
+            return
+        self._seen += 1
+        if self._seen % self._every == 0:
+            self._estimates.append(self._shown(state.x0))
+
+    def _shown(self, rgb: Rgb) -> Image.Image:
+        return view(rgb, self._taken.alpha, self._taken.origin.icc, SIDE)
+
+    def encoded(self, result: Rgb, place: str) -> bytes:
+        """WebP or GIF, by the ending of ``place``; it plays again and again, and rests on the result."""
+        frames = [self._noise, *self._estimates, self._shown(result)]
+        pause = max(_FASTEST, min(_STEP, _STEPS // max(1, len(self._estimates))))
+        durations = [_NOISE, *[pause] * len(self._estimates), _RESULT]
+        webp = place.lower().endswith(".webp")
+        first, *rest = frames if webp else map(_in_palette, frames)
+        options = {"quality": 85, "method": 4} if webp else {"optimize": False, "disposal": 1}
+        buffer = io.BytesIO()
+        first.save(
+            buffer,
+            "WEBP" if webp else "GIF",
+            save_all=True,
+            append_images=rest,
+            duration=durations,
+            loop=0,
+            **options,
+        )
+        return buffer.getvalue()
+
+
+def _in_palette(frame: Image.Image) -> Image.Image:
+    """256 colours of its own, dithered: skies keep their gradients."""
+    return frame.quantize(palette=frame.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
