@@ -284,8 +284,8 @@ class _Run:
         lacking = [r for r in settled if r.status == "skipped" and r.extras != asked[r.output]]
         if lacking:
             kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
-            count = "1 photo" if len(lacking) == 1 else f"{len(lacking)} photos"
-            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}, ...); --overwrite redoes them")
+            count, more = ("1 photo", "") if len(lacking) == 1 else (f"{len(lacking)} photos", ", ...")
+            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes such")
 
     def _settle(self, result: FileResult) -> None:
         self.report.result(result)
