@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Status = Literal["done", "skipped", "left", "failed"]
 
+_PATIENCE = 2.0  # seconds from the naming of an output to its line in the record, of a run beside this one
+
 _WHY_LEFT = {
     "foreign": "exists already, and is not in the record",
     "other-settings": "made with other settings",
@@ -152,12 +154,14 @@ def run_batch(
     for job in jobs:
         begin = time.perf_counter()
         try:
-            result = yield from _one(job, restorer, settings, records, max_pixels)
+            result = _made_meanwhile(job, settings, records)
+            result = result or (yield from _one(job, restorer, settings, records, max_pixels))
         except Exception as error:
             failure = _as_failure(error, job)
             if failure is None:
                 raise
-            yield _failed(job, failure, time.perf_counter() - begin)
+            made = _made_meanwhile(job, settings, records, patience=_PATIENCE)
+            yield made or _failed(job, failure, time.perf_counter() - begin)
         else:
             yield result
 
@@ -203,6 +207,25 @@ def _one(
         plan=outcome.plan,
         warnings=tuple(warnings),
     )
+
+
+def _made_meanwhile(job: Job, settings: Settings, records: Records, patience: float = 0.0) -> FileResult | None:
+    """``skipped`` where another run has made this output, with the same settings, since this one looked."""
+    record = records.of(job)
+    if job.replace or record is None or not os.path.lexists(job.output):
+        return None
+    deadline = time.monotonic() + patience
+    while True:
+        record.refresh()
+        try:
+            found = verdict(job, record, settings.hash)
+        except OSError:
+            return None
+        if found == "done":
+            return FileResult("skipped", job.input, job.output)
+        if found != "foreign" or time.monotonic() >= deadline:
+            return None
+        time.sleep(0.05)
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
