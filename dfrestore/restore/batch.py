@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Status = Literal["done", "skipped", "left", "failed"]
 
-_PATIENCE = 2.0  # seconds from the naming of an output to its line in the record, of a run beside this one
-
 _WHY_LEFT = {
     "foreign": "exists already, and is not in the record",
     "other-settings": "made with other settings",
@@ -160,7 +158,7 @@ def run_batch(
             failure = _as_failure(error, job)
             if failure is None:
                 raise
-            made = _made_meanwhile(job, settings, records, patience=_PATIENCE)
+            made = _made_meanwhile(job, settings, records)
             yield made or _failed(job, failure, time.perf_counter() - begin)
         else:
             yield result
@@ -184,6 +182,12 @@ def _one(
         name=str(job.input),
     )
     photo.make_folder(job.output.parent)
+    standing = os.path.lexists(job.output)
+    unrecorded: list[str] = []
+
+    def record(size: int) -> None:
+        unrecorded.extend(_recorded(job, stamp, settings, records, size))
+
     notes = photo.write(
         job.output,
         taken,
@@ -192,8 +196,13 @@ def _one(
         quality=settings.quality,
         strip_metadata=settings.strip_metadata,
         overwrite=job.replace,
+        # First the record, so that a run killed in between leaves no output that the next one takes for another's.
+        # What is replaced has its name already: its record changes after the file.
+        before_naming=None if standing else record,
     )
-    warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
+    if standing:
+        record(job.output.stat().st_size)
+    warnings = [*taken.warnings, *outcome.warnings, *notes, *unrecorded]
     return FileResult(
         "done",
         job.input,
@@ -209,23 +218,21 @@ def _one(
     )
 
 
-def _made_meanwhile(job: Job, settings: Settings, records: Records, patience: float = 0.0) -> FileResult | None:
+def _made_meanwhile(job: Job, settings: Settings, records: Records) -> FileResult | None:
     """``skipped`` where another run has made this output, with the same settings, since this one looked."""
     record = records.of(job)
     if job.replace or record is None or not os.path.lexists(job.output):
         return None
-    deadline = time.monotonic() + patience
-    while True:
-        record.refresh()
-        try:
-            found = verdict(job, record, settings.hash)
-        except OSError:
+    record.refresh()
+    try:
+        if verdict(job, record, settings.hash) != "done":
             return None
-        if found == "done":
-            return FileResult("skipped", job.input, job.output)
-        if found != "foreign" or time.monotonic() >= deadline:
-            return None
-        time.sleep(0.05)
+        size = job.output.stat().st_size
+    except OSError:
+        return None
+    # Another size: what someone else put there, while this run had recorded it and was about to give it its name.
+    entry = record.get(job.output)
+    return FileResult("skipped", job.input, job.output) if entry is not None and entry.bytes == size else None
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
@@ -235,12 +242,12 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records) -> list[str]:
+def _recorded(job: Job, stamp: Stamp, settings: Settings, records: Records, size: int) -> list[str]:
     record = records.of(job)
     if record is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash)
+        record.add(job.output, stamp, settings.hash, size)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)

@@ -66,9 +66,12 @@ class Record:
     def get(self, output: Path) -> Entry | None:
         return self._entries.get(self._key(output))
 
-    def add(self, output: Path, source: Stamp, settings: str) -> None:
-        """Append one finished output and flush it to disk. Raises OSError."""
-        entry = Entry(source, settings, output.stat().st_size)
+    def add(self, output: Path, source: Stamp, settings: str, bytes: int | None = None) -> None:
+        """Append one finished output and flush it to disk. Raises OSError.
+
+        bytes: its size, where it is complete but has not got its name yet; while it has none, it counts as to do.
+        """
+        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes)
         key = self._key(output)
         line = {
             "output": key,

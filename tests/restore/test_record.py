@@ -42,6 +42,12 @@ def test_a_missing_output_is_to_do_whatever_the_record_says(job: Job) -> None:
     assert judge(job) == "todo"
 
 
+def test_an_output_that_was_recorded_but_never_got_its_name_is_to_do(tmp_path: Path, make_photo: MakePhoto) -> None:
+    source, output = make_photo(tmp_path / "a.png"), tmp_path / "out.png"
+    Record(tmp_path).add(output, Stamp.of(source), SETTINGS, 42)
+    assert judge(Job(source, output, tmp_path)) == "todo"
+
+
 def test_a_changed_input_is_to_do(job: Job) -> None:
     os.utime(job.input, ns=(1, 1))
     assert judge(job) == "todo"

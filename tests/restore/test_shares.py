@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from torch.distributed import HashStore
 
 from dfrestore.errors import UsageError
-from dfrestore.processes import PeerFailed
+from dfrestore.processes import PeerFailed, cores
 from dfrestore.restore import FileResult, Job
 from dfrestore.restore import shares as module
 from dfrestore.restore.shares import Crew, Ranks
@@ -101,11 +102,11 @@ def test_who_says_nothing_for_long_is_given_up(two: Two, monkeypatch: pytest.Mon
 
 
 def test_who_is_at_work_on_a_large_file_is_not(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(module, "PATIENCE", 3)
     first, other = two
     heard = first.gathered(results("a"))
     next(heard)
-    threading.Timer(1, other.leave).start()
+    threading.Timer(4, other.leave).start()
     assert list(heard) == []
 
 
@@ -139,6 +140,21 @@ def test_the_memory_of_a_cpu_is_shared_that_of_a_gpu_is_not(two: Two) -> None:
     assert two[0].memory(None, "cuda:0") is None
     free = two[0].memory(None, "cpu")
     assert free is None or free > 0
+
+
+@pytest.mark.parametrize(("given", "threads"), [("1", max(1, cores() // 2)), ("3", 3)])
+def test_the_cores_are_shared_unless_the_user_says_how_many(
+    given: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # as torch takes it from the environment when it is started there
+    try:
+        kill(Ranks(HashStore(), 0, 2))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_gpu_is_not_for_several(two: Two) -> None:
