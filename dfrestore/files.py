@@ -70,6 +70,24 @@ def remove_stale_temporaries(folder: str | Path) -> int:
     return removed
 
 
+@contextlib.contextmanager
+def locked(descriptor: int) -> Iterator[None]:
+    """This file for one process at a time, of those that ask too; where there are no locks, nothing. Raises OSError."""
+    held = False
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            held = True
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+    try:
+        yield
+    finally:
+        if held:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def is_temporary(path: str | Path) -> bool:
     """Whether this name is one of our temporary files."""
     return _PATTERN.fullmatch(Path(path).name) is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended
+from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import (
     DEVICE_NAMES,
     FORMAT_NAMES,
@@ -25,12 +25,15 @@ from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import STREAM, check_streams
+from dfrestore.cli.together import in_crew
 from dfrestore.errors import UsageError, one_line
+from dfrestore.processes import PeerFailed
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.batch import Records
     from dfrestore.restore.extras import Extras, Wanted
+    from dfrestore.restore.shares import Crew
     from dfrestore.weights import Resolved
 
 
@@ -63,6 +66,7 @@ Examples:
 """
 
 
+@in_crew
 def restore(
     context: typer.Context,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures; or -.")],
@@ -169,6 +173,7 @@ def restore(
 ) -> None:
     """Registered once for each task, which is the command's name."""
     task = str(context.info_name)
+    crew: Crew = context.obj
     budget, most, reach = parse_memory(memory), parse_pixels(max_pixels), parse_window(window)
     members = _members(ensemble, uncertainty)
     if seed > 2**63 - members:
@@ -183,7 +188,7 @@ def restore(
     report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.jobs) + len(plan.failures), paths=out != STREAM)
     from dfrestore.weights import read_spec, resolve
 
-    resolved = resolve(model, task=task)
+    resolved = crew.in_turn(lambda: resolve(model, task=task))
     from dfrestore.restore import Settings
 
     settings = Settings(
@@ -201,9 +206,10 @@ def restore(
         ensemble=members,
         keep_color=keep_color,
     )
-    options = {"device": device, "precision": precision, "window": reach, "memory": budget}
-    run = _Run(plan, settings, report, resolved, options, overwrite or out == STREAM, most, dry_run)
-    if page_at is not None and not dry_run:
+    place = crew.place(device)
+    options = {"device": place, "precision": precision, "window": reach, "memory": crew.memory(budget, place)}
+    run = _Run(plan, settings, report, resolved, options, overwrite or out == STREAM, most, dry_run, crew)
+    if page_at is not None and crew.first and not dry_run:
         run.page = RunPage(page_at, run.report, plan, settings, resolved.label, overwrite=overwrite, max_pixels=most)
     code = run.execute()
     if code in (INTERRUPTED, TERMINATED):
@@ -255,12 +261,15 @@ class _Run:
     overwrite: bool
     max_pixels: int | None
     dry_run: bool
+    crew: Crew
     page: RunPage | None = None
 
     def execute(self) -> int:
         """Returns the exit code."""
         from dfrestore.restore.batch import FileResult, Records, tidy, triage
 
+        if not self.crew.first:
+            return 0 if self.dry_run else self.report.during(lambda: self._shown(self.crew.agreed([]), Records()))
         for note in (*self.resolved.warnings, *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
@@ -273,7 +282,7 @@ class _Run:
         for result in settled:
             self._settle(result)
         self._lacking(settled)
-        code = self.report.during(lambda: self._shown(todo, records))
+        code = self.report.during(lambda: self._shown(todo if self.dry_run else self.crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
@@ -294,8 +303,15 @@ class _Run:
 
     def _shown(self, todo: list[Job], records: Records) -> None:
         with nullcontext() if self.page is None else self.page.written():
-            if todo:
-                self._work(todo, records)
+            try:
+                if todo:
+                    self._work(todo, records)
+            except (KeyboardInterrupt, Terminated):
+                for result in self.crew.last_words():
+                    self._settle(result)
+                if self.crew.lost:
+                    self.report.complain(str(PeerFailed()))
+                raise
 
     def _work(self, todo: list[Job], records: Records) -> None:
         from dfrestore.restore import Restorer
@@ -318,7 +334,8 @@ class _Run:
         self.report.open_bar({job.output: _bytes(job.input) for job in todo})
         most = photo.MAX_PIXELS if self.max_pixels is None else self.max_pixels
         output, begun = todo[0].output, False
-        for event in run_batch(todo, restorer, self.settings, records, max_pixels=most):
+        work = run_batch(self.crew.taken(todo), restorer, self.settings, records, max_pixels=most)
+        for event in self.crew.gathered(work):
             if isinstance(event, Started):
                 output = event.job.output
                 if not begun:
@@ -351,7 +368,7 @@ class _Run:
     def _start_line(self, restorer: Restorer, plan: str) -> str:
         device, precision = restorer.device, restorer.precision
         return (
-            f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; "
+            f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; {self.crew.described}"
             f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}"
         )
 

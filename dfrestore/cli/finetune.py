@@ -93,7 +93,7 @@ def finetune(
       dfrestore derain rainy.jpg --model runs/mine/model.safetensors
     """
     started = time.monotonic()
-    from dfrestore.training.distributed import launched
+    from dfrestore.processes import launched
 
     if launched():
         raise UsageError("finetune starts in one process; to go on in several: torchrun ... train --resume RUN")

@@ -5,7 +5,7 @@ No files, no pictures' metadata and no command line live here; arrays come in, a
 
 from dfrestore.engine.device import DEVICES, PRECISIONS, Device, Precision, choose_device, choose_precision
 from dfrestore.engine.memory import available_memory, is_out_of_memory
-from dfrestore.engine.plan import Plan, make_plan, smaller_plan, with_precision
+from dfrestore.engine.plan import Plan, free_memory, make_plan, smaller_plan, with_precision
 from dfrestore.engine.run import Progress, restore_array
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "available_memory",
     "choose_device",
     "choose_precision",
+    "free_memory",
     "is_out_of_memory",
     "make_plan",
     "restore_array",

@@ -81,7 +81,7 @@ def make_plan(
         raise UsageError(f"a tile of {tile} pixels is not possible; use a side in pixels, or 0 for the whole image")
     if tile is not None:
         return _plan(height, width, network, tile, precision, device, explicit=True)
-    budget = memory if memory is not None else _budget(device)
+    budget = memory if memory is not None else free_memory(device)
     plan = _plan(height, width, network, 0, precision, device)
     while budget is not None and plan.predicted_bytes > budget:
         smaller = smaller_plan(plan, height, width, network, precision=precision, device=device)
@@ -174,7 +174,8 @@ def _plan(
     return Plan("tiles", side, overlap, explicit, precision.name, need)
 
 
-def _budget(device: Device) -> int | None:
+def free_memory(device: Device) -> int | None:
+    """Bytes on ``device`` that a plan may take unless the user says how many: most of what is free."""
     free = available_memory(device.torch_device)
     return None if free is None else int(_SHARE * free)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def write(
     quality: int | None = None,
     strip_metadata: bool = False,
     overwrite: bool = False,
+    before_naming: Callable[[int], object] | None = None,
 ) -> list[str]:
     """Write ``rgb`` (H, W, 3, in [0, 1]) with the alpha and metadata of ``photo``; returns warnings, one line each.
 
     format: default by the extension of ``path``, else the photo's own. quality: see :func:`encode`. strip_metadata:
-    without EXIF, XMP, IPTC and comments. Raises PhotoWriteError; then nothing new stands under ``path``.
+    without EXIF, XMP, IPTC and comments. before_naming: called with the size in bytes of what is about to appear.
+    Raises PhotoWriteError; then nothing new stands under ``path``.
     """
     path = Path(path)
     if format is None:
@@ -42,11 +45,13 @@ def write(
         data, warnings = encode(photo, rgb, format, quality=quality, strip_metadata=strip_metadata)
     except PhotoWriteError as error:
         raise PhotoWriteError(f"{path}: {error}") from error.__cause__
-    atomic_write(path, data, overwrite=overwrite)
+    atomic_write(path, data, overwrite=overwrite, before_naming=before_naming)
     return warnings
 
 
-def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
+def atomic_write(
+    path: str | Path, data: bytes, *, overwrite: bool = False, before_naming: Callable[[int], object] | None = None
+) -> None:
     """Write ``data`` under ``path`` completely or not at all, see :func:`dfrestore.files.atomic_file`.
 
     Raises PhotoWriteError.
@@ -55,6 +60,8 @@ def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> N
     try:
         with atomic_file(path, overwrite=overwrite) as file:
             file.write(data)
+            if before_naming is not None:
+                before_naming(len(data))
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -177,12 +177,14 @@ def run_batch(
     for job in jobs:
         begin = time.perf_counter()
         try:
-            result = yield from _one(job, restorer, settings, records, max_pixels)
+            result = _made_meanwhile(job, settings, records)
+            result = result or (yield from _one(job, restorer, settings, records, max_pixels))
         except Exception as error:
             failure = _as_failure(error, job)
             if failure is None:
                 raise
-            yield _failed(job, failure, time.perf_counter() - begin)
+            made = _made_meanwhile(job, settings, records)
+            yield made or _failed(job, failure, time.perf_counter() - begin)
         else:
             yield result
 
@@ -218,9 +220,14 @@ def _one(
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
     made_by = settings.made_by(label.name if label.suffix else restorer.label)
     extras = _extras(job, taken, outcome, made_by, settings.ensemble, trace)
+    unrecorded: list[str] = []
+
+    def record(size: int) -> None:
+        unrecorded.extend(_recorded(job, stamp, settings, records, size))
+
     with standing(extras, job.extras.replace):
-        notes = _written(job, taken, outcome, settings)
-    warnings = [*taken.warnings, *outcome.warnings, *notes, *_recorded(job, stamp, settings, records)]
+        notes = _written(job, taken, outcome, settings, record)
+    warnings = [*taken.warnings, *outcome.warnings, *notes, *unrecorded]
     return FileResult(
         "done",
         job.input,
@@ -253,8 +260,10 @@ def _extras(
     return files
 
 
-def _written(job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings) -> list[str]:
-    """Writes the result; returns warnings."""
+def _written(
+    job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings, record: Callable[[int], None]
+) -> list[str]:
+    """Writes the result; returns warnings. record: told the result's size in bytes, but not of streams."""
     if job.stdout:
         return write_stdout(
             taken,
@@ -264,7 +273,8 @@ def _written(job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings)
             strip_metadata=settings.strip_metadata,
         )
     photo.make_folder(job.output.parent)
-    return photo.write(
+    there = os.path.lexists(job.output)
+    notes = photo.write(
         job.output,
         taken,
         outcome.rgb,
@@ -272,7 +282,13 @@ def _written(job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings)
         quality=settings.quality,
         strip_metadata=settings.strip_metadata,
         overwrite=job.replace,
+        # First the record, so that a run killed in between leaves no output that the next one takes for another's.
+        # What is replaced has its name already: its record changes after the file.
+        before_naming=None if there else record,
     )
+    if there:
+        record(job.output.stat().st_size)
+    return notes
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
@@ -282,12 +298,12 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(job: Job, stamp: Stamp | None, settings: Settings, records: Records) -> list[str]:
+def _recorded(job: Job, stamp: Stamp | None, settings: Settings, records: Records, size: int) -> list[str]:
     record = records.of(job)
     if record is None or stamp is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash)
+        record.add(job.output, stamp, settings.hash, size)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)

@@ -1,6 +1,7 @@
 """The record of finished outputs, ``.dfrestore.jsonl`` in the folder they go to, and what follows from it.
 
-Append-only, one JSON object a line, the last word on an output counts. A torn or foreign line is passed over.
+Append-only, one JSON object a line, the last word on an output counts. A torn or foreign line is passed over. Several
+processes may append to one record: each line is one write, at the end, under a lock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dfrestore.files import locked
 from dfrestore.restore.planning import Job
 
 NAME = ".dfrestore.jsonl"
@@ -50,19 +52,26 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
 
 
 class Record:
-    """The record of one folder, read once and appended to."""
+    """The record of one folder, read once, or again when others may have appended to it, and appended to."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / NAME
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read it as it is now."""
         self._entries = _read(self.path)
 
     def get(self, output: Path) -> Entry | None:
         return self._entries.get(self._key(output))
 
-    def add(self, output: Path, source: Stamp, settings: str) -> None:
-        """Append one finished output and flush it to disk. Raises OSError."""
-        entry = Entry(source, settings, output.stat().st_size)
+    def add(self, output: Path, source: Stamp, settings: str, bytes: int | None = None) -> None:
+        """Append one finished output and flush it to disk. Raises OSError.
+
+        bytes: its size, where it is complete but has not got its name yet; while it has none, it counts as to do.
+        """
+        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes)
         key = self._key(output)
         line = {
             "output": key,
@@ -74,11 +83,12 @@ class Record:
         }
         # ASCII only: names that are not Unicode survive as lone surrogates.
         data = json.dumps(line).encode("ascii") + b"\n"
-        with self.path.open("ab+") as file:
-            if file.tell() and not _ends_with_newline(file):
-                data = b"\n" + data  # a torn line of a killed run must not swallow this one
-            file.write(data)
-            file.flush()
+        with self.path.open("ab+", buffering=0) as file:
+            with locked(file.fileno()):
+                if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
+                    data = b"\n" + data  # a torn line of a killed run must not swallow this one
+                while data:  # more than one write only where the disk is full, which the next one says
+                    data = data[file.write(data) :]
             os.fsync(file.fileno())
         self._entries[key] = entry
 

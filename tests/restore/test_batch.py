@@ -117,6 +117,47 @@ def test_an_output_that_appears_during_the_run_is_not_replaced(
     assert (tmp_path / "out" / "a.png").read_bytes() == mine
 
 
+def test_two_runs_over_one_folder_at_once_make_each_output_once(
+    restorer: Restorer, photo_folder: Path, tmp_path: Path
+) -> None:
+    plan = plan_files([photo_folder], tmp_path / "out", "derain")
+    first, second = (
+        run_batch(triage(plan.jobs, SETTINGS, mine, overwrite=False, lone=False)[0], restorer, SETTINGS, mine)
+        for mine in (Records(), Records())
+    )
+    early = [next(first), next(second)]  # both have begun with the same picture
+    assert [event.job.input.name for event in early if isinstance(event, Started)] == ["a.png", "a.png"]
+    assert statuses([event for event in first if isinstance(event, FileResult)]) == ["done"] * 4
+    assert statuses([event for event in second if isinstance(event, FileResult)]) == ["skipped"] * 4
+    assert len((tmp_path / "out" / ".dfrestore.jsonl").read_text().splitlines()) == 4
+
+
+def test_an_output_is_recorded_before_it_has_its_name(
+    restorer: Restorer, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "out" / ".dfrestore.jsonl"
+    known: list[int] = []
+    link = os.link
+    monkeypatch.setattr(os, "link", lambda *a: (known.append(len(record.read_text().splitlines())), link(*a)))
+    run(restorer, photo_folder, tmp_path / "out")
+    assert known == [1, 2, 3, 4]
+
+
+def test_what_someone_else_names_first_is_theirs(
+    restorer: Restorer, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(source: str, target: Path) -> None:
+        if target.name == "b.jpg":
+            target.write_bytes(b"mine")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert statuses(run(restorer, photo_folder, tmp_path / "out")) == ["done", "failed", "done", "done"]
+    assert (tmp_path / "out" / "b.jpg").read_bytes() == b"mine"
+
+
 def test_the_format_and_quality_asked_for_are_written(restorer: Restorer, photo_folder: Path, tmp_path: Path) -> None:
     run(restorer, photo_folder / "sub", tmp_path / "out", replace(SETTINGS, format="JPEG", quality=50))
     with Image.open(tmp_path / "out" / "a.jpg") as image:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +40,12 @@ def test_a_recorded_output_is_done(job: Job) -> None:
 def test_a_missing_output_is_to_do_whatever_the_record_says(job: Job) -> None:
     job.output.unlink()
     assert judge(job) == "todo"
+
+
+def test_an_output_that_was_recorded_but_never_got_its_name_is_to_do(tmp_path: Path, make_photo: MakePhoto) -> None:
+    source, output = make_photo(tmp_path / "a.png"), tmp_path / "out.png"
+    Record(tmp_path).add(output, Stamp.of(source), SETTINGS, 42)
+    assert judge(Job(source, output, tmp_path)) == "todo"
 
 
 def test_a_changed_input_is_to_do(job: Job) -> None:
@@ -80,6 +90,44 @@ def test_torn_and_foreign_lines_are_passed_over(job: Job, torn: bytes) -> None:
     path = job.output.parent / NAME
     path.write_bytes(path.read_bytes() + torn)
     assert judge(job) == "done"
+
+
+def test_several_processes_append_whole_lines_to_one_record(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from dfrestore.restore.record import Record, Stamp
+
+folder, mine = Path(sys.argv[1]), sys.argv[2]
+record, source = Record(folder), folder / (mine * 200)
+source.touch()
+print("ready", flush=True)
+sys.stdin.read(1)
+for _ in range(100):
+    record.add(source, Stamp.of(source), mine)
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    running = [subprocess.Popen([sys.executable, "-c", program, tmp_path, name], **pipes) for name in "abcd"]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in running:  # all at once
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in running:
+        with process:
+            assert process.wait() == 0
+    written = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
+    assert Counter(line["settings"] for line in written) == dict.fromkeys("abcd", 100)
+    assert all(line["output"] == line["settings"] * 200 for line in written)
+
+
+def test_what_another_run_appended_is_known_after_reading_again(job: Job) -> None:
+    mine = Record(job.output.parent)
+    Record(job.output.parent).add(job.output, Stamp.of(job.input), "other")
+    assert verdict(job, mine, SETTINGS) == "done"
+    mine.refresh()
+    assert verdict(job, mine, SETTINGS) == "other-settings"
 
 
 def test_a_torn_last_line_does_not_swallow_the_next_one(job: Job, tmp_path: Path, make_photo: MakePhoto) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +14,14 @@ import pytest
 import torch
 from several_processes import Result, result, scenarios
 from tiny_runs import darken, smooth_photos, write_pairs
+from torchrun import child_of_rank, torchrun, wait_for
 
 from dfrestore.cli import main
 from dfrestore.errors import UsageError
+from dfrestore.processes import launched
 from dfrestore.training.checkpoints import load_state
 from dfrestore.training.config import load_preset
-from dfrestore.training.distributed import World, launched, slices
+from dfrestore.training.distributed import World, slices
 from dfrestore.training.run import read_run
 from dfrestore.training.trainer import Trainer
 
@@ -35,39 +33,6 @@ TINY = [
     *("--set", "fine.batches=[2]", "--set", "data.validation=0", "--set", "optim.precision=fp32"),
     *("--set", "log_every=1", "--device", "cpu"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def torchrun(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Two processes, as a user starts them; ended with the block."""
-    own = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port())]
-    command = [sys.executable, "-m", "torch.distributed.run", *own, *(str(argument) for argument in arguments)]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-
-
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while not ready():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +131,6 @@ def test_when_one_process_is_killed_the_run_saves_says_why_and_ends(tmp_path: Pa
     assert said.count("dfrestore: another process of this run ended without a word") == 1
     steps = len(log.read_text().splitlines())
     assert [path.name for path in (run / "checkpoints").glob("*.pt")] == [f"{steps:08d}.pt"]
-
-
-def child_of_rank(rank: int, parent: int) -> int:
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    marked = [n for n in children if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{n}/environ').read_text()}"]
-    assert len(marked) == 1
-    return int(marked[0])
 
 
 def test_a_process_that_fails_alone_is_the_one_that_says_why(ended: tuple[Path, int, str]) -> None:
