@@ -291,6 +291,23 @@ def _written(
     return notes
 
 
+def _made_meanwhile(job: Job, settings: Settings, records: Records) -> FileResult | None:
+    """``skipped`` where another run has made this output, with the same settings, since this one looked."""
+    record = records.of(job)
+    if job.replace or record is None or not os.path.lexists(job.output):
+        return None
+    record.refresh()
+    try:
+        if verdict(job, record, settings.hash) != "done":
+            return None
+        size = job.output.stat().st_size
+    except OSError:
+        return None
+    # Another size: what someone else put there, while this run had recorded it and was about to give it its name.
+    entry = record.get(job.output)
+    return FileResult("skipped", job.input, job.output) if entry is not None and entry.bytes == size else None
+
+
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
     try:
         return restorer.plan(height, width, settings.tile)
