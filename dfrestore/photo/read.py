@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +17,9 @@ from dfrestore.photo.formats import foreign_format, format_of_content
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
 
 MAX_PIXELS = 250_000_000
+_SMALL_FILE = 1 << 30
+_BYTES_A_PIXEL = 16
+"""Twice what four channels of 16 bits take: a file beyond it holds more than its first picture."""
 _Containers = Mapping[str, tuple[Callable[[bytes], Header], Callable[[bytes], Metadata]]]
 _CONTAINERS: _Containers = {
     "PNG": (png.read_header, png.read_metadata),
@@ -35,7 +39,13 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
         with path.open("rb") as file:
             head = file.read(64)
             _format(head, str(path))  # a huge file that is no picture is not read to its end
-            data = head + file.read()
+            size = os.fstat(file.fileno()).st_size
+            if size > max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels):
+                raise PhotoReadError(
+                    f"{path}: {size / 1e9:.1f} GB, more than a picture of {max_pixels / 1e6:g} megapixels takes; "
+                    "raise the limit with --max-pixels"
+                )
+            data = head + file.read(max(0, size - len(head)))  # and not to the end of one that keeps growing
     except FileNotFoundError:
         raise PhotoReadError(f"{path}: does not exist; check the name") from None
     except PermissionError:
