@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
-from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
+from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError, PhotoWriteError
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
@@ -152,14 +152,30 @@ def run_batch(
     for job in jobs:
         begin = time.perf_counter()
         try:
-            result = yield from _one(job, restorer, settings, records, max_pixels)
+            result = _made_meanwhile(job, settings)
+            if result is None:
+                result = yield from _one(job, restorer, settings, records, max_pixels)
         except Exception as error:
+            meanwhile = _made_meanwhile(job, settings) if isinstance(error, PhotoWriteError) else None
+            if meanwhile is not None:
+                yield meanwhile
+                continue
             failure = _as_failure(error, job)
             if failure is None:
                 raise
             yield _failed(job, failure, time.perf_counter() - begin)
         else:
             yield result
+
+
+def _made_meanwhile(job: Job, settings: Settings) -> FileResult | None:
+    """What another run over the same folder has made of this job since this one began; None: nothing."""
+    if job.replace or job.record is None or not os.path.lexists(job.output):
+        return None
+    found = verdict(job, Record(job.record), settings.hash)  # read anew
+    if found in ("todo", "done"):
+        return FileResult("skipped", job.input, job.output) if found == "done" else None
+    return FileResult("left", job.input, job.output, error=_WHY_LEFT[found])
 
 
 def _one(

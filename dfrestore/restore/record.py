@@ -5,6 +5,7 @@ Append-only, one JSON object a line, the last word on an output counts. A torn o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -74,6 +75,8 @@ class Record:
         }
         # ASCII only: names that are not Unicode survive as lone surrogates.
         data = json.dumps(line).encode("ascii") + b"\n"
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(errno.EINVAL, "not a regular file", str(self.path))
         with self.path.open("ab+") as file:
             if file.tell() and not _ends_with_newline(file):
                 data = b"\n" + data  # a torn line of a killed run must not swallow this one
@@ -111,7 +114,7 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
 
 def _read(path: Path) -> dict[str, Entry]:
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().splitlines() if path.is_file() else []  # a pipe of that name would never end
     except OSError:
         return {}
     entries: dict[str, Entry] = {}
@@ -120,7 +123,7 @@ def _read(path: Path) -> dict[str, Entry]:
             item = json.loads(line)
             stamp = Stamp(str(item["input"]), int(item["size"]), int(item["mtime_ns"]))
             entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             continue
     return entries
 

@@ -113,8 +113,21 @@ def test_an_output_that_appears_during_the_run_is_not_replaced(
                      overwrite=False, lone=False)  # fmt: skip
     mine = make_photo(tmp_path / "out" / "a.png", 42).read_bytes()
     results = [event for event in run_batch(todo, restorer, SETTINGS, records) if isinstance(event, FileResult)]
-    assert statuses(results) == ["failed", "done", "done", "done"]
+    assert statuses(results) == ["left", "done", "done", "done"]
     assert (tmp_path / "out" / "a.png").read_bytes() == mine
+
+
+def test_what_another_run_does_meanwhile_is_not_done_again(
+    restorer: Restorer, photo_folder: Path, tmp_path: Path
+) -> None:
+    jobs = plan_files([photo_folder], tmp_path / "out", "derain").jobs
+    mine, theirs = (run_batch(jobs, restorer, SETTINGS, Records()) for _ in range(2))
+    results = []
+    for event in mine:
+        results += [event] if isinstance(event, FileResult) else []
+        if isinstance(event, Started):  # the other run does all of it while this one is at its first file
+            list(theirs)
+    assert statuses(results) == ["skipped", "skipped", "skipped", "skipped"]
 
 
 def test_the_format_and_quality_asked_for_are_written(restorer: Restorer, photo_folder: Path, tmp_path: Path) -> None:
