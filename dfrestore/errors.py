@@ -12,13 +12,16 @@
         └── OutOfMemoryFailure 1   the picture does not fit, even in the smallest plan
 
 Every message is one line that says what happened, on which file, and what to do about it.
-Messages never contain a line break: text taken from files is escaped by :func:`one_line`.
+Messages never contain a line break: text taken from files is escaped by :func:`one_line`. Nor do they grow without
+bound with what a file says: the middle of a very long one is left out.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+_LONGEST = 4000  # the longest path there is, or nearly
 
 
 class DfrestoreError(Exception):
@@ -27,7 +30,8 @@ class DfrestoreError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        text = one_line(message)
+        super().__init__(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}")
 
 
 class UsageError(DfrestoreError):
@@ -79,5 +83,7 @@ def one_line(text: object) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'compact'?"`` when a known name is close to ``name``, else ``""``."""
+    if len(name) > 100:  # no slip of the fingers, and costly to compare
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f": did you mean '{near[0]}'?" if near else ""

@@ -16,6 +16,7 @@ from typing import Any
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
 from dfrestore.errors import DfrestoreError, StartError, did_you_mean, one_line
+from dfrestore.files import remedy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _debugging():
             raise
         return _say("out of memory before the work began; close other programs", StartError.exit_code, arguments)
+    except OSError as error:
+        if _debugging():
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return _say(f"{place}{error.strerror or error}; {remedy(error)}", 1, arguments)
     except Exception as error:
         if _debugging():
             raise

@@ -81,13 +81,16 @@ def start_weights(name: str | None, task: str) -> Start | None:
     """The named model. A bare name is one of the task's; a full name or a file may be of another task."""
     if name is None:
         return None
+    from dfrestore.methods import empty_network
     from dfrestore.weights import load_checkpoint, resolve
 
     bare = "/" not in name and not Path(name).is_file()
     found = resolve(name, task=task if bare else None)
     for line in found.warnings:
         print(line, file=sys.stderr)
-    return Start(*load_checkpoint(found.path, sha256=found.sha256))
+    tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
+    empty_network(spec, tensors, str(found.path))  # before its network is given memory
+    return Start(tensors, spec)
 
 
 def degradation_of(config: TrainConfig) -> Degrade | None:
@@ -234,7 +237,7 @@ def overrides(settings: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {setting}: expected KEY=VALUE, e.g. fine.lr=1e-4")
         try:
             value = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         *tables, name = key.strip().split(".")
         table = out

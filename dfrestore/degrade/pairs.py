@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +103,7 @@ def write_manifest(out: Path, made: Iterable[Made]) -> None:
     if not fresh:
         return
     try:
-        old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     except (OSError, UnicodeError) as error:
         raise PhotoWriteError(f"{path}: cannot be read ({error}); move it away") from error
     lines = [line for line in old if line.strip() and _file_of(line) not in fresh] + list(fresh.values())
@@ -148,9 +147,10 @@ def _sha256(path: Path) -> str:
         raise PhotoReadError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _file_of(line: str) -> Any:
+def _file_of(line: str) -> str | None:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found.get("file") if isinstance(found, dict) else None
+    file = found.get("file") if isinstance(found, dict) else None
+    return file if isinstance(file, str) else None

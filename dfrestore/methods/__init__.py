@@ -3,6 +3,6 @@
 ``network(y, x_t, t)`` is the same for every method; sampling and whole-image execution are not here.
 """
 
-from dfrestore.methods.build import METHODS, Network, build_network, load_network
+from dfrestore.methods.build import METHODS, Network, build_network, empty_network, load_network
 
-__all__ = ["METHODS", "Network", "build_network", "load_network"]
+__all__ = ["METHODS", "Network", "build_network", "empty_network", "load_network"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.methods.c2f_dft.convert import compare
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.spec import ModelSpec
 
@@ -34,9 +39,26 @@ def load_network(name_or_file: str | Path | None, *, task: str | None = None) ->
     """
     resolved = resolve(name_or_file, task=task)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
-    network = build_network(spec)
+    network = empty_network(spec, tensors, str(resolved.path))
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
+    return network.requires_grad_().eval(), spec
+
+
+def empty_network(spec: ModelSpec, tensors: Mapping[str, Tensor], name: str) -> Network:
+    """The network of ``spec`` without memory for its parameters, which are known to be those of ``tensors``.
+
+    A small file can ask for a network of any size: it gets memory only for what it brings. Raises
+    :class:`WeightsError` that names the file ``name`` and the first tensors that differ.
+    """
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{resolved.path}: tensors do not fit the configuration in the header: {error}") from error
-    return network.eval(), spec
+        with torch.device("meta"):
+            network = build_network(spec)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    if differences := compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, expected):
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise WeightsError(
+            f"{name}: tensors do not fit the configuration in the header: {', '.join(differences[:3])}{more}"
+        )
+    return network

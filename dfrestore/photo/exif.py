@@ -17,6 +17,7 @@ _THUMBNAIL_AT, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 # Photoshop resources that repeat what is kept elsewhere, or show the picture as it was: thumbnails, ICC, EXIF, XMP.
 _STALE_RESOURCES = frozenset({0x0409, 0x040C, 0x040F, 0x0422, 0x0423, 0x0424})
 IPTC_RESOURCE = 0x0404
+MAX_RESOURCES = 10_000
 
 
 def orientation(exif: bytes) -> int:
@@ -113,9 +114,11 @@ def xmp_resized(xmp: bytes, width: int, height: int) -> bytes:
 
 
 def resources(irb: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(code, content, whole resource) of each Photoshop resource, up to the first that is damaged."""
+    """(code, content, whole resource) of each Photoshop resource, up to the first that is damaged (or the last)."""
     at = 0
-    while irb[at : at + 4] == b"8BIM" and at + 12 <= len(irb):
+    for _ in range(MAX_RESOURCES):
+        if irb[at : at + 4] != b"8BIM" or at + 12 > len(irb):
+            return
         code = struct.unpack_from(">H", irb, at + 4)[0]
         name_end = at + 7 + irb[at + 6]
         name_end += (name_end - at) % 2

@@ -5,6 +5,7 @@ Classic TIFF and (for reading only) BigTIFF. Nothing here trusts an offset or a 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _CODE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "
 _SWAP = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 MAX_ENTRIES = 4096
+_SHARED = 1 << 16
+"""Bytes that the values of a directory may take beyond all there are: some writers let two fields share a value."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,10 @@ def open_block(data: bytes) -> Block:
 
 
 def read_ifd(block: Block, offset: int) -> Ifd:
-    """The directory at ``offset``; entries that point outside are skipped. Raises Damaged if it does not fit."""
+    """The directory at ``offset``; entries that point outside are skipped.
+
+    Raises Damaged if it does not fit, or if its values overlap so much that they are larger than the data.
+    """
     data, order = block.data, block.order
     head, size, inline = ("Q", 20, 8) if block.big else ("H", 12, 4)
     start = offset + struct.calcsize(order + head)
@@ -79,6 +85,7 @@ def read_ifd(block: Block, offset: int) -> Ifd:
     if count > MAX_ENTRIES or end > len(data):
         raise Damaged("directory outside the file")
     entries: dict[int, Entry] = {}
+    room = len(data) + _SHARED
     for at in range(start, end, size):
         tag, kind = struct.unpack_from(order + "HH", data, at)
         number = struct.unpack_from(order + ("Q" if block.big else "I"), data, at + 4)[0]
@@ -87,6 +94,9 @@ def read_ifd(block: Block, offset: int) -> Ifd:
         if length > inline:
             where = struct.unpack_from(order + ("Q" if block.big else "I"), data, where)[0]
         if kind in UNIT and where + length <= len(data) and tag not in entries:
+            room -= length
+            if room < 0:
+                raise Damaged("values of a directory overlap")
             entries[tag] = Entry(tag, kind, number, bytes(data[where : where + length]), where)
     following = (
         struct.unpack_from(order + ("Q" if block.big else "I"), data, end)[0] if end + inline <= len(data) else 0
@@ -94,16 +104,16 @@ def read_ifd(block: Block, offset: int) -> Ifd:
     return Ifd(entries, following, end, count - len(entries))
 
 
-def integers(block: Block, entry: Entry | None) -> tuple[int, ...]:
-    """The values of an integer entry; () for None or another type."""
+def integers(block: Block, entry: Entry | None, most: int = 1 << 32) -> tuple[int, ...]:
+    """The values (the first ``most`` of them) of an integer entry; () for None or another type."""
     if entry is None or entry.kind not in _CODE:
         return ()
-    return struct.unpack(f"{block.order}{entry.count}{_CODE[entry.kind]}", entry.raw)
+    return struct.unpack_from(f"{block.order}{min(entry.count, most)}{_CODE[entry.kind]}", entry.raw)
 
 
 def integer(block: Block, ifd: Ifd, tag: int, default: int) -> int:
     """The first value of an integer entry, or ``default``."""
-    values = integers(block, ifd.entries.get(tag))
+    values = integers(block, ifd.entries.get(tag), 1)
     return values[0] if values else default
 
 
@@ -112,7 +122,7 @@ def rational(block: Block, entry: Entry | None) -> float | None:
     if entry is None or entry.count < 1:
         return None
     if entry.kind != 5:
-        whole = integers(block, entry)
+        whole = integers(block, entry, 1)
         return float(whole[0]) if whole else None
     above, below = struct.unpack_from(block.order + "II", entry.raw)
     return above / below if below else None
@@ -135,7 +145,7 @@ def count_ifds(block: Block, limit: int = 10_000) -> int:
     offset = block.first
     while offset and offset not in seen and len(seen) < limit:
         try:
-            following = read_ifd(block, offset).next
+            following = _next(block, offset)
         except Damaged:
             break
         seen.add(offset)
@@ -143,9 +153,28 @@ def count_ifds(block: Block, limit: int = 10_000) -> int:
     return len(seen)
 
 
+def _next(block: Block, offset: int) -> int:
+    """Where the directory after the one at ``offset`` stands, 0 for nowhere; its entries are not looked at."""
+    head, size, pointer = ("Q", 20, "Q") if block.big else ("H", 12, "I")
+    try:
+        count = struct.unpack_from(block.order + head, block.data, offset)[0]
+        end = offset + struct.calcsize(block.order + head) + count * size
+        if offset < 8 or count > MAX_ENTRIES or end > len(block.data):
+            raise Damaged("directory outside the file")
+        at_end = end + struct.calcsize(block.order + pointer) > len(block.data)
+        return 0 if at_end else int(struct.unpack_from(block.order + pointer, block.data, end)[0])
+    except struct.error as error:
+        raise Damaged("directory outside the file") from error
+
+
 def patch(block: Block, buffer: bytearray, entry: Entry | None, value: int) -> None:
-    """Overwrite a single SHORT or LONG in ``buffer``, a copy of the block; other entries are left alone."""
-    if entry is not None and entry.count == 1 and entry.kind in (3, 4) and value < 256 ** UNIT[entry.kind]:
+    """Overwrite the (first) integer of an entry in ``buffer``, a copy of the block, where its type can hold it.
+
+    Whatever :func:`integer` would read can be patched: writers do not keep to the types of the standard.
+    """
+    if entry is None or entry.count < 1 or entry.kind not in _CODE:
+        return
+    with contextlib.suppress(struct.error):
         struct.pack_into(block.order + _CODE[entry.kind], buffer, entry.at, value)
 
 

@@ -13,6 +13,10 @@ from dfrestore.photo.photo import Damaged, Header, Metadata, Origin, Unsupported
 _EXIF, _XMP, _XMP_MORE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _ICC, _IRB, _MPF = b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"MPF\0"
 _ROOM = 65533
+_FILL = re.compile(rb"\xff*")
+_MAX_STRAY = 1000
+_MAX_SCANS = 100
+"""Of a progressive picture: encoders write about ten, and each costs a pass over all its pixels."""
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SUBSAMPLING = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 # Annex K of ITU T.81 in zigzag order, the tables that libjpeg scales by its quality.
@@ -30,15 +34,17 @@ _CHROMA = (
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of the segments before the first scan, markers included. Raises Damaged."""
-    at = 2
+    at, stray = 2, 0
     while True:
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
+        fill = _FILL.match(data, at)
+        at = max(at, fill.end() - 1) if fill else at
         if at + 4 > len(data) or data[at] != 0xFF:
             raise Damaged("the file ends early or is damaged")
         marker = data[at + 1]
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            at += 2
+            at, stray = at + 2, stray + 1
+            if stray > _MAX_STRAY:
+                raise Damaged("markers without content follow each other")
             continue
         end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
         if marker == 0xD9 or end < at + 4 or end > len(data):
@@ -111,12 +117,16 @@ def bare(data: bytes) -> bytes:
 
 
 def _end_marker(data: bytes, at: int) -> int:
-    """The offset behind the end marker that follows the scan at ``at``."""
+    """The offset behind the end marker that follows the scan at ``at``. Raises Damaged."""
+    scans = 1
     pattern = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
     while found := pattern.search(data, at):
         at = found.end()
         if found[0] == b"\xff\xd9":
             return at
+        scans += found[0] == b"\xff\xda"
+        if scans > _MAX_SCANS:
+            raise Damaged(f"more than {_MAX_SCANS} scans")
         if at + 2 > len(data):
             break
         at += struct.unpack_from(">H", data, at)[0]
@@ -126,7 +136,7 @@ def _end_marker(data: bytes, at: int) -> int:
 def read_metadata(data: bytes) -> Metadata:
     """Everything beside the pixels; what cannot be read becomes a note."""
     meta, icc, notes, native = Metadata(), {}, [], []
-    exif, irb = b"", b""
+    exif, irb = bytearray(), bytearray()
     for marker, start, end in segments(data):
         content = data[start + 4 : end]
         if marker == 0xE0 and content.startswith(b"JFIF\0") and len(content) >= 12:
@@ -149,8 +159,10 @@ def read_metadata(data: bytes) -> Metadata:
     elif icc:
         notes.append("incomplete ICC profile dropped")
     if exif and meta.dpi is None:
-        meta = replace(meta, dpi=exif_block.dpi_of(exif))
-    return replace(meta, exif=exif or None, iptc=irb or None, notes=tuple(notes), native=tuple(native))
+        meta = replace(meta, dpi=exif_block.dpi_of(bytes(exif)))
+    return replace(
+        meta, exif=bytes(exif) or None, iptc=bytes(irb) or None, notes=tuple(notes), native=tuple(native)
+    )  # fmt: skip
 
 
 def splice(encoded: bytes, origin: Origin) -> tuple[bytes, list[str]]:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 _pillow = threading.Lock()
 # How libtiff's messages begin: Pillow's name for what it decodes, or a C function's. Python's own errors do not match.
 _LIBTIFF = re.compile(rb"(tempfile\.tif|_?TIFF\w*|(?!\w*(?:Error|Warning|Exception):)[A-Z]\w*[A-Z]\w*): ")
-for _library in ("PIL", "tifffile"):  # or logging's last resort prints their messages to stderr
+for _library in ("PIL", "tifffile", "imagecodecs"):  # or logging's last resort prints their messages to stderr
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 

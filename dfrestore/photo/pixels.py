@@ -66,6 +66,7 @@ def _open(data: bytes, format: str, header: Header) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=[format])
         if image.size != (header.width, header.height):
             raise Damaged("the file contradicts its own size")
+        image.info.pop("xmp", None)  # or a TIFF is turned by what its XMP says, once its own tag says nothing
         with quiet_libtiff() if format == "TIFF" else nullcontext():
             image.load()
     return image

@@ -15,10 +15,15 @@ MAX_INFLATED = 16 << 20
 """Bytes a compressed profile may grow to; larger ones are dropped with a warning."""
 MAX_TEXT = 1 << 20
 """Bytes a compressed text may grow to, the limit of other readers too."""
+MAX_INFLATED_TOTAL = 128 << 20
+"""Bytes that all compressed pieces together may grow to."""
+MAX_CHUNKS = 1 << 20
+_DEFLATE_RATIO = 1032
 
 _MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _COLOUR_CHUNKS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_PACKED_CHUNKS = (b"iCCP", b"zTXt", b"iTXt")
 # first column and row, steps of the seven passes of an interlaced picture
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _XMP_KEY = b"XML:com.adobe.xmp"
@@ -37,7 +42,9 @@ class Transparency:
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(type, content) up to IEND or to the first chunk that does not fit into the file."""
     at, view = len(SIGNATURE), memoryview(data)
-    while at + 12 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > len(data):
+            return
         size, kind = struct.unpack_from(">I4s", data, at)
         if at + 12 + size > len(data):
             return
@@ -77,7 +84,9 @@ def bare(data: bytes) -> tuple[bytes, Transparency | None]:
     """
     at, view, kept = len(SIGNATURE), memoryview(data), [memoryview(SIGNATURE)]
     transparency = None
-    while at + 12 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > len(data):
+            break
         size, kind = struct.unpack_from(">I4s", data, at)
         if kind == b"tRNS":
             transparency = Transparency(data[at + 8 : at + 8 + size], data[25], data[24])
@@ -109,8 +118,13 @@ def is_complete(stream: bytes) -> bool:
 def read_metadata(data: bytes) -> Metadata:
     """Everything beside the pixels; what cannot be read becomes a note."""
     meta, notes, native = Metadata(), [], []
+    room = MAX_INFLATED_TOTAL
     for kind, content in chunks(data):
         try:
+            if kind in _PACKED_CHUNKS:
+                room -= min(MAX_INFLATED, _DEFLATE_RATIO * len(content))
+                if room < 0:
+                    raise ValueError("too much when decompressed")
             if kind == b"iCCP" and meta.icc is None:
                 meta = replace(meta, icc=inflate(content[content.index(b"\0") + 2 :], MAX_INFLATED))
             elif kind == b"eXIf" and content:

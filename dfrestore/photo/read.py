@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,9 @@ from dfrestore.photo.formats import foreign_format, format_of_content, missing_e
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
 
 MAX_PIXELS = 250_000_000
+_SMALL_FILE = 1 << 30
+_BYTES_A_PIXEL = 16
+"""Twice what four channels of 16 bits take: a file beyond it holds more than its first picture."""
 _Containers = Mapping[str, tuple[Callable[[bytes], Header], Callable[[bytes], Metadata]]]
 _CONTAINERS: _Containers = {
     "PNG": (png.read_header, png.read_metadata),
@@ -38,7 +42,7 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
             kind = "a folder" if path.is_dir() else "not a regular file"
             raise PhotoReadError(f"{path}: {kind}; name a picture")
         with path.open("rb") as file:
-            data = _content(file, str(path))
+            data = _content(file, str(path), max_pixels)
     except FileNotFoundError:
         raise PhotoReadError(f"{path}: does not exist; check the name") from None
     except PermissionError:
@@ -53,7 +57,7 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
 def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The picture in an open file, read to its end; ``name`` is for messages. Raises PhotoReadError."""
     try:
-        data = _content(file, name)
+        data = _content(file, name, max_pixels)
     except (OSError, ValueError) as error:
         raise PhotoReadError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except MemoryError:
@@ -61,10 +65,22 @@ def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> P
     return decode(data, name, max_pixels=max_pixels)
 
 
-def _content(file: BinaryIO, name: str) -> bytes:
+def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
+    """All bytes of a file or stream, up to more than a picture of that many pixels takes."""
     head = file.read(64)
     _format(head, name)  # a huge file that is no picture is not read to its end
-    return head + file.read()
+    limit = max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels)
+    status = os.fstat(file.fileno()) if hasattr(file, "fileno") else None
+    regular = status is not None and stat.S_ISREG(status.st_mode)
+    size = status.st_size if status is not None and regular else None
+    # not to the end of a file that keeps growing; a stream tells its size only by ending
+    rest = b"" if size is not None and size > limit else file.read(limit + 1 if size is None else size)
+    if (len(head) + len(rest) if size is None else size) > limit:
+        raise PhotoReadError(
+            f"{name}: {f'{size / 1e9:.1f} GB' if size is not None else f'over {limit / 1e9:.1f} GB'}, more than a "
+            f"picture of {max_pixels / 1e6:g} megapixels takes; raise the limit with --max-pixels"
+        )
+    return head + rest
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:

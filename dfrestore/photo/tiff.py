@@ -13,6 +13,8 @@ from dfrestore.photo.photo import Damaged, Header, Metadata, Origin, Unsupported
 XMP, IPTC, IRB, ICC = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
 EXTRA_SAMPLES = 338
+MAX_SAMPLES = 16
+"""Channels a pixel may have; all are unpacked, though four are taken at most."""
 # What describes the picture rather than its layout: names and dates, camera, copyright, ratings, XP*, geography.
 DESCRIPTIVE = frozenset(
     {269, 270, 271, 272, ORIENTATION, 285, 305, 306, 315, 316, 18246, 18249, 33432, 36867, *range(40091, 40096)}
@@ -31,8 +33,8 @@ def read_header(data: bytes) -> Header:
     width, height = (ifd.integer(block, main, tag, 0) for tag in (256, 257))
     if width < 1 or height < 1:
         raise Damaged("impossible TIFF header")
-    bits = ifd.integers(block, main.entries.get(258)) or (1,)
-    formats = ifd.integers(block, main.entries.get(339)) or (1,)
+    bits = ifd.integers(block, main.entries.get(258), MAX_SAMPLES) or (1,)
+    formats = ifd.integers(block, main.entries.get(339), MAX_SAMPLES) or (1,)
     photometric = ifd.integer(block, main, 262, -1)
     samples = ifd.integer(block, main, 277, 1)
     mode = "1" if photometric in (0, 1) and bits[0] == 1 else _MODES.get(photometric)
@@ -42,9 +44,9 @@ def read_header(data: bytes) -> Header:
         raise Unsupported("floating point, signed or 32-bit TIFF is not read; convert it to 16 bit first")
     if len(set(bits)) > 1 or bits[0] not in (1, 2, 4, 8, 16) or (bits[0] == 16 and mode in ("P", "CMYK")):
         raise Unsupported(f"{mode} TIFF of {max(bits)} bits is not read; convert it to RGB of 8 or 16 bit first")
-    extras = ifd.integers(block, main.entries.get(EXTRA_SAMPLES))
+    extras = ifd.integers(block, main.entries.get(EXTRA_SAMPLES), MAX_SAMPLES)
     spare = samples - _CHANNELS[mode]
-    if spare < 0 or samples > 32:
+    if spare < 0 or samples > MAX_SAMPLES:
         raise Damaged("impossible TIFF header")
     notes = []
     if spare and mode in ("L", "RGB"):
@@ -76,7 +78,7 @@ def is_plain(data: bytes) -> bool:
     main = ifd.read_ifd(block, block.first)
     if ifd.integer(block, main, 258, 1) > 8:
         return False
-    extras = ifd.integers(block, main.entries.get(EXTRA_SAMPLES))
+    extras = ifd.integers(block, main.entries.get(EXTRA_SAMPLES), MAX_SAMPLES)
     return extras in ((), (2,)) or ifd.integer(block, main, 262, 1) in (3, 5)
 
 
@@ -96,7 +98,7 @@ def turned(data: bytes) -> tuple[bytes, int]:
     """The file with its orientation tag set to 1 (decoders must not turn it too), and what the tag said."""
     block = ifd.open_block(data)
     entry = ifd.read_ifd(block, block.first).entries.get(ORIENTATION)
-    value = (ifd.integers(block, entry) or (1,))[0]
+    value = (ifd.integers(block, entry, 1) or (1,))[0]
     if value == 1 or entry is None:
         return data, 1
     buffer = bytearray(data)
@@ -156,8 +158,6 @@ def splice(encoded: bytes, origin: Origin) -> tuple[bytes, list[str]]:
 def _check_segments(block: ifd.Block, main: ifd.Ifd, width: int, height: int, samples: int) -> None:
     """Every strip or tile must be in the file: decoders fill missing ones silently."""
     tiled = 324 in main.entries
-    offsets = ifd.integers(block, main.entries.get(324 if tiled else 273))
-    sizes = ifd.integers(block, main.entries.get(325 if tiled else 279))
     if tiled:
         tile_width, tile_height = (ifd.integer(block, main, tag, 0) for tag in (322, 323))
         if tile_width < 1 or tile_height < 1 or tile_width * tile_height > max(1 << 24, 4 * width * height):
@@ -167,9 +167,11 @@ def _check_segments(block: ifd.Block, main: ifd.Ifd, width: int, height: int, sa
         expected = -(-height // max(1, min(height, ifd.integer(block, main, 278, height))))
     if ifd.integer(block, main, 284, 1) == 2:
         expected *= samples
+    offsets = ifd.integers(block, main.entries.get(324 if tiled else 273), expected)
+    sizes = ifd.integers(block, main.entries.get(325 if tiled else 279), expected)
     if len(offsets) < expected:
         raise Damaged("the file ends early or is damaged")
-    if len(sizes) < expected and len(offsets) > 1:
+    if len(sizes) < expected and expected > 1:
         raise Damaged("the file ends early or is damaged")
     for offset, size in zip(offsets[:expected], sizes[:expected], strict=False):
         if offset < 8 or size < 1 or offset + size > len(block.data):

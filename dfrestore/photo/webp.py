@@ -8,12 +8,15 @@ from dataclasses import replace
 
 from dfrestore.photo.photo import Damaged, Header, Metadata, Origin
 
+MAX_CHUNKS = 1 << 20
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
 
 
 def chunks(data: bytes, at: int = 12) -> Iterator[tuple[bytes, bytes]]:
     """(type, content) up to the first chunk that does not fit into the file."""
-    while at + 8 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
         kind, size = struct.unpack_from("<4sI", data, at)
         if at + 8 + size > len(data):
             return

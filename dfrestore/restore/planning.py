@@ -111,12 +111,13 @@ def plan_files(
 def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Iterable[Path] = ()) -> _Scan:
     """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
 
-    Links to folders are followed, except those that lead back to a folder above. ``leave_out``: folders below that
-    are not entered (where results go).
+    Links to folders are followed, except those that lead back to a folder above; of those inside a linked folder only
+    the first to each folder, for folders that link to each other have more ways through them than can be walked.
+    ``leave_out``: folders below that are not entered (where results go).
     """
     scan = _Scan()
-    closed = frozenset(map(identity, leave_out))
-    for path, names in _walk(folder, recursive, closed, (os.path.realpath(folder),), scan.barred):
+    closed = frozenset(map(_file, leave_out)) - {None}
+    for path, names in _walk(folder, recursive, closed, scan.barred):
         candidates = [name for name in names if is_candidate(name)]
         stems = {Path(name).stem for name in candidates}
         for name in candidates:
@@ -126,26 +127,36 @@ def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Iterable[Pat
 
 
 def _walk(
-    folder: Path, recursive: bool, closed: frozenset[str], above: tuple[str, ...], barred: list[tuple[Path, str]]
+    top: Path, recursive: bool, closed: frozenset[tuple[int, int] | None], barred: list[tuple[Path, str]]
 ) -> Iterator[tuple[Path, list[str]]]:
-    """(folder, names of its files) from the top down. above: real paths of this folder and those it was reached by;
-    barred: filled with the folders that the system does not let us list.
+    """(folder, names of its files) from the top down. barred: filled with the folders that the system does not let us
+    list.
     """
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        barred.append((folder, f"{folder}: cannot be listed ({error.strerror or error})"))
-        return
-    yield folder, [entry.name for entry in found if _is(entry.is_file)]
-    if not recursive:
-        return
-    for entry in found:
-        if entry.name.startswith(".") or entry.name in _SIDECAR_FOLDERS or not _is(entry.is_dir):
+    entered: set[str] = set()  # by a link
+    # folder, its real path, those of the folders it was reached by, reached by so many links
+    waiting: list[tuple[Path, str, frozenset[str], int]] = [(top, os.path.realpath(top), frozenset(), 0)]
+    while waiting:
+        folder, real, above, links = waiting.pop()
+        if real in above or (links > 1 and real in entered) or (closed and above and _file(folder) in closed):
             continue
-        real = os.path.realpath(entry.path)
-        if real not in above and identity(Path(entry.path)) not in closed:
-            yield from _walk(folder / entry.name, recursive, closed, (*above, real), barred)
+        if links:
+            entered.add(real)
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            barred.append((folder, f"{folder}: cannot be listed ({error.strerror or error})"))
+            continue
+        yield folder, [entry.name for entry in found if _is(entry.is_file)]
+        below = [entry for entry in found if recursive and _is_open_folder(entry)]
+        for entry in reversed(below):
+            # resolving takes a look at each folder of a path: for links only
+            its = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)  # noqa: PTH118
+            waiting.append((folder / entry.name, its, above | {real}, links + entry.is_symlink()))
+
+
+def _is_open_folder(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name not in _SIDECAR_FOLDERS and _is(entry.is_dir)
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -213,12 +224,13 @@ def _without_repeats(jobs: Iterable[Job]) -> list[Job]:
 
 def _check_outputs(jobs: Sequence[Job]) -> None:
     inputs = {identity(job.input): job.input for job in jobs}
+    files = {_file(job.input) for job in jobs} - {None}
     makers: dict[str, tuple[Path, str]] = {}
     for job in jobs:
         for kind, path in {"o": job.output, **job.extras.places}.items():
             what, option = ("result", "-o") if kind == "o" else (f"{kind} picture", f"--{kind}")
             place = identity(path)
-            if place in inputs:
+            if place in inputs or _file(path) in files:
                 raise UsageError(f"{path}: the {what} of {job.input} would replace an input; choose another {option}")
             if place in makers:
                 raise UsageError(_collision(path, *makers[place], job.input, option))
@@ -288,6 +300,15 @@ def _is_stream(path: Path) -> bool:
         return path.is_symlink() and os.path.realpath(path.parent) == "/dev"
     except OSError:  # a name that is too long
         return False
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another whatever its names: hard links, or a file system that ignores case."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def _mode(path: Path) -> int:

@@ -6,6 +6,7 @@ processes may append to one record: each line is one write, at the end, under a 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -83,6 +84,8 @@ class Record:
         }
         # ASCII only: names that are not Unicode survive as lone surrogates.
         data = json.dumps(line).encode("ascii") + b"\n"
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(errno.EINVAL, "not a regular file", str(self.path))
         with self.path.open("ab+", buffering=0) as file:
             with locked(file.fileno()):
                 if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
@@ -121,7 +124,7 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
 
 def _read(path: Path) -> dict[str, Entry]:
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().splitlines() if path.is_file() else []  # a pipe of that name would never end
     except OSError:
         return {}
     entries: dict[str, Entry] = {}
@@ -130,7 +133,7 @@ def _read(path: Path) -> dict[str, Entry]:
             item = json.loads(line)
             stamp = Stamp(str(item["input"]), int(item["size"]), int(item["mtime_ns"]))
             entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             continue
     return entries
 

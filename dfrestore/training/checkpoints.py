@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from dfrestore.errors import StartError
-from dfrestore.files import atomic_file
+from dfrestore.errors import DfrestoreError, StartError
+from dfrestore.files import atomic_file, remedy
 from dfrestore.training.trainer import Trainer
 
 BEST = "best.pt"
@@ -22,7 +22,8 @@ def state_path(folder: Path, iterations: int) -> Path:
 def save_state(trainer: Trainer, folder: Path) -> Path:
     """All that resuming needs, as ``checkpoints/ITERATION.pt``; then older ones go, but for the last few.
 
-    Atomic: those that there are stay until the new one is whole on disk.
+    Atomic: those that there are stay until the new one is whole on disk. Raises :class:`DfrestoreError` where the
+    disk refuses.
     """
     path = state_path(folder, trainer.done)
     _save(trainer, path)
@@ -65,9 +66,18 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
 
 
 def _save(trainer: Trainer, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)  # a folder of damaged ones is removed to start over
-    with atomic_file(path, overwrite=True) as file:
-        torch.save(trainer.state_dict(), file)
+    try:
+        path.parent.mkdir(exist_ok=True)  # a folder of damaged ones is removed to start over
+        with atomic_file(path, overwrite=True) as file:
+            torch.save(trainer.state_dict(), file)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):  # torch says it in words of its own, on top of the system's
+            raise
+        raise DfrestoreError(
+            f"{path}: cannot be saved ({cause.strerror or cause}); {remedy(cause)}, and go on with --resume "
+            f"{path.parent.parent}: checkpoints of before are whole"
+        ) from error
 
 
 def _number(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -247,7 +248,7 @@ def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
     )
 
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 
 
 def parse_bytes(text: str, where: str) -> int:
@@ -268,19 +269,22 @@ def to_toml(config: TrainConfig) -> str:
 def _write_table(table: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
     for key, value in table.items():
         if not isinstance(value, Mapping):
-            lines.append(f"{key} = {_toml_value(value)}")
+            lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
     for key, value in table.items():
         if isinstance(value, Mapping):
-            lines.append(f"\n[{prefix}{key}]")
-            _write_table(value, f"{prefix}{key}.", lines)
+            lines.append(f"\n[{prefix}{_toml_key(key)}]")
+            _write_table(value, f"{prefix}{_toml_key(key)}.", lines)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else str(_toml_value(key))
 
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+    if isinstance(value, str):  # JSON's escapes are TOML's, except that TOML also escapes DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
     return repr(value)
@@ -323,4 +327,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     accepted: tuple[type, ...] = (int, float) if hint is float else (hint,)
     if isinstance(value, bool) != (hint is bool) or not isinstance(value, accepted):
         raise UsageError(f"{where}: {value!r} is not of type {hint.__name__}")
+    if isinstance(value, int | float) and not abs(value) < 2**63:  # nor NaN
+        raise UsageError(f"{where}: {value!r} is not a number that can be meant")
     return hint(value)

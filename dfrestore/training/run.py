@@ -67,16 +67,22 @@ def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | No
     state_path(folder, 0).unlink(missing_ok=True)  # of a run that was killed before it was one
     if begin is not None:
         begin()
+    try:
+        text = to_toml(config).encode()
+    except UnicodeEncodeError as error:
+        raise StartError(f"{folder}: a folder to train on has a name that is not Unicode text; rename it") from error
     with atomic_file(folder / "config.toml", overwrite=True) as file:
-        file.write(to_toml(config).encode())
+        file.write(text)
 
 
 def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """The resolved configuration of a run folder, with ``overrides`` on top. Raises :class:`StartError`."""
     file = folder / "config.toml"
     try:
+        if file.exists() and not file.is_file():
+            raise ValueError("config.toml is not a regular file")
         values = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, a number too long
         raise StartError(f"{folder}: not a run folder that can be resumed ({error})") from error
     return from_mapping(merge(values, overrides or {}), str(file))
 

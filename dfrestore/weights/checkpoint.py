@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def read_bytes(path: str | Path) -> bytes:
     """All bytes of a regular file. Raises :class:`WeightsError`."""
     with open_weights(path) as file:
         try:
-            return file.read()
+            return file.read(os.fstat(file.fileno()).st_size)  # not to the end of a file that keeps growing
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
 

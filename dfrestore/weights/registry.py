@@ -127,7 +127,7 @@ def parse_text(text: str, path: Path, *, packaged: bool = False, folder: Path | 
     """:func:`parse_registry` for text that is (or will be) the content of ``path``."""
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also of numbers with thousands of digits
         raise WeightsError(f"{path}: not valid TOML: {error}; correct or delete it") from error
     try:
         _check_keys(document, ("models", "defaults"), ())

@@ -85,7 +85,7 @@ class ModelSpec:
             if not isinstance(config, dict):
                 raise ValueError("config is not a JSON object")
             return cls._from_config(config, metadata)
-        except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
             raise WeightsError(f"{name}: damaged configuration in the header ({_cause(error)})") from error
 
     @classmethod

@@ -165,6 +165,18 @@ def test_more_photos_can_be_added(dfrestore: Run, clean: Path, tmp_path: Path) -
     assert [(line["file"], line["seed"]) for line in manifest(out)] == [("b.png", 0), ("c.png", 1)]
 
 
+@pytest.mark.parametrize("line", ["[" * 9999, '{"file": {}}', '{"file": ["c.png"]}', "7", '{"file": "../c.png"}'])
+def test_a_line_of_the_manifest_that_is_not_understood_is_kept(
+    dfrestore: Run, clean: Path, tmp_path: Path, line: str
+) -> None:
+    out = tmp_path / "pairs"
+    out.mkdir()
+    (out / "manifest.jsonl").write_text(line + "\n")
+    assert dfrestore("degrade", "rain", clean / "c.jpg", "-o", out).code == 0
+    assert (out / "manifest.jsonl").read_text().splitlines()[0] == line
+    assert names(out)[-1] == "target/c.png"
+
+
 def test_pairs_below_the_photos_are_not_taken_again(dfrestore: Run, clean: Path) -> None:
     for _ in range(2):
         answer = dfrestore("degrade", "noise", clean, "-o", clean / "pairs", "--overwrite")

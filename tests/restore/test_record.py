@@ -85,7 +85,18 @@ def test_the_last_word_on_an_output_counts(job: Job) -> None:
     assert judge(job) == "other-settings"
 
 
-@pytest.mark.parametrize("torn", [b'{"output": "b.png", "inp', b"\x00\xff\n", b"[]\n", b"7\n", b'{"output": 3}\n'])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"output": "b.png", "inp',
+        b"\x00\xff\n",
+        b"[]\n",
+        b"7\n",
+        b'{"output": 3}\n',
+        b'{"output": "b", "input": "b", "size": Infinity}\n',
+        b"[" * 9999,
+    ],
+)
 def test_torn_and_foreign_lines_are_passed_over(job: Job, torn: bytes) -> None:
     path = job.output.parent / NAME
     path.write_bytes(path.read_bytes() + torn)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from dfrestore.errors import UsageError
+from dfrestore.errors import StartError, UsageError
 from dfrestore.training.config import (
     TrainConfig,
     from_mapping,
@@ -17,6 +18,7 @@ from dfrestore.training.config import (
     to_toml,
     with_model,
 )
+from dfrestore.training.run import open_run, read_run
 from dfrestore.training.schedules import learning_rate, patch_and_batch
 from dfrestore.weights import ModelSpec
 
@@ -92,3 +94,37 @@ def test_a_run_on_a_trained_model_takes_its_network() -> None:
     config = with_model(load_preset("finetune"), spec)
     assert (config.model.network, config.model.prediction, config.fine_steps) == ({"dim": 16}, "epsilon", (4,))
     assert with_model(config, spec, {"default_steps": 2}).fine_steps == (2,)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", 'with "quotes" and \\', "tab\tand \x7f", "雨 ☔"])
+def test_folders_of_any_name_come_back_from_the_settings_of_a_run(tmp_path: Path, name: str) -> None:
+    config = load_preset("smoke", "derain", {"data": {"clean": [name]}})
+    open_run(tmp_path / "run", config)
+    assert read_run(tmp_path / "run") == config
+
+
+def test_a_folder_whose_name_is_not_unicode_text_stops_a_run_before_it_begins(tmp_path: Path) -> None:
+    config = load_preset("smoke", "derain", {"data": {"clean": ["\udcff"]}})
+    with pytest.raises(StartError, match="not Unicode text"):
+        open_run(tmp_path / "run", config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed = " + "9" * 5000,
+        "[coarse]\nlr = " + "9" * 400,
+        "[coarse]\nlr = nan",
+        "[coarse]\niterations = 99999999999999999999",
+        "a = " + "[" * 5000,
+        "[data]\ncache = '" + "9" * 400 + "T'",
+        "[data]\ncache = '4\u212a'",  # the sign of the kelvin, a K to those who ignore case
+        "[model]\nnetwork = 3",
+        "\x00",
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text, "utf-8")
+    with pytest.raises((StartError, UsageError)) as error:
+        read_run(tmp_path)
+    assert len(str(error.value)) < 5000

@@ -6,6 +6,7 @@ import os
 import pickle
 import pickletools
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 from contextlib import suppress
@@ -75,6 +76,14 @@ def test_usual_types_and_plain_containers_are_read(tmp_path: Path, dtype: torch.
     found = read_pth(path)
     assert found["x"] == [None, True, ("s", {1})]
     assert torch.equal(found["params"]["a"], state["a"])
+
+
+def test_the_protocol_that_a_file_claims_is_not_warned_of(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.pth", {"a": torch.ones(2)}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"\x80\x02", b"\x80\x0c"))
+    with suppress(WeightsError), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(read_pth(path)["a"], torch.ones(2))
 
 
 def test_parameters_are_read(tmp_path: Path) -> None:
