@@ -70,9 +70,7 @@ def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
     head = file.read(64)
     _format(head, name)  # a huge file that is no picture is not read to its end
     limit = max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels)
-    status = os.fstat(file.fileno()) if hasattr(file, "fileno") else None
-    regular = status is not None and stat.S_ISREG(status.st_mode)
-    size = status.st_size if status is not None and regular else None
+    size = _regular_size(file)
     # not to the end of a file that keeps growing; a stream tells its size only by ending
     rest = b"" if size is not None and size > limit else file.read(limit + 1 if size is None else size)
     if (len(head) + len(rest) if size is None else size) > limit:
@@ -81,6 +79,15 @@ def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
             f"picture of {max_pixels / 1e6:g} megapixels takes; raise the limit with --max-pixels"
         )
     return head + rest
+
+
+def _regular_size(file: BinaryIO) -> int | None:
+    """Bytes in a regular file; None for pipes and the like, and for streams that are no file of the system."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:

@@ -14,11 +14,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfrestore.processes import PeerFailed, Peers, cores, gone
+from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
 
 if TYPE_CHECKING:
@@ -252,18 +253,24 @@ class Ranks(Peers, Crew):
             torch.set_num_threads(max(1, cores() // self.beside))
 
 
-def _packed(item: Job | FileResult) -> dict[str, Any]:
-    """For JSON: paths are marked, and tuples become lists."""
-    return {key: {"path": str(value)} if isinstance(value, Path) else value for key, value in asdict(item).items()}
+def _packed(item: Job | FileResult | Extras) -> dict[str, Any]:
+    """For JSON: paths and extras are marked, and tuples become lists."""
+
+    def packed(value: Any) -> Any:
+        if isinstance(value, Path):
+            return {"path": str(value)}
+        return {"extras": _packed(value)} if isinstance(value, Extras) else value
+
+    return {field.name: packed(getattr(item, field.name)) for field in fields(item)}
 
 
-def _unpacked(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: _value(value) for key, value in fields.items()}
+def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: _value(value) for key, value in values.items()}
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, dict):
-        return Path(value["path"])
+        return Path(value["path"]) if "path" in value else Extras(**_unpacked(value["extras"]))
     return tuple(value) if isinstance(value, list) else value
 
 

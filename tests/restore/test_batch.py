@@ -113,7 +113,7 @@ def test_an_output_that_appears_during_the_run_is_not_replaced(
                      overwrite=False, lone=False)  # fmt: skip
     mine = make_photo(tmp_path / "out" / "a.png", 42).read_bytes()
     results = [event for event in run_batch(todo, restorer, SETTINGS, records) if isinstance(event, FileResult)]
-    assert statuses(results) == ["left", "done", "done", "done"]
+    assert statuses(results) == ["failed", "done", "done", "done"]
     assert (tmp_path / "out" / "a.png").read_bytes() == mine
 
 
