@@ -186,6 +186,8 @@ def _one(
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
+        if not standing and os.path.lexists(job.output):
+            raise FileExistsError  # another's, since: the record is to tell of that one
         unrecorded.extend(_recorded(job, stamp, settings, records, size))
 
     notes = photo.write(
@@ -200,7 +202,7 @@ def _one(
         # What is replaced has its name already: its record changes after the file.
         before_naming=None if standing else record,
     )
-    if standing:
+    if standing:  # and replaced
         record(job.output.stat().st_size)
     warnings = [*taken.warnings, *outcome.warnings, *notes, *unrecorded]
     return FileResult(
