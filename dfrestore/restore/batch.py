@@ -274,6 +274,12 @@ def _written(
         )
     photo.make_folder(job.output.parent)
     there = os.path.lexists(job.output)
+
+    def record_first(size: int) -> None:
+        if os.path.lexists(job.output):
+            raise FileExistsError  # another's, since: the record is to tell of that one
+        record(size)
+
     notes = photo.write(
         job.output,
         taken,
@@ -284,9 +290,9 @@ def _written(
         overwrite=job.replace,
         # First the record, so that a run killed in between leaves no output that the next one takes for another's.
         # What is replaced has its name already: its record changes after the file.
-        before_naming=None if there else record,
+        before_naming=None if there else record_first,
     )
-    if there:
+    if there:  # and replaced
         record(job.output.stat().st_size)
     return notes
 
