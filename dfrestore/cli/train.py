@@ -101,7 +101,7 @@ def train(
     Examples:
       dfrestore train derain --preset smoke --clean photos/ --run runs/try
       dfrestore train denoise --data pairs/ --minutes 480 --run runs/night
-      dfrestore train --preset finetune --init-from compact --data pairs/ --run runs/mine
+      dfrestore train --preset finetune --init-from derain/compact --data pairs/ --run runs/mine
       dfrestore train --preset paper-derain --data Rain13K/ --check-only
       dfrestore train --resume runs/try
       dfrestore derain rainy.jpg --model runs/try/model.safetensors

@@ -21,7 +21,7 @@ _HELP = """Models: list, find, verify, fetch, convert, describe, publish.
 \b
 Examples:
   dfrestore weights list
-  dfrestore weights card compact
+  dfrestore weights card derain/compact
   dfrestore weights verify runs/try/model.safetensors
   dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
   dfrestore weights convert net_g_derain_fine.pth --task derain
@@ -164,7 +164,7 @@ def card(name: _Name, task: _Task = None) -> None:
 
     \b
     Examples:
-      dfrestore weights card compact
+      dfrestore weights card derain/compact
       dfrestore weights card runs/try/model.safetensors
     """
     from dfrestore.weights import resolve
