@@ -44,7 +44,7 @@ def rows(text: str) -> dict[str, str]:
     return {row[0]: row[1] for row in cells if len(row) == 2}
 
 
-@pytest.mark.parametrize("name", ["compact", "derain/compact", str(BUNDLED.with_suffix(".safetensors"))])
+@pytest.mark.parametrize("name", ["derain/compact", str(BUNDLED.with_suffix(".safetensors"))])
 def test_a_bundled_model_s_card_is_the_one_beside_it(name: str, card: Card) -> None:
     assert card(name) == Answer(0, BUNDLED.read_text(encoding="utf-8"), "")
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
-from dfrestore.errors import StartError
+from dfrestore.errors import DfrestoreError, StartError
 from dfrestore.training.checkpoints import load_state, save_state
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.photos import Photos
@@ -131,7 +131,7 @@ def test_a_failed_save_leaves_the_last_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DfrestoreError, match=r"No space .*checkpoints of before are whole"):
         save_state(trainer, tmp_path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
