@@ -128,6 +128,8 @@ class OptimConfig:
     """AdamW with one parameter group, EMA after every step. clip: largest gradient norm, 0 switches it off.
 
     accumulate: a batch goes through the network in so many parts, for less memory; of several processes, each one's.
+    compile: a backend of torch.compile (inductor, which needs a C++ compiler) translates the network first, once for
+    each size of crops and number of them; empty: none.
     """
 
     weight_decay: float = 1e-4
@@ -135,6 +137,7 @@ class OptimConfig:
     clip: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     accumulate: int = 1
+    compile: str = ""
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore.diffusion import alpha_bars, ddim, timesteps
-from dfrestore.errors import DfrestoreError, StartError
+from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_network
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
@@ -104,6 +104,11 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
         self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
+        # Bound to the trained network; validation, which sees other sizes, stays as it is.
+        self._forward = self.network.forward_fast
+        if config.optim.compile:
+            _check_compiler(config.optim.compile)
+            self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
         self.optimizer = self._new_optimizer()
         self.dtype = _dtype(config.optim.precision, self.device)
         self.alpha_bars = alpha_bars(self.spec).to(self.device)
@@ -261,7 +266,11 @@ class Trainer:
         """(degraded, clean, part) -> mean loss of this part of the iteration's batch; all of it shares the draws."""
         generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
         noise = torch.randn(shape, generator=generator)
-        call, prediction = self._call(self.network), self.spec.prediction
+        prediction = self.spec.prediction
+
+        def call(y: Tensor, x: Tensor, t: Tensor) -> Tensor:
+            return self._forward(y, x, t, self.dtype)
+
         if name == "coarse":
             t = antithetic_timesteps(len(noise), self.spec.train_timesteps, generator)
 
@@ -314,6 +323,12 @@ class Trainer:
             scores[i] = _psnr(self.restore(degraded[i], steps, seed=i), clean[i])
         scores = self.world.sum(scores)
         return sum(scores) / max(1, len(scores))
+
+
+def _check_compiler(name: str) -> None:
+    known = torch.compiler.list_backends(())
+    if name not in known:
+        raise UsageError(f"optim.compile: no backend '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
 
 
 def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:

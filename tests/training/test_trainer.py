@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
-from dfrestore.errors import DfrestoreError, StartError
+from dfrestore.errors import DfrestoreError, StartError, UsageError
 from dfrestore.training.checkpoints import load_state, save_state
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.photos import Photos
@@ -135,6 +135,24 @@ def test_a_failed_save_leaves_the_last_checkpoint(
         save_state(trainer, tmp_path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+def test_a_compiled_network_learns_the_same(photos: Photos) -> None:
+    config = tiny(coarse=0, fine=2)
+    config = replace(config, fine=replace(config.fine, steps=(1,)))
+    # all of the compiler but the translation to C++, which takes minutes
+    compiled = replace(config, optim=replace(config.optim, compile="aot_eager"))
+    plain, fast = (
+        [r.loss for r in Trainer(c, photos, darken).run() if isinstance(r, StepRecord)] for c in (config, compiled)
+    )
+    assert fast == pytest.approx(plain, rel=1e-4)
+
+
+def test_a_compiler_that_is_not_there_is_named(photos: Photos) -> None:
+    config = tiny(coarse=1, fine=0)
+    with pytest.raises(UsageError, match="inductr"):
+        Trainer(replace(config, optim=replace(config.optim, compile="inductr")), photos, darken)
 
 
 def test_a_step_with_a_loss_that_is_not_finite_changes_nothing(photos: Photos) -> None:
