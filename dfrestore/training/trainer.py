@@ -266,11 +266,7 @@ class Trainer:
         """(degraded, clean, part) -> mean loss of this part of the iteration's batch; all of it shares the draws."""
         generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
         noise = torch.randn(shape, generator=generator)
-        prediction = self.spec.prediction
-
-        def call(y: Tensor, x: Tensor, t: Tensor) -> Tensor:
-            return self._forward(y, x, t, self.dtype)
-
+        call, prediction = self._call(self.network), self.spec.prediction
         if name == "coarse":
             t = antithetic_timesteps(len(noise), self.spec.train_timesteps, generator)
 
@@ -294,7 +290,8 @@ class Trainer:
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
 
     def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        return lambda y, x, t: network.forward_fast(y, x, t, self.dtype)
+        forward = self._forward if network is self.network else network.forward_fast
+        return lambda y, x, t: forward(y, x, t, self.dtype)
 
     # -- validation ---------------------------------------------------------------------------------------------
 
