@@ -71,12 +71,15 @@ def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
     _format(head, name)  # a huge file that is no picture is not read to its end
     limit = max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels)
     size = _regular_size(file)
-    # not to the end of a file that keeps growing; a stream tells its size only by ending
-    rest = b"" if size is not None and size > limit else file.read(limit + 1 if size is None else size)
-    if (len(head) + len(rest) if size is None else size) > limit:
+    if size is None:  # a stream, which tells its size only by ending
+        rest = file.read(limit + 1 - len(head))
+        size = len(head) + len(rest)
+    else:  # and not to the end of a file that keeps growing
+        rest = file.read(max(0, size - len(head))) if size <= limit else b""
+    if size > limit:
         raise PhotoReadError(
-            f"{name}: {f'{size / 1e9:.1f} GB' if size is not None else f'over {limit / 1e9:.1f} GB'}, more than a "
-            f"picture of {max_pixels / 1e6:g} megapixels takes; raise the limit with --max-pixels"
+            f"{name}: {size / 1e9:.1f} GB, more than a picture of {max_pixels / 1e6:g} megapixels takes; "
+            "raise the limit with --max-pixels"
         )
     return head + rest
 
