@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dfrestore.cli.options import (
-    DEVICE_NAMES,
-    PRECISION_NAMES,
     check_task,
     complete_models,
     complete_presets,
     complete_tasks,
-    completer,
     parse_memory,
     parse_size,
     parse_window,
 )
+from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -45,21 +43,9 @@ def benchmark(
     steps: Annotated[
         list[int] | None, typer.Option(min=1, max=1000, metavar="N", help="Repeatable; default: 1, and the model's.")
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
-    ] = "auto",
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|global",
-            help="Side of the attention's windows in pixels; default: the model's.",
-            autocompletion=completer("global"),
-        ),
-    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    window: Window = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Also the network as the paper writes it, in fp32: how much it takes.")

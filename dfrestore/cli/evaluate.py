@@ -17,15 +17,13 @@ import typer
 from dfrestore.cli.distances import distances
 from dfrestore.cli.evaluation_page import EvaluationPage
 from dfrestore.cli.options import (
-    DEVICE_NAMES,
-    PRECISION_NAMES,
     check_task,
     complete_models,
     complete_tasks,
-    completer,
     parse_window,
 )
 from dfrestore.cli.page import page_path
+from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -76,21 +74,9 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="Sampling steps; default: the model's own.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampling noise.")] = 0,
-    device: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
-    ] = "auto",
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|global",
-            help="Side of the attention's windows in pixels; default: the model's.",
-            autocompletion=completer("global"),
-        ),
-    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    window: Window = None,
     tile: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Work in tiles of this side in pixels; 0: whole; default: as restoring."),

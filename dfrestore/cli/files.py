@@ -12,9 +12,7 @@ import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import (
-    DEVICE_NAMES,
     FORMAT_NAMES,
-    PRECISION_NAMES,
     complete_models,
     completer,
     parse_memory,
@@ -23,6 +21,7 @@ from dfrestore.cli.options import (
 )
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
+from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import STREAM, check_streams
 from dfrestore.cli.together import in_crew
@@ -91,21 +90,9 @@ def restore(
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Steps of diffusion; default: the model's own.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise.")] = 0,
-    device: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES)),
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
-    ] = "auto",
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|global",
-            help="Side of the attention's windows in pixels; default: the model's.",
-            autocompletion=completer("global"),
-        ),
-    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    window: Window = None,
     tile: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Work in tiles of N pixels; 0: whole; default: whole if it fits."),
