@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from dfrestore import Restorer
 from dfrestore.degrade import KINDS, rain
-from dfrestore.metrics import psnr_y, to_8bit
+from dfrestore.metrics import psnr, psnr_y, to_8bit
 from dfrestore.photo.sheet import contact_sheet, middle
 
 HERE = Path(__file__).parent
@@ -33,11 +33,32 @@ class Example:
     seed: int
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A photo of ``skimage.data`` and what is done to it."""
+
+    name: str
+    kind: str
+    preset: str
+    seed: int
+
+
 EXAMPLES = (
     Example("coffee", "Coffee cup", "Rachel Michetti, CC0", "rain", 4),
     Example("chelsea", "Chelsea the cat", "Stefan van der Walt, CC0", "drizzle", 1),
     Example("rocket", "Launch of DSCOVR on a Falcon 9", "SpaceX, public domain", "rain", 7),
     Example("astronaut", "Eileen Collins", "NASA, public domain", "storm", 2),
+)
+
+NOISY = (
+    Shown("chelsea", "noise", "gaussian25", 1),
+    Shown("coffee", "noise", "sensor", 3),
+    Shown("astronaut", "noise", "gaussian50", 1),
+)
+BLURRED = (
+    Shown("chelsea", "blur", "short", 3),
+    Shown("coffee", "blur", "linear", 2),
+    Shown("astronaut", "blur", "shake", 5),
 )
 
 SEEDS = {"rain": 4, "noise": 11, "blur": 15}  # of the contact sheet of presets
@@ -59,6 +80,8 @@ def main() -> None:
             save(np.rot90(rainy), HERE / "rainy_rocket_sideways.jpg", example, orientation=6)
     save_degradations(HERE / "degradations.jpg")
     save_before_after(HERE / "before_after.jpg")
+    save_restored(HERE / "before_after_noise.jpg", "denoise", NOISY)
+    save_restored(HERE / "before_after_blur.jpg", "deblur", BLURRED)
 
 
 def save_degradations(path: Path) -> None:
@@ -83,6 +106,21 @@ def save_before_after(path: Path) -> None:
             pixels = np.asarray(rainy)
         rows[0].append((f"{name}, rainy", middle(pixels, 280)))
         rows[1].append((f"{name}, restored", middle(restorer(pixels), 280)))
+    contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
+
+
+def save_restored(path: Path, task: str, shown: tuple[Shown, ...]) -> None:
+    """Degraded photos, below them what the task's default model makes of them, then the photos; parts at full size."""
+    restorer = Restorer.from_pretrained(task, precision="fp32")
+    rows: list[list[tuple[str, np.ndarray]]] = [[], [], []]
+    for one in shown:
+        clean = getattr(skimage.data, one.name)()
+        degraded = to_8bit(KINDS[one.kind].apply(clean / 255.0, one.preset, one.seed))
+        restored = restorer(degraded)
+        gain = f"{psnr(degraded, clean):.1f} to {psnr(restored, clean):.1f} dB"
+        rows[0].append((f"{one.name}, {one.preset}", middle(degraded, 280)))
+        rows[1].append((f"restored, {gain}", middle(restored, 280)))
+        rows[2].append(("before it all", middle(clean, 280)))
     contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
 
 

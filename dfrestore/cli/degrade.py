@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PRESETS = {
     "rain": ("drizzle", "rain", "storm", "mixed"),
     "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed"),
-    "blur": ("shake", "linear", "object", "motion", "mixed"),
+    "blur": ("shake", "linear", "object", "motion", "mixed", "short"),
 }
 
 
@@ -83,7 +83,7 @@ def degrade(
     \b
     rain   drizzle, rain, storm, mixed
     noise  gaussian15, gaussian25, gaussian50, sensor, mixed
-    blur   shake, linear, object, motion (all of them), mixed (the same)
+    blur   shake, linear, object, motion (all of them), mixed (the same), short (up to 12 pixels)
 
     \b
     Examples:

@@ -74,7 +74,7 @@ class Report:
         """How far the file at work is."""
         if self._bar is not None:
             wanted = self._position + fraction * self._weights[output]
-            self._bar.update(wanted - self._bar.n)
+            self._bar.update(max(0, wanted - self._bar.n))  # the one before may not be told yet
 
     def result(self, result: FileResult) -> None:
         """One input is settled."""
@@ -93,7 +93,7 @@ class Report:
             self.warn(f"{result.input}: {warning}")
         if self._bar is not None:
             self._position += self._weights.get(result.output, 0)
-            self._bar.update(self._position - self._bar.n)
+            self._bar.update(max(0, self._position - self._bar.n))
             self._describe(self.counts["done"] + self.counts["failed"] + 1)
 
     def planned(self, job: Mapping[str, Any], line: str) -> None:

@@ -84,6 +84,12 @@ SHAKE = BlurRange(extent=(3.0, 30.0), linear_share=0.0)
 LINEAR = BlurRange(extent=(3.0, 30.0), linear_share=1.0)
 OBJECT = BlurRange(extent=(5.0, 30.0), linear_share=0.7, object_share=1.0)
 MILD = BlurRange(extent=(0.5, 5.0), linear_share=0.3, object_share=0.2)
+SHORT = (
+    (0.2, MILD),
+    (0.4, replace(SHAKE, extent=(3.0, 12.0))),
+    (0.25, replace(LINEAR, extent=(3.0, 12.0))),
+    (0.15, replace(OBJECT, extent=(3.0, 12.0))),
+)
 MOTION = ((0.15, MILD), (0.45, SHAKE), (0.2, LINEAR), (0.2, OBJECT))
 
 # name -> shares of ranges; the shares of a preset sum to 1
@@ -93,6 +99,7 @@ PRESETS: dict[str, tuple[tuple[float, BlurRange], ...]] = {
     "object": ((1.0, OBJECT),),
     "motion": MOTION,
     "mixed": MOTION,
+    "short": SHORT,
 }
 
 

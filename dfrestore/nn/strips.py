@@ -120,28 +120,29 @@ def _attend_local(
     ring = min(down.cells, len(down.weights) + 1) * down.side  # rows of v that can be waiting
     v = strips.store("v", (1, ring, width, channels), x)
     sums = _RowsOfCells(cells)
-    groups = window.row_groups(down)
-    group = next(groups, None)
+    bands = window.bands(down)
+    band = next(bands, None)
     made: dict[int, Tensor] = {}  # cell row -> its matrices
+    between, around = (-1, -1), torch.empty(0)  # two cell rows, and the matrices around what lies between them
     for first, end, qkv in _depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side):
-        q, k, values = qkv.chunk(3, dim=3)
-        v[:, first % ring : first % ring + end - first] = values
-        sums.add(first // down.side, window.sums_of_cells(q, k, across, attn.heads))
+        v[:, first % ring : first % ring + end - first] = qkv[..., 2 * channels :]
+        sums.add(first // down.side, window.sums_of_cells(qkv[..., : 2 * channels], across, attn.heads))
         if end % down.side and end < down.length:
             continue
         for i in range(max(made, default=-1) + 1, down.cells):
             if down.window(i)[-1] > (end - 1) // down.side:
                 break
             made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
-        while group is not None and max(made, default=-1) >= min(group[2] + 1, down.cells - 1):
-            top, bottom, i, f = group
-            matrix = torch.lerp(made[i], made[min(i + 1, down.cells - 1)], f)
-            part = v[:, top % ring : top % ring + bottom - top].to(strips.dtype)
-            attention = _pixels(window.multiply(part, matrix, across))
-            yield top, bottom, lambda rows, attention=attention: rows.add_(attention)  # type: ignore[misc]
-            for old in [j for j in made if j < i]:
+        while band is not None and band.below in made:
+            part = v[:, band.first % ring : band.first % ring + band.end - band.first].to(strips.dtype)
+            if between != (band.above, band.below):
+                between = band.above, band.below
+                around = window.corners(made[band.above], made[band.below])
+            attention = _pixels(window.multiply(part, around, band, cells))
+            yield band.first, band.end, lambda rows, attention=attention: rows.add_(attention)  # type: ignore[misc]
+            for old in [j for j in made if j < band.above]:
                 del made[old]
-            group = next(groups, None)
+            band = next(bands, None)
 
 
 class _RowsOfCells:

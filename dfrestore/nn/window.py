@@ -24,8 +24,6 @@ from dfrestore.nn.blocks import UNIT_EPS, TransposedAttention
 
 LEAST_CELL = 8  # positions
 CELLS_A_WINDOW = 4
-# A cell's rows share a matrix in so many groups; between them it is interpolated (along a row: for every column).
-ROW_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,16 @@ class Axis:
     def window(self, i: int) -> range:
         """The cells in the window of cell i."""
         return range(self.first[i], self.first[i] + len(self.weights))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows from ``first`` to ``end``, which lie between the centres of the cell rows ``above`` and ``below``."""
+
+    first: int
+    end: int
+    above: int
+    below: int
 
 
 @dataclass(frozen=True)
@@ -92,34 +100,37 @@ def axis(length: int, window: float) -> Axis:
 # -- sums -----------------------------------------------------------------------------------------------------------
 
 
-def sums_of_cells(q: Tensor, k: Tensor, columns: Axis, heads: int) -> tuple[Tensor, Tensor]:
+def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> tuple[Tensor, Tensor]:
     """q.k (B, cells, heads, c, c) and squared norms (B, cells, 2, C) of rows of one row of cells, in fp32 at least.
 
-    q, k: (B, n, W, C).
+    qk: (B, n, W, 2C), q beside k.
     """
-    b, n, _, channels = q.shape
-    wide = torch.promote_types(q.dtype, torch.float32)
-
-    def split(x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 0, 0, columns.cells * columns.side - columns.length))
-        x = x.view(b, n, columns.cells, columns.side, heads, channels // heads)
-        return x.permute(0, 2, 4, 1, 3, 5).reshape(b * columns.cells * heads, n * columns.side, channels // heads)
-
-    q, k = split(q), split(k)
-    gram = torch.bmm(q.transpose(1, 2), k).to(wide)
-    squares = torch.stack([(x * x).sum(dim=1, dtype=wide) for x in (q, k)], dim=1)
-    squares = squares.view(b, columns.cells, heads, 2, channels // heads).transpose(2, 3)
-    return (
-        gram.view(b, columns.cells, heads, channels // heads, channels // heads),
-        squares.reshape(b, columns.cells, 2, channels),
-    )
+    b, n, _, both = qk.shape
+    wide = torch.promote_types(qk.dtype, torch.float32)
+    qk = F.pad(qk, (0, 0, 0, columns.cells * columns.side - columns.length))
+    qk = qk.view(b, n, columns.cells, columns.side, both).transpose(1, 2)
+    qk = qk.reshape(b * columns.cells, n * columns.side, both)
+    slices = qk.view(*qk.shape[:2], 2, heads, both // 2 // heads).unbind(3)  # of each head: (B * cells, N, 2, c)
+    gram = torch.stack([torch.bmm(x[:, :, 0].transpose(1, 2), x[:, :, 1]) for x in slices], dim=1).to(wide)
+    squares = (qk * qk).sum(dim=1, dtype=wide)
+    return gram.view(b, columns.cells, *gram.shape[1:]), squares.view(b, columns.cells, 2, both // 2)
 
 
 def window_sums(cells: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
     """Sums over the windows of one row of cells: cells, the rows in its window, each (B, cells, ...)."""
-    down = torch.stack([weight * row for weight, row in zip(rows.weights, cells, strict=True)]).sum(dim=0)
-    first = torch.tensor(columns.first, device=down.device)
-    return torch.stack([weight * down[:, first + o] for o, weight in enumerate(columns.weights)]).sum(dim=0)
+    down = _weighted_sum(cells, rows.weights)
+    inside = columns.cells - len(columns.weights) + 1
+    across = _weighted_sum([down[:, o : o + inside] for o in range(len(columns.weights))], columns.weights)
+    before = columns.first.count(0) - 1  # windows shifted inwards at the borders are the same there
+    after = columns.cells - inside - before
+    return torch.cat([across[:, :1].expand_as(down[:, :before]), across, across[:, -1:].expand_as(down[:, :after])], 1)
+
+
+def _weighted_sum(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total = torch.add(total, part, alpha=weight)
+    return total
 
 
 def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor:
@@ -140,56 +151,59 @@ def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor
 # -- application ----------------------------------------------------------------------------------------------------
 
 
-def row_groups(rows: Axis) -> Iterator[tuple[int, int, int, float]]:
-    """(first, end, i, f): rows whose matrices are (1 - f) of cell row i and f of cell row i + 1, from top to bottom.
-
-    No group crosses the border or the centre of a cell. f is that of the middle of the group.
-    """
+def bands(rows: Axis) -> Iterator[Band]:
+    """The rows between the borders and the centres of cells, from top to bottom."""
     half = rows.side // 2
-    step = max(1, rows.side // ROW_GROUPS)
-    for start in range(0, rows.length, half):
-        for first in range(start, min(start + half, rows.length), step):
-            end = min(first + step, start + half, rows.length)
-            place = (first + end) / 2 / rows.side - 0.5
-            i = min(max(math.floor(place), 0), max(0, rows.cells - 2))
-            yield first, end, i, min(1.0, max(0.0, place - i)) if rows.cells > 1 else 0.0
+    for first in range(0, rows.length, half):
+        below = (first + half) // rows.side
+        yield Band(first, min(first + half, rows.length), max(0, below - 1), min(below, rows.cells - 1))
 
 
-def multiply(v: Tensor, matrix: Tensor, columns: Axis) -> Tensor:
-    """v (B, n, W, C) times the matrices (B, cells, C, C), interpolated between the centres of cells along a row.
+def corners(above: Tensor, below: Tensor) -> Tensor:
+    """(B, cells + 1, 4C, C): of each segment of a band, the matrices around it, left and right, above and below.
 
-    Each half of two neighbouring cells that lies between their centres is one product with both matrices.
+    above, below (B, cells, C, C): the matrices of the cell rows that the band lies between.
+    """
+    left_and_right = ([torch.cat([m[:, :1], m], dim=1), torch.cat([m, m[:, -1:]], dim=1)] for m in (above, below))
+    return torch.cat([matrix for pair in left_and_right for matrix in pair], dim=2)
+
+
+def multiply(v: Tensor, around: Tensor, band: Band, cells: Grid) -> Tensor:
+    """v (B, n, W, C), the rows of a band, times the matrices interpolated between the centres of cells.
+
+    around: :func:`corners`. Each quarter of four neighbouring cells that lies between their centres is one product
+    with the four matrices.
     """
     b, n, width, channels = v.shape
-    side, segments = columns.side, columns.cells + 1
-    padded = F.pad(v, (0, 0, side // 2, segments * side - side // 2 - width)).view(b, n, segments, side, channels)
-    right = ((torch.arange(side, dtype=torch.float64) + 0.5) / side).to(v.device, v.dtype)[:, None]
-    both = torch.cat([padded * (1 - right), padded * right], dim=-1)
-    both = both.transpose(1, 2).reshape(b * segments, n * side, 2 * channels)
-    edge = torch.arange(segments, device=v.device)
-    pairs = [matrix[:, (edge - 1).clamp_min(0)], matrix[:, edge.clamp_max(columns.cells - 1)]]
-    weight = torch.cat(pairs, dim=2).view(b * segments, 2 * channels, channels)
-    out = torch.bmm(both, weight).view(b, segments, n, side, channels).transpose(1, 2)
+    side, segments = cells.columns.side, cells.columns.cells + 1
+    v = F.pad(v, (0, 0, side // 2, segments * side - side // 2 - width))
+    v = v.view(b, n, segments, side, channels).transpose(1, 2).contiguous()
+    shares = _shares(band.first, n, cells.rows.side)[:, None, :, None] * _shares(side // 2, side, side)[:, None]
+    shares = shares.flatten(2)[..., None].to(v.device, v.dtype)  # (n, side, 4, 1)
+    weighted = (v.unsqueeze(-2) * shares).view(b * segments, n * side, 4 * channels)
+    out = torch.bmm(weighted, around.flatten(0, 1)).view(b, segments, n, side, channels).transpose(1, 2)
     return out.reshape(b, n, segments * side, channels)[:, :, side // 2 : side // 2 + width]
+
+
+def _shares(first: int, count: int, side: int) -> Tensor:
+    """(count, 2): how much of a position's matrix is that of the centre before it and of the one after it."""
+    after = (torch.arange(first, first + count, dtype=torch.float64) + 0.5 + side / 2) / side % 1
+    return torch.stack([1 - after, after], dim=1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
     """Attention and its output projection (without bias) under local statistics; q, k, v (B, H, W, C)."""
     b, height, width, channels = v.shape
     rows, columns = cells.rows, cells.columns
-
-    def by_cell_rows(x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 0, 0, 0, 0, rows.cells * rows.side - height))
-        return x.view(b * rows.cells, rows.side, width, channels)
-
-    sums = sums_of_cells(by_cell_rows(q), by_cell_rows(k), columns, attn.heads)
+    qk = F.pad(torch.cat([q, k], dim=-1), (0, 0, 0, 0, 0, rows.cells * rows.side - height))
+    sums = sums_of_cells(qk.view(b * rows.cells, rows.side, width, 2 * channels), columns, attn.heads)
     by_row = [x.view(b, rows.cells, *x.shape[1:]).unbind(1) for x in sums]  # of each row of cells: (B, cells, ...)
     of_row = []
     for i in range(rows.cells):
         gram, squares = (window_sums([row[j] for j in rows.window(i)], rows, columns) for row in by_row)
         of_row.append(matrices(gram, squares, attn).to(v.dtype))
     parts = []
-    for first, end, i, f in row_groups(rows):
-        matrix = torch.lerp(of_row[i], of_row[min(i + 1, rows.cells - 1)], f)
-        parts.append(multiply(v[:, first:end], matrix, columns))
+    for band in bands(rows):
+        around = corners(of_row[band.above], of_row[band.below])
+        parts.append(multiply(v[:, band.first : band.end], around, band, cells))
     return torch.cat(parts, dim=1)

@@ -1,6 +1,6 @@
 """Many files, one after the other: what is left to do, and the doing, as a stream of events.
 
-One picture is in memory at a time. Nothing here imports torch: the Restorer comes in as an argument.
+One picture is in memory at a time, but on GPUs. Nothing here imports torch: the Restorer comes in as an argument.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import NONE, Extras, named, obstacle, standing
+from dfrestore.restore.lanes import Beside, InPlace
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Record, Stamp, settings_hash, verdict
 from dfrestore.restore.streams import read_stdin, write_stdout
@@ -169,38 +171,85 @@ def run_batch(
     records: Records,
     *,
     max_pixels: int = photo.MAX_PIXELS,
+    overlap: bool | None = None,
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs of :func:`triage`; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
+    overlap: the next photo is read and the last one written beside the work, so that a result may come after the next
+    one has Started; None: where the device is not the CPU, whose cores the work needs.
+
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
-    for job in jobs:
-        begin = time.perf_counter()
-        try:
-            result = _made_meanwhile(job, settings, records)
-            result = result or (yield from _one(job, restorer, settings, records, max_pixels))
-        except Exception as error:
-            failure = _as_failure(error, job)
-            if failure is None:
-                raise
-            made = _made_meanwhile(job, settings, records)
-            yield made or _failed(job, failure, time.perf_counter() - begin)
-        else:
-            yield result
+    beside = restorer.device.torch_device.type != "cpu" if overlap is None else overlap
+    lanes: InPlace[FileResult | None] = Beside() if beside else InPlace()
+    try:
+        for job, taken in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
+            for event in _one(job, taken, restorer, settings, records, lanes):
+                if event is not None:
+                    yield event
+        yield from filter(None, lanes.rest())
+    finally:
+        lanes.close()
 
 
 def _one(
-    job: Job, restorer: Restorer, settings: Settings, records: Records, max_pixels: int
-) -> Generator[Started | Progress, None, FileResult]:
+    job: Job,
+    taken: Callable[[], _Taken],
+    restorer: Restorer,
+    settings: Settings,
+    records: Records,
+    lanes: InPlace[FileResult | None],
+) -> Iterator[Started | Progress | FileResult | None]:
     begin = time.perf_counter()
+    told = partial(_told, job, settings, records, begin)
+    result = told(partial(_made_meanwhile, job, settings, records))
+    if result is None:
+        try:
+            made = yield from _restored(job, taken(), restorer, settings)
+        except Exception as error:
+            result = told(partial(_raised, error))
+        else:
+            finish = partial(_finished, made, settings, records, restorer.label, begin)
+            del made
+            yield from lanes.write(partial(told, finish))
+            return
+    yield from lanes.rest()
+    yield result
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A photo that has been read. stamp: of its file, where a record wants to know."""
+
+    stamp: Stamp | None
+    photo: photo.Photo
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A photo that has been restored, and nothing written yet."""
+
+    job: Job
+    taken: _Taken
+    outcome: Outcome
+    extras: dict[Path, bytes]
+
+
+def _read(job: Job, max_pixels: int) -> _Taken:
     # before reading: a file that changes meanwhile is redone next time
     stamp = Stamp.of(job.input) if job.record is not None else None
-    taken = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
-    height, width = taken.rgb.shape[:2]
+    return _Taken(stamp, read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels))
+
+
+def _restored(
+    job: Job, taken: _Taken, restorer: Restorer, settings: Settings
+) -> Generator[Started | Progress, None, _Made]:
+    rgb = taken.photo.rgb
+    height, width = rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
     yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
     work = restorer.restore_rgb(
-        taken.rgb,
+        rgb,
         steps=settings.steps,
         seed=settings.seed,
         plan=plan,
@@ -213,36 +262,60 @@ def _one(
     trace = None
     if job.extras.trace is not None:
         noise = restorer.noise(height, width, settings.seed)
-        trace = Trace(taken, noise, steps=settings.steps, members=settings.ensemble)
+        trace = Trace(taken.photo, noise, steps=settings.steps, members=settings.ensemble)
         del noise  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
     made_by = settings.made_by(label.name if label.suffix else restorer.label)
-    extras = _extras(job, taken, outcome, made_by, settings.ensemble, trace)
+    extras = _extras(job, taken.photo, outcome, made_by, settings.ensemble, trace)
+    return _Made(job, taken, outcome, extras)
+
+
+def _finished(made: _Made, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
+    """Everything of a photo written."""
+    job, taken, outcome = made.job, made.taken.photo, made.outcome
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
-        unrecorded.extend(_recorded(job, stamp, settings, records, size))
+        unrecorded.extend(_recorded(job, made.taken.stamp, settings, records, size))
 
-    with standing(extras, job.extras.replace):
+    with standing(made.extras, job.extras.replace):
         notes = _written(job, taken, outcome, settings, record)
-    warnings = [*taken.warnings, *outcome.warnings, *notes, *unrecorded]
+    height, width = taken.rgb.shape[:2]
     return FileResult(
         "done",
         job.input,
         job.output,
         size=(width, height),
         seconds=time.perf_counter() - begin,
-        model=restorer.label,
+        model=label,
         seed=settings.seed,
         steps=settings.steps,
         ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
-        warnings=tuple(warnings),
+        warnings=(*taken.warnings, *outcome.warnings, *notes, *unrecorded),
         extras=job.extras,
     )
+
+
+def _told(
+    job: Job, settings: Settings, records: Records, begin: float, work: Callable[[], FileResult | None]
+) -> FileResult | None:
+    """What the work returns, or how this file failed; raises what concerns the whole run."""
+    try:
+        return work()
+    except Exception as error:
+        failure = _as_failure(error, job)
+        if failure is None:
+            raise
+        made = _made_meanwhile(job, settings, records)
+        return made or _failed(job, failure, time.perf_counter() - begin)
+
+
+def _raised(error: Exception) -> FileResult:
+    raise error
 
 
 def _extras(

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +59,13 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / NAME
+        self._lock = threading.Lock()  # between what reads ahead and what writes
         self.refresh()
 
     def refresh(self) -> None:
         """Read it as it is now."""
-        self._entries = _read(self.path)
+        with self._lock:
+            self._entries = _read(self.path)
 
     def get(self, output: Path) -> Entry | None:
         return self._entries.get(self._key(output))
@@ -86,14 +89,14 @@ class Record:
         data = json.dumps(line).encode("ascii") + b"\n"
         if self.path.exists() and not self.path.is_file():
             raise OSError(errno.EINVAL, "not a regular file", str(self.path))
-        with self.path.open("ab+", buffering=0) as file:
+        with self._lock, self.path.open("ab+", buffering=0) as file:
             with locked(file.fileno()):
                 if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
                     data = b"\n" + data  # a torn line of a killed run must not swallow this one
                 while data:  # more than one write only where the disk is full, which the next one says
                     data = data[file.write(data) :]
             os.fsync(file.fileno())
-        self._entries[key] = entry
+            self._entries[key] = entry
 
     def _key(self, output: Path) -> str:
         return output.relative_to(self.folder).as_posix()

@@ -14,10 +14,11 @@ from importlib import resources
 from typing import Any, Literal, TypeVar
 
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.training.optimizers import OptimizerName
 from dfrestore.weights.spec import ModelSpec, Prediction
 
 T = TypeVar("T")
-FineLoss = Literal["l1", "ssim", "ms-ssim-255"]
+FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
 Crops = Literal["independent", "shared-window"]
 
 
@@ -125,13 +126,16 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with one parameter group, EMA after every step. clip: largest gradient norm, 0 switches it off.
+    """One rate for all parameters, EMA after every step. clip: largest gradient norm, 0 switches it off.
+
+    name: ``adamw`` (the paper's) or ``muon``, which takes AdamW for what is no matrix; it needs native bf16 to be fast.
 
     accumulate: a batch goes through the network in so many parts, for less memory; of several processes, each one's.
     compile: a backend of torch.compile (inductor, which needs a C++ compiler) translates the network first, once for
     each size of crops and number of them; empty: none.
     """
 
+    name: OptimizerName = "adamw"
     weight_decay: float = 1e-4
     ema: float = 0.999
     clip: float = 1.0

@@ -167,7 +167,9 @@ def plot(folder: Path) -> None:
 
     figure = Figure(figsize=(8, 9), layout="constrained")
     loss, psnr, rate = figure.subplots(3, 1, sharex=True)
-    loss.semilogy([place(r) for r in steps], [r["loss"] for r in steps], linewidth=0.7)
+    loss.plot([place(r) for r in steps], [r["loss"] for r in steps], linewidth=0.7)
+    if all(r["loss"] > 0 for r in steps):  # but for psnr
+        loss.set_yscale("log")
     loss.set_ylabel("loss")
     for n in sorted({int(n) for v in validations for n in v["psnr"]}):
         judged = [v for v in validations if str(n) in v["psnr"]]  # a resumed run may judge other counts

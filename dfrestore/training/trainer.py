@@ -23,6 +23,7 @@ from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
+from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
 from dfrestore.training.photos import Photos
 from dfrestore.training.schedules import learning_rate
 from dfrestore.training.stages import antithetic_timesteps, coarse_loss, fine_stage_loss
@@ -193,9 +194,8 @@ class Trainer:
     def _stage_config(self, name: str) -> StageConfig:
         return self.config.coarse if name == "coarse" else self.config.fine
 
-    def _new_optimizer(self) -> torch.optim.AdamW:
-        decay = self.config.optim.weight_decay
-        return torch.optim.AdamW(self.network.parameters(), lr=0.0, betas=(0.9, 0.999), weight_decay=decay)
+    def _new_optimizer(self) -> torch.optim.AdamW | MuonAndAdamW:
+        return new_optimizer(self.config.optim.name, self.network, self.config.optim.weight_decay)
 
     # -- one stage ----------------------------------------------------------------------------------------------
 

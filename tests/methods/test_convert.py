@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,13 @@ def test_the_published_size_is_recognised(norm: Any) -> None:
 def test_the_feed_forward_factor_reproduces_the_hidden_widths(factor: float) -> None:
     shapes = expected_shapes(C2FDFTConfig(48, ffn_factor=factor))
     assert expected_shapes(recognise(shapes, "f.pth")) == shapes
+
+
+@pytest.mark.parametrize("stem", [1, 2, 4])
+def test_the_stem_follows_from_the_first_convolution(stem: int) -> None:
+    config = replace(SMALL, stem=stem)
+    assert recognise(expected_shapes(config), "f.pth") == config
+
 
 
 @pytest.mark.parametrize("name", ["truncated", "unsafe_print", "unsafe_getcwd_legacy"])

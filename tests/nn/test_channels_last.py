@@ -14,6 +14,7 @@ from dfrestore.methods.c2f_dft import C2FDFT
 CONFIGS: list[dict[str, Any]] = [
     {},
     {"stem": 2},
+    {"stem": 4},
     {"norm": "BiasFree"},
     {"norm": "BiasFree", "stem": 2, "bias": True},
     {"bias": True, "ffn_factor": 2.66, "heads": (2, 1, 4, 8)},

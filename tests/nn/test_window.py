@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from torch import Tensor
 from dfrestore.methods.c2f_dft import C2FDFT
 from dfrestore.nn import TransposedAttention
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import attend, axis, grid, row_groups
+from dfrestore.nn.window import attend, axis, bands, grid
 
 T = torch.tensor([417.0])
 
@@ -93,13 +92,15 @@ def test_a_long_axis_has_windows_of_the_asked_size_in_steps_of_a_quarter() -> No
 
 
 @given(st.integers(1, 500), st.integers(8, 200))
-def test_row_groups_cover_every_row_once_and_are_steady(length: int, window: int) -> None:
+def test_bands_cover_every_row_once_and_lie_between_centres(length: int, window: int) -> None:
     rows = axis(length, window)
-    groups = list(row_groups(rows))
-    assert [first for first, *_ in groups] == [0, *(end for _, end, *_ in groups[:-1])]
-    assert groups[-1][1] == length
-    places = [i + f for *_, i, f in groups]
-    assert all(0 <= b - a < 0.3 for a, b in itertools.pairwise(places))
+    found = list(bands(rows))
+    assert [band.first for band in found] == [0, *(band.end for band in found[:-1])]
+    assert found[-1].end == length
+    for band in found:
+        assert band.above in (band.below, band.below - 1)
+        inside = [place / rows.side - 0.5 for place in (band.first + 0.5, band.end - 0.5)]
+        assert all(band.above <= x <= band.below or x < 0 or x > rows.cells - 1 for x in inside)
 
 
 @pytest.mark.parametrize(

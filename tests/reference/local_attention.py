@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfrestore.nn.blocks import TransposedAttention
-from dfrestore.nn.window import Axis, Grid, row_groups
+from dfrestore.nn.window import Axis, Grid
 
 
 def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
@@ -22,16 +23,14 @@ def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, 
     }
     projection = attn.project_out.weight.flatten(1)
     out = torch.zeros_like(v)
-    for first, end, i, f in row_groups(rows):
-        below = min(i + 1, rows.cells - 1)
-        for x in range(columns.length):
-            j, g = between(columns, x)
-            right = min(j + 1, columns.cells - 1)
-            upper = (1 - g) * matrices[i, j] + g * matrices[i, right]
-            lower = (1 - g) * matrices[below, j] + g * matrices[below, right]
-            matrix = (1 - f) * upper + f * lower  # (B, heads, c, c)
-            values = v[:, first:end, x].unflatten(2, (attn.heads, -1))  # (B, n, heads, c)
-            out[:, first:end, x] = torch.einsum("bhij,bnhj->bnhi", matrix, values).flatten(2) @ projection.t()
+    for y, x in itertools.product(range(rows.length), range(columns.length)):
+        (i, f), (j, g) = between(rows, y), between(columns, x)
+        below, right = min(i + 1, rows.cells - 1), min(j + 1, columns.cells - 1)
+        upper = (1 - g) * matrices[i, j] + g * matrices[i, right]
+        lower = (1 - g) * matrices[below, j] + g * matrices[below, right]
+        matrix = (1 - f) * upper + f * lower  # (B, heads, c, c)
+        values = v[:, y, x].unflatten(1, (attn.heads, -1))  # (B, heads, c)
+        out[:, y, x] = torch.einsum("bhij,bhj->bhi", matrix, values).flatten(1) @ projection.t()
     return out
 
 

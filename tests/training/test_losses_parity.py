@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dfrestore.diffusion import linear_alpha_bars
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.training.losses import l1, ms_ssim
+from dfrestore.training.losses import l1, ms_ssim, negative_psnr
 from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -127,3 +127,10 @@ def test_ms_ssim_equals_the_authors(
     assert ms_ssim(a.double(), b.double(), value_range).item() == pytest.approx(
         NUMBERS[key]["fp64"]["ms_ssim"], abs=1e-7
     )
+
+
+def test_the_psnr_loss_is_the_mean_over_pictures_in_bels_and_ends_at_thirty_decibels() -> None:
+    target = torch.zeros(2, 3, 8, 8)
+    off = torch.tensor([0.6, 0.2]).view(2, 1, 1, 1).expand_as(target)  # of a range of 2: 10.5 and 20 dB
+    assert negative_psnr(target + off, target).item() == pytest.approx(-(1.0458 + 2) / 2, abs=0.03)
+    assert negative_psnr(target, target).item() == pytest.approx(-3.0)

@@ -16,8 +16,8 @@ class C2FDFTConfig:
 
     dim: width of level 1 (each level doubles it). blocks, heads: levels 1 to 3, then the latent. norm: layer norm;
     the authors use WithBias for rain and blur, BiasFree for noise. dual_pixel: their unused variant with
-    ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 is ours, the network working on the
-    pixel-unshuffled picture (a quarter of the pixels, four times the channels at input and output). time_embedding:
+    ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 and 4 are ours, the network working on the
+    pixel-unshuffled picture (so many times fewer rows and columns, and its square more channels at input and output). time_embedding:
     False leaves it out, as in the paper's ablation.
     """
 
@@ -44,8 +44,8 @@ class C2FDFTConfig:
             raise ValueError(f"ffn_factor {self.ffn_factor} is not from 0.25 to 16")
         if self.norm not in ("WithBias", "BiasFree"):
             raise ValueError(f"norm {self.norm!r} is neither 'WithBias' nor 'BiasFree'")
-        if self.stem not in (1, 2):
-            raise ValueError(f"stem {self.stem} is neither 1 nor 2")
+        if self.stem not in (1, 2, 4):
+            raise ValueError(f"stem {self.stem} is not 1, 2 or 4")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> C2FDFTConfig:

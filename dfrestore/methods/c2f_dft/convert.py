@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, tuple[int, ...]]
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
+_STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
 _SHOWN = 3  # differing tensors named in a message
 
 
@@ -76,7 +77,7 @@ def compare(found: Shapes, expected: Shapes) -> list[str]:
 
 def _configuration(shapes: Shapes) -> C2FDFTConfig:
     dim, channels = shapes["patch_embed.proj.weight"][:2]
-    if channels not in (6, 24):
+    if channels not in _STEMS:
         raise ValueError(f"its first convolution takes {channels} channels, not 6")
     norm: Norm = "WithBias" if "encoder_level1.0.norm1.body.bias" in shapes else "BiasFree"
     heads = [shapes[f"{level}.0.attn.temperature"][0] for level in _LEVELS]
@@ -89,7 +90,7 @@ def _configuration(shapes: Shapes) -> C2FDFTConfig:
         bias="encoder_level1.0.attn.qkv.bias" in shapes,
         norm=norm,
         dual_pixel="skip_conv.weight" in shapes,
-        stem=1 if channels == 6 else 2,
+        stem=_STEMS[channels],
     )
 
 

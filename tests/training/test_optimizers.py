@@ -1,0 +1,90 @@
+"""Muon for the matrices, AdamW for all else: which is which, that both learn, and that a run goes on bit for bit."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from reference.random_network import random_network
+from tiny_runs import darken, smooth_photos, tiny
+
+from dfrestore.errors import UsageError
+from dfrestore.training.config import TrainConfig, load_preset
+from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
+from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+
+
+def with_muon(config: TrainConfig) -> TrainConfig:
+    return replace(config, optim=replace(config.optim, name="muon"))
+
+
+def test_matrices_are_the_dense_convolutions_between_the_first_and_the_last() -> None:
+    network = random_network(dim=8)[0]
+    names = {id(p): name for name, p in network.named_parameters()}
+    optimizer = new_optimizer("muon", network, 1e-4)
+    assert isinstance(optimizer, MuonAndAdamW)
+    matrices = {names[id(p)] for p in optimizer.matrices}
+    assert {"latent.0.attn.qkv.weight", "encoder_level1.0.ffn.project_out.weight", "down1_2.body.0.weight"} <= matrices
+    others = set(names.values()) - matrices
+    assert {"patch_embed.proj.weight", "output.weight", "latent.0.attn.temperature"} <= others
+    assert all(name in others for name in names.values() if "dwconv" in name or "norm" in name)
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert len(stepped) == len(names)
+
+
+def test_a_step_moves_a_matrix_by_an_orthogonal_one_and_the_rest_as_adamw_does() -> None:
+    network = random_network(dim=8)[0]
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.requires_grad_().grad = torch.randn(parameter.shape, generator=generator)
+    before = copy.deepcopy(network)
+    twin = copy.deepcopy(network)
+    for parameter, other in zip(twin.parameters(), network.parameters(), strict=True):
+        parameter.grad = other.grad.clone() if other.grad is not None else None
+    for name, each in (("muon", network), ("adamw", twin)):
+        optimizer = new_optimizer(name, each, 0.0)  # type: ignore[arg-type]
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01
+        optimizer.step()
+    weight = network.latent[0].attn.qkv.weight
+    moved = (before.latent[0].attn.qkv.weight - weight).flatten(1).detach()
+    sizes = torch.linalg.svdvals(moved)
+    assert sizes.max() / sizes.min() < 2.5  # of a random gradient's they are further apart
+    assert moved.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.2)  # as large as AdamW's are
+    assert torch.equal(network.output.weight, twin.output.weight)
+    assert torch.equal(network.latent[0].attn.temperature, twin.latent[0].attn.temperature)
+
+
+def test_training_with_muon_and_the_psnr_loss_beats_the_input() -> None:
+    config = with_muon(tiny(coarse=0, fine=60))
+    config = replace(config, validate_every=60, fine=replace(config.fine, loss="psnr"))
+    validations = [r for r in Trainer(config, smooth_photos(), darken).run() if isinstance(r, ValidationRecord)]
+    assert validations[-1].psnr[1] > validations[-1].psnr_input + 1
+
+
+def test_a_resumed_run_with_muon_goes_on_bit_for_bit() -> None:
+    config = with_muon(tiny(coarse=2, fine=4))
+    whole = Trainer(config, smooth_photos(), darken)
+    losses = [r.loss for r in whole.run() if isinstance(r, StepRecord)]
+    first = Trainer(config, smooth_photos(), darken)
+    stream = first.run()
+    part = []
+    for record in stream:
+        if isinstance(record, StepRecord):
+            part.append(record.loss)
+        if len(part) == 3:
+            break
+    state = copy.deepcopy(first.state_dict())
+    stream.close()
+    second = Trainer(config, smooth_photos(), darken)
+    second.load_state_dict(state)
+    part += [r.loss for r in second.run() if isinstance(r, StepRecord)]
+    assert part == losses
+    assert all(torch.equal(a, b) for a, b in zip(whole.ema.parameters(), second.ema.parameters(), strict=True))
+
+
+def test_an_unknown_optimizer_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match="muon"):
+        load_preset("smoke", "derain", {"optim": {"name": "moun"}})
