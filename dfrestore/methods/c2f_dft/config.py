@@ -17,8 +17,8 @@ class C2FDFTConfig:
     dim: width of level 1 (each level doubles it). blocks, heads: levels 1 to 3, then the latent. norm: layer norm;
     the authors use WithBias for rain and blur, BiasFree for noise. dual_pixel: their unused variant with
     ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 and 4 are ours, the network working on the
-    pixel-unshuffled picture (so many times fewer rows and columns, and its square more channels at input and output). time_embedding:
-    False leaves it out, as in the paper's ablation.
+    pixel-unshuffled picture (so many times fewer rows and columns, its square more channels at input and output).
+    time_embedding: False leaves it out, as in the paper's ablation.
     """
 
     dim: int = 48
