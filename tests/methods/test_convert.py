@@ -113,7 +113,6 @@ def test_the_stem_follows_from_the_first_convolution(stem: int) -> None:
     assert recognise(expected_shapes(config), "f.pth") == config
 
 
-
 @pytest.mark.parametrize("name", ["truncated", "unsafe_print", "unsafe_getcwd_legacy"])
 def test_a_refused_file_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     refusal(PARITY / f"{name}.pth", tmp_path / "out.safetensors")
