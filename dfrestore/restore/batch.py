@@ -181,13 +181,11 @@ def run_batch(
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
     beside = restorer.device.torch_device.type != "cpu" if overlap is None else overlap
-    lanes: InPlace[FileResult | None] = Beside() if beside else InPlace()
+    lanes: InPlace[FileResult] = Beside() if beside else InPlace()
     try:
         for job, taken in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
-            for event in _one(job, taken, restorer, settings, records, lanes):
-                if event is not None:
-                    yield event
-        yield from filter(None, lanes.rest())
+            yield from _one(job, taken, restorer, settings, records, lanes)
+        yield from lanes.rest()
     finally:
         lanes.close()
 
@@ -198,21 +196,20 @@ def _one(
     restorer: Restorer,
     settings: Settings,
     records: Records,
-    lanes: InPlace[FileResult | None],
-) -> Iterator[Started | Progress | FileResult | None]:
+    lanes: InPlace[FileResult],
+) -> Iterator[Started | Progress | FileResult]:
     begin = time.perf_counter()
-    told = partial(_told, job, settings, records, begin)
-    result = told(partial(_made_meanwhile, job, settings, records))
-    if result is None:
-        try:
+    failed = partial(_failure, job, settings, records, begin)
+    try:
+        result = _made_meanwhile(job, settings, records)
+        if result is None:
             made = yield from _restored(job, taken(), restorer, settings)
-        except Exception as error:
-            result = told(partial(_raised, error))
-        else:
             finish = partial(_finished, made, settings, records, restorer.label, begin)
             del made
-            yield from lanes.write(partial(told, finish))
+            yield from lanes.write(partial(_settled, finish, failed))
             return
+    except Exception as error:
+        result = failed(error)
     yield from lanes.rest()
     yield result
 
@@ -300,22 +297,20 @@ def _finished(made: _Made, settings: Settings, records: Records, label: str, beg
     )
 
 
-def _told(
-    job: Job, settings: Settings, records: Records, begin: float, work: Callable[[], FileResult | None]
-) -> FileResult | None:
-    """What the work returns, or how this file failed; raises what concerns the whole run."""
+def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], FileResult]) -> FileResult:
     try:
-        return work()
+        return finish()
     except Exception as error:
-        failure = _as_failure(error, job)
-        if failure is None:
-            raise
-        made = _made_meanwhile(job, settings, records)
-        return made or _failed(job, failure, time.perf_counter() - begin)
+        return failed(error)
 
 
-def _raised(error: Exception) -> FileResult:
-    raise error
+def _failure(job: Job, settings: Settings, records: Records, begin: float, error: Exception) -> FileResult:
+    """How this file failed; raises what concerns the whole run."""
+    failure = _as_failure(error, job)
+    if failure is None:
+        raise error
+    made = _made_meanwhile(job, settings, records)
+    return made or _failed(job, failure, time.perf_counter() - begin)
 
 
 def _extras(

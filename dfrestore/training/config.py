@@ -14,11 +14,11 @@ from importlib import resources
 from typing import Any, Literal, TypeVar
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.training.optimizers import OptimizerName
 from dfrestore.weights.spec import ModelSpec, Prediction
 
 T = TypeVar("T")
 FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
+OptimizerName = Literal["adamw", "muon"]
 Crops = Literal["independent", "shared-window"]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-OptimizerName = Literal["adamw", "muon"]
+from dfrestore.training.config import OptimizerName
+
 BETAS = (0.9, 0.999)
 
 
@@ -29,11 +30,6 @@ class MuonAndAdamW:
     @property
     def param_groups(self) -> list[dict[str, Any]]:
         return [group for part in self._parts for group in part.param_groups]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        self._parts[1].zero_grad(set_to_none)
-        for matrix in self.matrices:
-            matrix.grad = None
 
     def step(self) -> None:
         for matrix, view in zip(self.matrices, self._views, strict=True):
@@ -58,11 +54,7 @@ def new_optimizer(name: OptimizerName, network: nn.Module, weight_decay: float) 
 
 def _sort(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """(matrices, other parameters) of a network."""
-    dense = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear) and _dense(m)]
+    dense = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
     matrices = dense[1:-1]
     found = {id(p) for p in matrices}
     return matrices, [p for p in network.parameters() if id(p) not in found]
-
-
-def _dense(layer: nn.Conv2d | nn.Linear) -> bool:
-    return isinstance(layer, nn.Linear) or layer.groups == 1

@@ -252,7 +252,7 @@ class Trainer:
     def _backward(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> float:
         """This process's part of the loss of a batch; its gradients are left in the network."""
         loss_of = self._loss_of(name, stage, clean.shape)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         value = 0.0
         for part in slices(*self.world.share(len(clean)), self.config.optim.accumulate):
             target = clean[part].to(self.device) * 2 - 1
