@@ -30,9 +30,9 @@ from dfrestore.processes import PeerFailed
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
-    from dfrestore.restore.batch import Records
     from dfrestore.restore.extras import Extras, Wanted
     from dfrestore.restore.shares import Crew
+    from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
 
 
@@ -253,7 +253,8 @@ class _Run:
 
     def execute(self) -> int:
         """Returns the exit code."""
-        from dfrestore.restore.batch import FileResult, Records, tidy, triage
+        from dfrestore.restore.results import FileResult
+        from dfrestore.restore.todo import Records, tidy, triage
 
         if not self.crew.first:
             return 0 if self.dry_run else self.report.during(lambda: self._shown(self.crew.agreed([]), Records()))
@@ -336,8 +337,9 @@ class _Run:
                 self.report.progress(output, event.done / event.total)
 
     def _preview(self, todo: list[Job], restorer: Restorer) -> None:
-        from dfrestore.restore.batch import FileResult, preview
+        from dfrestore.restore.batch import preview
         from dfrestore.restore.extras import named
+        from dfrestore.restore.results import FileResult
 
         self.report.say(self._start_line(restorer, "nothing is written"))
         for job in todo:

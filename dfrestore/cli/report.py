@@ -80,7 +80,7 @@ class Report:
         """One input is settled."""
         self.counts[result.status] += 1
         if self.as_json:
-            from dfrestore.restore.batch import as_json
+            from dfrestore.restore.results import as_json
 
             self._out(json.dumps(as_json(result)))
         elif result.status == "done" and self.paths and not self.quiet:

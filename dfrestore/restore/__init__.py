@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dfrestore.restore.batch import FileResult, Settings, Started, run_batch, triage
+    from dfrestore.restore.batch import run_batch
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
+    from dfrestore.restore.results import FileResult, Settings, Started
     from dfrestore.restore.tasks import TASKS
+    from dfrestore.restore.todo import triage
 
 __all__ = [
     "TASKS",
@@ -35,11 +37,11 @@ _HOMES = {
     "FilePlan": "planning",
     "Job": "planning",
     "plan_files": "planning",
-    "FileResult": "batch",
-    "Settings": "batch",
-    "Started": "batch",
+    "FileResult": "results",
+    "Settings": "results",
+    "Started": "results",
     "run_batch": "batch",
-    "triage": "batch",
+    "triage": "todo",
     "Outcome": "restorer",
     "Restorer": "restorer",
 }

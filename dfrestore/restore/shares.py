@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
     from dfrestore.engine import Progress
-    from dfrestore.restore.batch import FileResult, Started
+    from dfrestore.restore.results import FileResult, Started
 
     Event = Started | Progress | FileResult
 
@@ -154,7 +154,7 @@ class Ranks(Peers, Crew):
         yield from self._hear_all()
 
     def _telling(self, events: Iterable[Event]) -> Iterator[Event]:
-        from dfrestore.restore.batch import FileResult
+        from dfrestore.restore.results import FileResult
 
         for event in events:
             if isinstance(event, FileResult):
@@ -168,7 +168,7 @@ class Ranks(Peers, Crew):
 
     def _hear(self) -> Iterator[FileResult]:
         """What has arrived since the last look."""
-        from dfrestore.restore.batch import FileResult
+        from dfrestore.restore.results import FileResult
 
         for rank in list(self._heard):
             while rank in self._heard and (words := self._next_of(rank)) is not None:

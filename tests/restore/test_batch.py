@@ -15,7 +15,8 @@ from PIL import Image
 
 from dfrestore import photo
 from dfrestore.restore import FileResult, Restorer, Settings, Started, plan_files, run_batch, triage
-from dfrestore.restore.batch import Records, as_json, tidy
+from dfrestore.restore.results import as_json
+from dfrestore.restore.todo import Records, tidy
 
 MakePhoto = Callable[..., Path]
 

@@ -26,7 +26,7 @@ PROGRAM = """
 import json, re, sys
 from pathlib import Path
 from dfrestore.restore import FileResult, Restorer, Settings, plan_files, run_batch
-from dfrestore.restore.batch import Records
+from dfrestore.restore.todo import Records
 
 source, out, model, tile = sys.argv[1:]
 restorer = Restorer.from_pretrained("derain", model, precision="fp32", device="cpu")

@@ -10,8 +10,8 @@ import pytest
 
 from dfrestore import photo
 from dfrestore.restore import FileResult, Restorer, Settings, Started, plan_files, run_batch
-from dfrestore.restore.batch import Records
 from dfrestore.restore.lanes import Beside
+from dfrestore.restore.todo import Records
 
 MakePhoto = Callable[..., Path]
 SETTINGS = Settings("derain", "sha", steps=1)

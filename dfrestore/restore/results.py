@@ -1,0 +1,105 @@
+"""What a run over files is told and what it tells: settings, the events of each file, and their JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dfrestore.errors import FileFailure
+from dfrestore.restore.extras import NONE, Extras, named
+from dfrestore.restore.planning import Job
+from dfrestore.restore.record import settings_hash
+
+Status = Literal["done", "skipped", "left", "failed"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
+
+    precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
+    ensemble: number of members. keep_color: broad colours as in the input.
+    """
+
+    task: str
+    model: str
+    steps: int
+    seed: int = 0
+    precision: str = "auto"
+    window: int | str | None = None
+    tile: int | None = None
+    strength: float = 1.0
+    format: str | None = None
+    quality: int | None = None
+    strip_metadata: bool = False
+    ensemble: int = 1
+    keep_color: bool = False
+
+    @property
+    def hash(self) -> str:
+        """What came later is left out where it changes nothing, so that records of before stay true."""
+        later = {"ensemble": 1, "keep_color": False}
+        return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
+
+    def made_by(self, model: str) -> str:
+        """``derain/compact, 1 step, seed 0``."""
+        steps = f"{self.steps} step{'s' if self.steps > 1 else ''}"
+        members = f", ensemble of {self.ensemble}" if self.ensemble > 1 else ""
+        return f"{model}, {steps}, seed {self.seed}{members}"
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
+    there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
+    extras: those that were asked for and stand beside the output.
+    """
+
+    status: Status
+    input: Path
+    output: Path | None = None
+    size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    model: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    precision: str | None = None
+    plan: str | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    ensemble: int | None = None
+    extras: Extras = NONE
+
+
+@dataclass(frozen=True)
+class Started:
+    """A file has been read and its plan made. size: (width, height)."""
+
+    job: Job
+    size: tuple[int, int]
+    plan: str
+    whole: bool
+
+
+def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:
+    return FileResult("failed", job.input, job.output, seconds=seconds, error=str(FileFailure(error)))
+
+
+def as_json(result: FileResult) -> dict[str, Any]:
+    """The object of ``--json``: input, output, size, seconds, model, seed, plan, extras, warnings, and any error."""
+    item: dict[str, Any] = {
+        **asdict(result),
+        "input": str(result.input),
+        "output": str(result.output) if result.output is not None else None,
+        "size": list(result.size) if result.size else None,
+        "seconds": round(result.seconds, 3),
+        "warnings": list(result.warnings),
+        **named(result.extras),
+    }
+    del item["extras"]
+    if result.status == "left":
+        item["warnings"].append(result.error)
+    if result.status != "failed":
+        del item["error"]
+    return item

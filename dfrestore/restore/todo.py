@@ -1,0 +1,94 @@
+"""Which files of a run are left to do: what stands already, and what the records of the folders say of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dfrestore.files import remove_stale_temporaries
+from dfrestore.restore.extras import obstacle
+from dfrestore.restore.planning import Job
+from dfrestore.restore.record import Record, verdict
+from dfrestore.restore.results import FileResult, Settings, failed_result
+
+_WHY_LEFT = {
+    "foreign": "exists already, and is not in the record",
+    "other-settings": "made with other settings",
+    "other-input": "made from another input",
+    "edited": "its input changed, but it was changed too",
+}
+
+
+class Records:
+    """The records of the folders of a run, each read when first needed. closed: those that could not be written."""
+
+    def __init__(self) -> None:
+        self.closed: set[Path] = set()
+        self._open: dict[Path, Record] = {}
+
+    def of(self, job: Job) -> Record | None:
+        if job.record is None:
+            return None
+        if job.record not in self._open:
+            self._open[job.record] = Record(job.record)
+        return self._open[job.record]
+
+
+def triage(
+    jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool
+) -> tuple[list[Job], list[FileResult]]:
+    """(jobs to do, results of those that are settled already). lone: a run of one file, where an output that exists
+    is a failure and not something done before.
+    """
+    if overwrite:
+        return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
+    todo: list[Job] = []
+    settled: list[FileResult] = []
+    wanted = settings.hash
+    for job in jobs:
+        try:
+            found = verdict(job, records.of(job), wanted)
+        except OSError as error:
+            settled.append(failed_result(job, f"{job.input}: cannot be read ({error.strerror or error})"))
+            continue
+        if found == "todo":
+            # An output may be there: the one whose input has changed.
+            blocked = obstacle(job.extras)
+            if blocked is None:
+                todo.append(replace(job, replace=os.path.lexists(job.output)))
+            else:
+                settled.append(failed_result(job, blocked))
+        elif lone:
+            settled.append(failed_result(job, f"{job.output}: exists already; --overwrite replaces it"))
+        elif found == "done":
+            settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.found))
+        else:
+            settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
+    return todo, settled
+
+
+def tidy(jobs: Iterable[Job]) -> None:
+    """Remove the temporary files that dead runs left where these jobs write."""
+    for folder in sorted(
+        {p.parent for job in jobs if not job.stdout for p in (job.output, *job.extras.places.values())}
+    ):
+        remove_stale_temporaries(folder)
+
+
+def made_meanwhile(job: Job, settings: Settings, records: Records) -> FileResult | None:
+    """``skipped`` where another run has made this output, with the same settings, since this one looked."""
+    record = records.of(job)
+    if job.replace or record is None or not os.path.lexists(job.output):
+        return None
+    record.refresh()
+    try:
+        if verdict(job, record, settings.hash) != "done":
+            return None
+        size = job.output.stat().st_size
+    except OSError:
+        return None
+    # Another size: what someone else put there, while this run had recorded it and was about to give it its name.
+    entry = record.get(job.output)
+    return FileResult("skipped", job.input, job.output) if entry is not None and entry.bytes == size else None
