@@ -112,7 +112,7 @@ def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> tuple[Tensor, Tensor
     qk = qk.reshape(b * columns.cells, n * columns.side, both)
     slices = qk.view(*qk.shape[:2], 2, heads, both // 2 // heads).unbind(3)  # of each head: (B * cells, N, 2, c)
     gram = torch.stack([torch.bmm(x[:, :, 0].transpose(1, 2), x[:, :, 1]) for x in slices], dim=1).to(wide)
-    squares = (qk * qk).sum(dim=1, dtype=wide)
+    squares = (qk * qk).sum(dim=1).to(wide)  # asked for fp32 at once, PyTorch copies all of it
     return gram.view(b, columns.cells, *gram.shape[1:]), squares.view(b, columns.cells, 2, both // 2)
 
 
