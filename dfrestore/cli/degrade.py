@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # The names of dfrestore.degrade.KINDS, known here without torch (a test keeps them equal).
 PRESETS = {
-    "rain": ("drizzle", "rain", "storm", "mixed"),
+    "rain": ("drizzle", "fine", "rain", "storm", "mixed"),
     "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed"),
     "blur": ("shake", "linear", "object", "motion", "mixed", "short"),
 }
@@ -81,7 +81,7 @@ def degrade(
     their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
 
     \b
-    rain   drizzle, rain, storm, mixed
+    rain   drizzle, fine, rain, storm, mixed
     noise  gaussian15, gaussian25, gaussian50, sensor, mixed
     blur   shake, linear, object, motion (all of them), mixed (the same), short (up to 12 pixels)
 
@@ -178,7 +178,7 @@ class _Run:
 
     def _make(self, recipe: Recipe) -> None:
         from dfrestore.degrade.pairs import make_pair, write_manifest
-        from dfrestore.restore.batch import tidy
+        from dfrestore.restore.todo import tidy
 
         tidy([*self.plan.jobs, *(replace(job, output=self.out / "target" / self.name(job)) for job in self.plan.jobs)])
         self.report.open_bar({job.output: _bytes(job.input) for job in self.plan.jobs})

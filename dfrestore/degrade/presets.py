@@ -38,10 +38,26 @@ class RainRange:
     veil_share: float = 0.1
     veil: Range = (0.03, 0.2)
     tinted_share: float = 0.2
+    brightness: Range = (1.0, 1.0)  # of the streaks' colour: below 1 they are grey and may hide brighter things
 
 
 DRIZZLE = RainRange(decibels=(26.0, 30.8), layers=(1, 2), coverage=(0.04, 0.4), length=(9.0, 70.0), width=(0.7, 3.0))
 LIGHT = RainRange(decibels=(24.0, 34.0), layers=(1, 2), coverage=(0.03, 0.5))
+FINE = RainRange(
+    decibels=(18.0, 29.0),
+    layers=(1, 3),
+    coverage=(0.03, 0.4),
+    length=(8.0, 60.0),
+    width=(0.7, 2.8),
+    lean=12.0,
+    any_direction=0.08,
+    fan=8.0,
+    noise_share=0.15,
+    blends=((0.2, "additive"), (0.2, "screen"), (0.6, "alpha")),
+    veil_share=0.05,
+    tinted_share=0.4,
+    brightness=(0.55, 1.0),
+)
 RAIN = RainRange(decibels=(19.2, 23.6), layers=(1, 3), coverage=(0.1, 1.0))
 MEDIUM = RainRange(decibels=(17.5, 24.0), layers=(1, 4), coverage=(0.1, 1.5), length=(9.0, 120.0))
 STORM = RainRange(
@@ -59,9 +75,10 @@ HEAVY = replace(STORM, decibels=(10.0, 17.0), layers=(1, 5), coverage=(0.4, 4.0)
 # name -> shares of ranges; the shares of a preset sum to 1
 PRESETS: dict[str, tuple[tuple[float, RainRange], ...]] = {
     "drizzle": ((1.0, DRIZZLE),),
+    "fine": ((1.0, FINE),),
     "rain": ((1.0, RAIN),),
     "storm": ((1.0, STORM),),
-    "mixed": ((0.4, LIGHT), (0.2, MEDIUM), (0.4, HEAVY)),
+    "mixed": ((0.3, LIGHT), (0.2, FINE), (0.15, MEDIUM), (0.35, HEAVY)),
 }
 
 
@@ -90,13 +107,16 @@ def _sample(dice: Dice, preset: str) -> RainParams:
     tint = tuple(dice.even(0.88, 1.0) for _ in range(3)) if dice.chance(bounds.tinted_share) else (1.0, 1.0, 1.0)
     veil = dice.even(*bounds.veil) if dice.chance(bounds.veil_share) else 0.0
     grey = dice.even(0.55, 0.95)
+    airlight = (grey, grey * dice.even(0.97, 1.03), grey * dice.even(0.95, 1.05))
+    variation = dice.even(0.1, 0.8)
+    brightness = dice.even(*bounds.brightness)
     return RainParams(
         layers=_with_opacity(layers, target),
         blend=blend,
-        tint=(tint[0], tint[1], tint[2]),
+        tint=(tint[0] * brightness, tint[1] * brightness, tint[2] * brightness),
         veil=veil,
-        airlight=(grey, grey * dice.even(0.97, 1.03), grey * dice.even(0.95, 1.05)),
-        veil_variation=dice.even(0.1, 0.8),
+        airlight=airlight,
+        veil_variation=variation,
     )
 
 

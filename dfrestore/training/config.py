@@ -106,7 +106,7 @@ class StageConfig:
     the base rate makes a constant period). patches/batches: the patch cycle, each held for patch_period iterations
     (0: iterations / (3 * len)), patch_cycles times (0: as often as they fit), the last one to the end. steps: sampler
     steps unrolled in the fine stage, drawn at random from the list (empty: the model's default). fresh_optimizer:
-    begins without the moments of the stage before.
+    begins without the moments of the stage before. psnr_level: dB around which the loss ``psnr`` levels off.
     """
 
     iterations: int = 1000
@@ -122,6 +122,7 @@ class StageConfig:
     steps: tuple[int, ...] = (1,)
     loss: FineLoss = "l1"
     ssim_weight: float = 0.84
+    psnr_level: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dfrestore.training.config import FineLoss
+
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-NEGLIGIBLE = 1e-3  # mean squared error of a range of 1: 30 dB
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
@@ -64,24 +65,26 @@ def ms_ssim(a: Tensor, b: Tensor, value_range: float = 255.0) -> Tensor:
     raise AssertionError("unreachable")
 
 
-def negative_psnr(a: Tensor, b: Tensor) -> Tensor:
+def negative_psnr(a: Tensor, b: Tensor, level: float = 30.0) -> Tensor:
     """Mean over the batch of -PSNR in bels (tens of dB), each picture's own (Chen et al., "NAFNet", ECCV 2022).
 
-    What counts is how many times smaller a picture's error becomes, however large it was. Where it is below that of
-    30 dB this levels off: otherwise inputs that need no restoring would drown the rest.
+    What counts is how many times smaller a picture's error becomes, however large it was. Around ``level`` (dB) this
+    levels off: otherwise inputs that need no restoring would drown the rest.
     """
     errors = (a - b).square().flatten(1).mean(dim=1) / 4  # of a range of 1
-    return (errors + NEGLIGIBLE).log10().mean()
+    return (errors + 10 ** (-level / 10)).log10().mean()
 
 
-def fine_loss(kind: str, restored: Tensor, target: Tensor, ssim_weight: float) -> Tensor:
+def fine_loss(
+    kind: FineLoss, restored: Tensor, target: Tensor, *, ssim_weight: float = 0.84, psnr_level: float = 30.0
+) -> Tensor:
     """``l1``; ``psnr``: its negative; ``ssim``: w (1 - SSIM) + (1 - w) L1 on the true range; ``ms-ssim-255``: the
     authors' (Alg. 1, Eq. 8).
     """
     if kind == "l1":
         return l1(restored, target)
     if kind == "psnr":
-        return negative_psnr(restored, target)
+        return negative_psnr(restored, target, psnr_level)
     if kind == "ssim":
         similarity = ssim_and_contrast(restored, target, value_range=2.0, pad=False)[0]
     else:

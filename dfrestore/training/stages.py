@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dfrestore.diffusion import ddim_step
-from dfrestore.training.losses import fine_loss, l1
+from dfrestore.training.losses import l1
 from dfrestore.weights.spec import Prediction
 
 NetworkCall = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -71,9 +71,8 @@ def fine_stage_loss(
     timesteps: Sequence[int],
     alpha_bars: Tensor,
     prediction: Prediction,
-    kind: str,
-    ssim_weight: float = 0.84,
+    loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """The restoration of the unrolled sampler against the target (paper, Algorithm 1 and Eq. 8), unclamped."""
+    """``loss(restoration, target)`` of the unrolled sampler's result (paper, Algorithm 1 and Eq. 8), unclamped."""
     restored = unrolled_ddim(network, y, noise, timesteps, alpha_bars, prediction)
-    return fine_loss(kind, restored, target, ssim_weight)
+    return loss(restored, target)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
+from dfrestore.training.losses import fine_loss
 from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
 from dfrestore.training.photos import Photos
 from dfrestore.training.schedules import learning_rate
@@ -277,10 +279,11 @@ class Trainer:
             return coarse
         steps = self.config.fine_steps
         unrolled = timesteps(self.spec, steps[int(torch.randint(len(steps), (1,), generator=generator))])
+        judge = partial(fine_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)
 
         def fine(y: Tensor, target: Tensor, part: slice) -> Tensor:
-            own, kind, weight = noise[part].to(self.device), stage.loss, stage.ssim_weight
-            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, kind, weight)
+            own = noise[part].to(self.device)
+            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, judge)
 
         return fine
 

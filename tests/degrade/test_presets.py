@@ -25,7 +25,7 @@ def luma_error(preset: str, level: float = 0.35) -> list[float]:
 
 
 def test_an_unknown_preset_names_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="drizzle, rain, storm, mixed"):
+    with pytest.raises(ValueError, match="drizzle, fine, rain, storm, mixed"):
         sample_params(seeded(), "hail")
 
 
@@ -59,6 +59,15 @@ def test_mixed_draws_every_kind_of_rain() -> None:
     assert float(np.median([abs(layer.angle) for layer in layers])) < 30
     assert min(layer.length for layer in layers) < 12
     assert max(layer.length for layer in layers) > 110
+
+
+def test_fine_rain_is_thin_and_some_of_it_grey() -> None:
+    rains = sample_many(200, seeded(), "fine")
+    assert float(np.median([layer.width for rain in rains for layer in rain.layers])) < 2
+    assert 40 < sum(rain.tint[0] < 0.75 for rain in rains) < 160
+    white = torch.ones(200, 3, 64, 64)
+    assert float(degrade_batch(white, "fine", seeded()).amin()) < 0.9  # hides what is brighter
+    assert float(degrade_batch(white, "storm", seeded()).amin()) > 0.8
 
 
 def test_storms_are_heavier_than_rain_and_rain_than_drizzle() -> None:
