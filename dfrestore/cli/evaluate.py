@@ -221,7 +221,7 @@ def _restoration(
     how: further arguments of ``Restorer.restore_rgb``, options: of ``Restorer.from_pretrained``.
     """
     from dfrestore.restore import Restorer
-    from dfrestore.restore.restorer import drain
+    from dfrestore.restore.flow import drain
 
     restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)

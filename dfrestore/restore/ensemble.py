@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfrestore.engine import Progress
+from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
 
 Made = TypeVar("Made")
@@ -96,12 +97,12 @@ def as_member(
     The last record of the last member is kept back: the result is not that member's.
     """
     total = 0
-    while True:
-        try:
-            state = next(work)
-        except StopIteration as end:
-            return end.value, total
+
+    def counted(state: Progress) -> Progress | None:
+        nonlocal total
         total = members * state.total
         done = member * state.total + state.done
-        if done < total:
-            yield Progress(done, total, None if state.x0 is None else turn.undo(state.x0))
+        return Progress(done, total, None if state.x0 is None else turn.undo(state.x0)) if done < total else None
+
+    made = yield from tapped(work, counted)
+    return made, total

@@ -103,7 +103,7 @@ def _last_object(text: str) -> dict[str, Any]:
 
 
 def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
-    from dfrestore.restore.restorer import drain
+    from dfrestore.restore.flow import drain
 
     restorer = _restorer_of(request)
     steps = 1 if request["way"] == "plain" else restorer.checked_steps(request["steps"])

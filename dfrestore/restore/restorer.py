@@ -31,6 +31,7 @@ from dfrestore.methods import Network, load_network
 from dfrestore.restore.checks import fault
 from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
+from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Picture, Rgb, open_picture
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
@@ -140,7 +141,7 @@ class Restorer:
             keep_color=keep_color,
             name=_name_of(image),
         )
-        return finish(drain(work, progress).rgb)
+        return finish(drain(work, _counting(progress)).rgb)
 
     def with_spread(
         self, image: Picture, *, ensemble: int = 4, progress: Callable[[int, int], object] | None = None, **options: Any
@@ -152,7 +153,7 @@ class Restorer:
         """
         rgb, finish = open_picture(image)
         work = self.restore_rgb(rgb, ensemble=ensemble, spread=True, name=_name_of(image), **options)
-        outcome = drain(work, progress)
+        outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
         return finish(outcome.rgb), outcome.spread
 
@@ -302,16 +303,8 @@ def blend(rgb: Rgb, result: Rgb, strength: float) -> Rgb:
     return rgb + np.float32(strength) * (result - rgb)
 
 
-def drain(work: Generator[Progress, None, Outcome], progress: Callable[[int, int], object] | None = None) -> Outcome:
-    """Run the generator to its end, reporting (done, total)."""
-    while True:
-        try:
-            state = next(work)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
-        if progress is not None:
-            progress(state.done, state.total)
+def _counting(progress: Callable[[int, int], object] | None) -> Callable[[Progress], object]:
+    return lambda state: progress(state.done, state.total) if progress is not None else None
 
 
 def _with_window(spec: ModelSpec, window: Window | None) -> ModelSpec:

@@ -12,9 +12,10 @@ from dfrestore.diffusion import alpha_bars, initial_noise, timesteps, to_x0_eps
 from dfrestore.engine import PRECISIONS, choose_device, choose_precision
 from dfrestore.errors import DeviceError, DfrestoreError
 from dfrestore.methods import Network, build_network, load_network
+from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Rgb
 from dfrestore.restore.measure import test_picture
-from dfrestore.restore.restorer import Restorer, drain
+from dfrestore.restore.restorer import Restorer
 from dfrestore.weights import ModelSpec
 
 SIDE = 64

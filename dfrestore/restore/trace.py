@@ -12,6 +12,7 @@ from PIL import Image
 from dfrestore.photo import Photo
 from dfrestore.photo.encode import quantise
 from dfrestore.photo.view import size_within, view
+from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
 
 if TYPE_CHECKING:
@@ -43,15 +44,12 @@ class Trace:
 
     def watch(self, work: Generator[Progress, None, Outcome]) -> Generator[Progress, None, Outcome]:
         """The same work; begins anew where the work does, in another plan or precision."""
-        while True:
-            try:
-                state = next(work)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
-            if state.done * self._members < state.total:
-                self._take(state)
-            yield state
+        return tapped(work, self._seeing)
+
+    def _seeing(self, state: Progress) -> Progress:
+        if state.done * self._members < state.total:
+            self._take(state)
+        return state
 
     def _take(self, state: Progress) -> None:
         if state.done <= self._done:

@@ -18,7 +18,7 @@ from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
 from dfrestore.nn.strips import Strips
 from dfrestore.restore import Outcome, Restorer
 from dfrestore.restore.ensemble import Tally, Turn, turn_of
-from dfrestore.restore.restorer import drain
+from dfrestore.restore.flow import drain
 
 PICTURE = pixels().astype(np.float32) / np.float32(255)
 

@@ -15,8 +15,8 @@ from dfrestore.engine import Progress
 from dfrestore.photo import Origin, Photo
 from dfrestore.restore import Outcome, Restorer
 from dfrestore.restore.comparison import WIDEST, comparison, encoded
+from dfrestore.restore.flow import drain
 from dfrestore.restore.images import LUMA
-from dfrestore.restore.restorer import drain
 from dfrestore.restore.trace import MOST, SIDE, Trace
 from dfrestore.restore.uncertainty import WHITE, uncertainty_png
 

@@ -17,7 +17,7 @@ from dfrestore.errors import BadResultError, DeviceError, OutOfMemoryFailure, Us
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
 from dfrestore.nn.strips import Strips
 from dfrestore.restore import Restorer
-from dfrestore.restore.restorer import drain
+from dfrestore.restore.flow import drain
 
 PICTURE = pixels()
 
