@@ -17,6 +17,7 @@ from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.weights.spec import ModelSpec, Prediction
 
 T = TypeVar("T")
+Unroll = Literal["all", "one"]
 FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
 OptimizerName = Literal["adamw", "muon"]
 Crops = Literal["independent", "shared-window"]
@@ -105,8 +106,11 @@ class StageConfig:
     """One stage. lr: base rate; periods/minima: cosine cycles (restart at the base rate each; a minimum equal to
     the base rate makes a constant period). patches/batches: the patch cycle, each held for patch_period iterations
     (0: iterations / (3 * len)), patch_cycles times (0: as often as they fit), the last one to the end. steps: sampler
-    steps unrolled in the fine stage, drawn at random from the list (empty: the model's default). fresh_optimizer:
-    begins without the moments of the stage before. psnr_level: dB around which the loss ``psnr`` levels off.
+    steps unrolled in the fine stage, drawn at random from the list (empty: the model's default). unroll: ``all``: the
+    loss of the sampler's result, with gradient through all of its evaluations (the paper's); ``one``: of the clean
+    estimate of one of them, drawn at random, with gradient through that one alone, in half the time or less.
+    psnr_level: dB around which the loss ``psnr`` levels off. fresh_optimizer: begins without the moments of the stage
+    before.
     """
 
     iterations: int = 1000
@@ -120,6 +124,7 @@ class StageConfig:
     warmup: int = 0
     fresh_optimizer: bool = False
     steps: tuple[int, ...] = (1,)
+    unroll: Unroll = "all"
     loss: FineLoss = "l1"
     ssim_weight: float = 0.84
     psnr_level: float = 30.0

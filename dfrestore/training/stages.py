@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dfrestore.diffusion import ddim_step
+from dfrestore.training.config import Unroll
 from dfrestore.training.losses import l1
 from dfrestore.weights.spec import Prediction
 
@@ -48,15 +49,22 @@ def unrolled_ddim(
     alpha_bars: Tensor,
     prediction: Prediction,
     checkpointed: bool = True,
+    through: Unroll = "all",
 ) -> Tensor:
-    """The sampler with gradient through every evaluation; one evaluation's activations at a time if checkpointed."""
+    """The sampler with gradient through every evaluation; one evaluation's activations at a time if checkpointed.
+
+    through: ``one``: with gradient through the last evaluation alone, the ones before it give what it is to see.
+    """
 
     def evaluate(x: Tensor, t: int, following: int | None) -> Tensor:
         output = network(y, x, torch.full((1,), float(t), device=x.device))
         return ddim_step(prediction, output, x, alpha_bars, t, following)[0]
 
     for t, following in zip(timesteps, [*timesteps[1:], None], strict=True):
-        if checkpointed and len(timesteps) > 1:
+        if through == "one":
+            with torch.set_grad_enabled(following is None):
+                x = evaluate(x, t, following)
+        elif checkpointed and len(timesteps) > 1:
             x = checkpoint(evaluate, x, t, following, use_reentrant=False)
         else:
             x = evaluate(x, t, following)
@@ -72,7 +80,8 @@ def fine_stage_loss(
     alpha_bars: Tensor,
     prediction: Prediction,
     loss: Callable[[Tensor, Tensor], Tensor],
+    through: Unroll = "all",
 ) -> Tensor:
     """``loss(restoration, target)`` of the unrolled sampler's result (paper, Algorithm 1 and Eq. 8), unclamped."""
-    restored = unrolled_ddim(network, y, noise, timesteps, alpha_bars, prediction)
+    restored = unrolled_ddim(network, y, noise, timesteps, alpha_bars, prediction, through=through)
     return loss(restored, target)

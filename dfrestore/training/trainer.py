@@ -279,11 +279,13 @@ class Trainer:
             return coarse
         steps = self.config.fine_steps
         unrolled = timesteps(self.spec, steps[int(torch.randint(len(steps), (1,), generator=generator))])
+        if stage.unroll == "one":
+            unrolled = unrolled[: 1 + int(torch.randint(len(unrolled), (1,), generator=generator))]
         judge = partial(fine_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)
 
         def fine(y: Tensor, target: Tensor, part: slice) -> Tensor:
             own = noise[part].to(self.device)
-            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, judge)
+            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, judge, stage.unroll)
 
         return fine
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dfrestore.diffusion import linear_alpha_bars
+from dfrestore.diffusion import ddim_step, linear_alpha_bars
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
 from dfrestore.training.losses import fine_loss, l1, ms_ssim, negative_psnr
 from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
@@ -105,6 +105,22 @@ def test_checkpointed_steps_give_the_same_gradient_as_plain_ones() -> None:
         unrolled_ddim(network, y, vectors["x_T"], [999, 333, 0], bars, "epsilon", checkpointed).abs().mean().backward()
         gradients.append(network.output.weight.grad)
     assert torch.equal(gradients[0], gradients[1])
+
+
+def test_the_gradient_through_one_step_is_that_of_the_last_alone() -> None:
+    vectors = load_file(PARITY / "train_fine.safetensors")
+    y, bars = vectors["lq"] * 2 - 1, linear_alpha_bars()
+    network = network_a()
+    with torch.no_grad():
+        seen = ddim_step("epsilon", network(y, vectors["x_T"], torch.tensor([999.0])), vectors["x_T"], bars, 999, 333)
+    ddim_step("epsilon", network(y, seen[0], torch.tensor([333.0])), seen[0], bars, 333, None)[
+        0
+    ].abs().mean().backward()
+    expected = network.output.weight.grad
+    network = network_a()
+    unrolled_ddim(network, y, vectors["x_T"], [999, 333], bars, "epsilon", through="one").abs().mean().backward()
+    assert expected is not None
+    assert torch.equal(network.output.weight.grad, expected)
 
 
 SMALL, LARGE = ("small.img1", "small.img2"), ("large.img1_u8", "large.img2_u8")
