@@ -8,6 +8,7 @@ from dfrestore.diffusion import alpha_bars, linear_alpha_bars, timesteps, to_x0_
 from dfrestore.weights import ModelSpec
 
 SPEC = ModelSpec("derain", "c2f-dft", {})
+LAST_PLACE = 2**-23  # of fp32, relative: on some processors (Intel with AMX) PyTorch's square root is off by it
 
 
 @pytest.mark.parametrize(
@@ -24,8 +25,8 @@ def test_alpha_bar_has_the_authors_values(t: int, fp64: float, fp32: float, sign
     value = alpha_bars(SPEC)[t]
     assert ddim_reference.alpha_bar(t) == pytest.approx(fp64, rel=1e-12)
     assert value.item() == pytest.approx(fp32, rel=5e-9)
-    assert value.sqrt().item() == pytest.approx(signal, rel=5e-9)
-    assert (1 - value).sqrt().item() == pytest.approx(noise, rel=5e-9)
+    assert value.sqrt().item() == pytest.approx(signal, rel=LAST_PLACE)
+    assert (1 - value).sqrt().item() == pytest.approx(noise, rel=LAST_PLACE)
 
 
 def test_alpha_bar_is_float32_and_falls() -> None:
