@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrestore.nn.blocks import NORM_EPS, UNIT_EPS, FeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
+from dfrestore.nn.blocks import NORM_EPS, FeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
 from dfrestore.nn.resample import Downsample, Upsample
-from dfrestore.nn.window import Grid, attend
+from dfrestore.nn.window import Grid, attend, matrices
 
 
 def to_nhwc(x: Tensor) -> Tensor:
@@ -77,20 +77,18 @@ class _Sums(torch.autograd.Function):
         return torch.bmm(qk, matrix)
 
 
-def attention_matrix(qk: Tensor, temperature: Tensor, heads: int) -> Tensor:
-    """q beside k (B, N, 2C) -> (B, heads, c, c): softmax over the last axis of normalised q.k products.
+def sums(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """q beside k (B, N, 2C) -> (q.k of each head (B, heads, c, c), squares (B, 2, C)), float32 at least.
 
     The Gram matrix is taken for all channels at once (its blocks between heads are thrown away: cheaper than
-    gathering strided heads), and the L2 norms divide it afterwards; float32 at least.
+    gathering strided heads).
     """
     b, _, both = qk.shape
     c = both // 2 // heads
     wide = _at_least_fp32(qk.dtype)
     gram, squares = _Sums.apply(qk)  # type: ignore[no-untyped-call]
-    gram = gram.view(b, heads, c, heads, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2).to(wide)  # (B, heads, c, c)
-    scale = squares.to(wide).clamp_min(UNIT_EPS**2).rsqrt().view(b, 2, heads, c)
-    matrix: Tensor = gram * scale[:, 0, :, :, None] * scale[:, 1, :, None, :] * temperature.to(wide)
-    return matrix.softmax(dim=-1)
+    gram = gram.view(b, heads, c, heads, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+    return gram.to(wide), squares.to(wide).view(b, 2, both // 2)
 
 
 def _at_least_fp32(dtype: torch.dtype) -> torch.dtype:
@@ -106,11 +104,9 @@ def attention(x: Tensor, residual: Tensor, attn: TransposedAttention, cells: Gri
         return out if attn.project_out.bias is None else out + attn.project_out.bias.to(x.dtype)
     qkv = conv3x3(conv1x1(x, attn.qkv), attn.qkv_dwconv).reshape(b, h * w, 3 * c)
     qk, v = torch.split(qkv, [2 * c, c], dim=-1)
-    per_head = attention_matrix(qk, attn.temperature, attn.heads)
-    # W A, head by head: columns of the projection that belong to a head times that head's matrix
-    projection = attn.project_out.weight.to(per_head.dtype).view(c, attn.heads, c // attn.heads)
-    folded = torch.einsum("ohi,bhij->bhjo", projection, per_head).reshape(b, c, c)  # (W A)^T
-    out = torch.baddbmm(residual.reshape(b, h * w, c), v, folded.to(x.dtype))
+    gram, squares = sums(qk, attn.heads)
+    matrix = matrices(gram[:, None], squares[:, None], attn)[:, 0]
+    out = torch.baddbmm(residual.reshape(b, h * w, c), v, matrix.to(x.dtype))
     if attn.project_out.bias is not None:
         out = out + attn.project_out.bias.to(x.dtype)
     return out.view(b, h, w, c)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.nn import window
-from dfrestore.nn.blocks import UNIT_EPS, FeedForward, TransformerBlock, TransposedAttention
+from dfrestore.nn.blocks import FeedForward, TransformerBlock, TransposedAttention
 from dfrestore.nn.channels_last import layer_norm
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.window import Grid
@@ -187,12 +187,7 @@ def _attention_matrix(
             gram[head] += torch.mm(q.t(), k)
         squares += _sum_of_squares(qkv[..., : 2 * channels], strips)
         v[:, first:end] = qkv[..., 2 * channels :]
-    scale = squares.clamp_min(UNIT_EPS**2).rsqrt()
-    q_scale, k_scale = scale[:channels].view(heads, c, 1), scale[channels:].view(heads, 1, c)
-    attention = (gram * q_scale * k_scale * attn.temperature.to(wide)).softmax(dim=-1)
-    projection = attn.project_out.weight.to(wide).view(channels, heads, c)
-    # W A, head by head: columns of the projection that belong to a head times that head's matrix, transposed
-    return torch.einsum("ohi,hij->hjo", projection, attention).reshape(channels, channels).to(strips.dtype)
+    return window.matrices(gram[None, None], squares.view(1, 1, 2, channels), attn)[0, 0].to(strips.dtype)
 
 
 def _depthwise(

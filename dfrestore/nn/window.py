@@ -136,7 +136,7 @@ def _weighted_sum(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor:
     """(B, cells, C, C), to multiply v with from the right: the normalised sums' softmax, output projection folded in.
 
-    gram (B, cells, heads, c, c), squares (B, cells, 2, C): sums of windows.
+    gram (B, cells, heads, c, c), squares (B, cells, 2, C): sums of windows, or of a whole picture as one cell.
     """
     heads, c = gram.shape[2], gram.shape[3]
     channels = heads * c
