@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 Record = TypeVar("Record")
@@ -27,10 +27,11 @@ def tapped(
 
 def drain(work: Generator[Record, None, Result], see: Callable[[Record], object] = lambda record: None) -> Result:
     """Run ``work`` to its end, showing each record to ``see``; what it returns."""
-    rest = tapped(work, see)
-    while True:
-        try:
-            next(rest)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    made: list[Result] = []
+
+    def kept() -> Iterator[Record]:
+        made.append((yield from work))
+
+    for record in kept():
+        see(record)
+    return made[0]
