@@ -113,9 +113,8 @@ def test_the_gradient_through_one_step_is_that_of_the_last_alone() -> None:
     network = network_a()
     with torch.no_grad():
         seen = ddim_step("epsilon", network(y, vectors["x_T"], torch.tensor([999.0])), vectors["x_T"], bars, 999, 333)
-    ddim_step("epsilon", network(y, seen[0], torch.tensor([333.0])), seen[0], bars, 333, None)[
-        0
-    ].abs().mean().backward()
+    last = ddim_step("epsilon", network(y, seen[0], torch.tensor([333.0])), seen[0], bars, 333, None)
+    last[0].abs().mean().backward()
     expected = network.output.weight.grad
     network = network_a()
     unrolled_ddim(network, y, vectors["x_T"], [999, 333], bars, "epsilon", through="one").abs().mean().backward()
