@@ -138,7 +138,8 @@ def _termination_raises() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if signal.getsignal(signal.SIGTERM) is terminate:  # or what ended the run is deaf until it has spoken
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _replace_closed_streams() -> None:

@@ -70,7 +70,7 @@ def _crew() -> Iterator[Crew]:
 @contextlib.contextmanager
 def _one_voice(peers: Peers) -> Iterator[None]:
     try:
-        with contextlib.nullcontext() if peers.first else _silence():
+        with contextlib.nullcontext() if peers.first else _silence(), _failure_first():
             yield
     except (KeyboardInterrupt, Terminated) as end:
         _ignore_signals()
@@ -84,6 +84,21 @@ def _one_voice(peers: Peers) -> Iterator[None]:
         if peers.may_tell(error):
             raise
         raise Ended(getattr(error, "exit_code", 1)) from error
+
+
+@contextlib.contextmanager
+def _failure_first() -> Iterator[None]:
+    """torchrun ends the others of a process that is gone: one on its way out for that very reason still tells it."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as end:
+        _ignore_signals()
+        under = end.__context__
+        while under is not None and not isinstance(under, PeerFailed):
+            under = under.__context__
+        if under is not None:
+            raise under from None
+        raise
 
 
 @contextlib.contextmanager
