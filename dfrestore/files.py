@@ -23,6 +23,7 @@ fcntl: Any = None
 with contextlib.suppress(ImportError):  # Windows has none
     fcntl = importlib.import_module("fcntl")
 
+STREAM = "-"  # standard input or output, in place of a file
 SUFFIX = ".dfrestore-tmp"
 _PATTERN = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}" + re.escape(SUFFIX))
 _NAME_BYTES = 255

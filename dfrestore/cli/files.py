@@ -23,9 +23,10 @@ from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.cli.run_page import RunPage
-from dfrestore.cli.streams import STREAM, check_streams
+from dfrestore.cli.streams import check_streams
 from dfrestore.cli.together import in_crew
 from dfrestore.errors import UsageError, one_line
+from dfrestore.files import STREAM
 from dfrestore.processes import PeerFailed
 
 if TYPE_CHECKING:

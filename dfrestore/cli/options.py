@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.resources import files
 
+from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
 
 # Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
@@ -37,12 +38,11 @@ def parse_pixels(text: str | None) -> int | None:
 
 
 def parse_window(text: str | None) -> int | str | None:
-    """``global`` or a side in pixels, at least 8. Raises UsageError."""
-    if text is None or text.lower() == "global":
-        return text and "global"
-    if not re.fullmatch(r"[0-9]{1,7}", text) or int(text) < 8:
-        raise UsageError(f"--window {text} is neither 'global' nor a number of pixels from 8")
-    return int(text)
+    """A window in one form (see :mod:`dfrestore.windows`). Raises UsageError."""
+    try:
+        return None if text is None else windows.normalised(text)
+    except ValueError as error:
+        raise UsageError(f"--window {error}") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -20,8 +20,8 @@ Precision = Annotated[
 Window = Annotated[
     str | None,
     typer.Option(
-        metavar="N|global",
-        help="Side of the attention's windows in pixels; default: the model's.",
+        metavar="N|N@LEVEL|global",
+        help="Side of the attention's windows in pixels, at some levels alone (384@2) or at all; default: the model's.",
         autocompletion=completer("global"),
     ),
 ]

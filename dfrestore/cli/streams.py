@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from dfrestore.errors import UsageError
-
-STREAM = "-"
+from dfrestore.files import STREAM
 
 
 def check_streams(

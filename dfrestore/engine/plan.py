@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from dfrestore import windows
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.memory import available_memory
 from dfrestore.engine.padding import round_up
@@ -109,11 +110,10 @@ def smaller_plan(
 
 
 def strips_of(plan: Plan, spec: ModelSpec, precision: Precision, device: Device) -> Strips:
-    """How the plan's pictures or tiles are walked, with the attention's window of the model."""
+    """How the plan's pictures or tiles are walked, with the attention's windows of the model."""
     values = VALUES if device.torch_device.type == "cpu" else _GPU_VALUES
     features = torch.bfloat16 if plan.half_features else None
-    window = None if spec.window == "global" else spec.window
-    return Strips(precision.dtype, features, window, values)
+    return Strips(precision.dtype, features, windows.parse(spec.window), values)
 
 
 def with_precision(plan: Plan, precision: Precision) -> Plan:

@@ -23,6 +23,7 @@ from dfrestore.nn.blocks import FeedForward, TransformerBlock, TransposedAttenti
 from dfrestore.nn.channels_last import layer_norm
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.window import Grid
+from dfrestore.windows import Windows
 
 # Values of the widest map in a strip: enough to keep cores busy, few enough for their caches (measured: flat from
 # one to two million on a CPU, slower below and far above).
@@ -34,13 +35,13 @@ class Strips:
     """How a picture is walked: dtype of the arithmetic, size of a strip, and buffers that every strip uses again.
 
     features: dtype in which they are kept between strips (converted strip by strip), the arithmetic's if None.
-    window: side of the attention's windows in pixels of the picture, None for the whole picture's statistics.
+    windows: of the attention, None for the whole picture's statistics.
     values: of the widest map in a strip. rows: strips of so many rows instead, at every level.
     """
 
     dtype: torch.dtype = torch.float32
     features: torch.dtype | None = None
-    window: int | None = None
+    windows: Windows | None = None
     values: int = VALUES
     rows: int = 0
     _buffers: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -123,7 +124,7 @@ def _attend_local(
     bands = window.bands(down)
     band = next(bands, None)
     made: dict[int, Tensor] = {}  # cell row -> its matrices
-    between, around = (-1, -1), torch.empty(0)  # two cell rows, and the matrices around what lies between them
+    corners = window.Corners(made)
     for first, end, qkv in _depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side):
         v[:, first % ring : first % ring + end - first] = qkv[..., 2 * channels :]
         sums.add(first // down.side, window.sums_of_cells(qkv[..., : 2 * channels], across, attn.heads))
@@ -135,10 +136,7 @@ def _attend_local(
             made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
         while band is not None and band.below in made:
             part = v[:, band.first % ring : band.first % ring + band.end - band.first].to(strips.dtype)
-            if between != (band.above, band.below):
-                between = band.above, band.below
-                around = window.corners(made[band.above], made[band.below])
-            attention = _pixels(window.multiply(part, around, band, cells))
+            attention = _pixels(window.multiply(part, corners.around(band), band, cells))
             yield band.first, band.end, lambda rows, attention=attention: rows.add_(attention)  # type: ignore[misc]
             for old in [j for j in made if j < band.above]:
                 del made[old]

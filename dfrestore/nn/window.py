@@ -12,7 +12,7 @@ one window: the whole picture's sums. Everything is differentiable.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfrestore.nn.blocks import UNIT_EPS, TransposedAttention
+from dfrestore.windows import Windows
 
 LEAST_CELL = 8  # positions
 CELLS_A_WINDOW = 4
@@ -73,12 +74,10 @@ def grid(height: int, width: int, window: float) -> Grid:
     return Grid(axis(height, window), axis(width, window))
 
 
-def cells_of(window: int | None, height: int, width: int, picture: int) -> Grid | None:
-    """Cells for a level of ``height`` x ``width`` positions of a picture ``picture`` pixels high; None for no windows.
-
-    window: side of the windows in pixels of the picture.
-    """
-    return None if window is None else grid(height, width, window * height / picture)
+def cells_of(windows: Windows | None, level: int, height: int, width: int, picture: int) -> Grid | None:
+    """Cells for a level of ``height`` x ``width`` positions, the picture ``picture`` pixels high; None: no windows."""
+    side = None if windows is None else windows.at(level)
+    return None if side is None else grid(height, width, side * height / picture)
 
 
 @lru_cache(256)
@@ -168,6 +167,25 @@ def corners(above: Tensor, below: Tensor) -> Tensor:
     return torch.cat([matrix for pair in left_and_right for matrix in pair], dim=2)
 
 
+class Corners:
+    """:func:`corners` of band after band, made once for those that follow each other between the same cells.
+
+    matrices: of each row of cells, (B, cells, C, C), as far as the bands that are asked for need them.
+    """
+
+    def __init__(self, matrices: Mapping[int, Tensor]) -> None:
+        self._matrices = matrices
+        self._rows = (-1, -1)
+        self._made = torch.empty(0)
+
+    def around(self, band: Band) -> Tensor:
+        """Those of the band, (B, cells + 1, 4C, C)."""
+        rows = band.above, band.below
+        if rows != self._rows:
+            self._rows, self._made = rows, corners(*(self._matrices[i] for i in rows))
+        return self._made
+
+
 def multiply(v: Tensor, around: Tensor, band: Band, cells: Grid) -> Tensor:
     """v (B, n, W, C), the rows of a band, times the matrices interpolated between the centres of cells.
 
@@ -198,12 +216,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
     qk = F.pad(torch.cat([q, k], dim=-1), (0, 0, 0, 0, 0, rows.cells * rows.side - height))
     sums = sums_of_cells(qk.view(b * rows.cells, rows.side, width, 2 * channels), columns, attn.heads)
     by_row = [x.view(b, rows.cells, *x.shape[1:]).unbind(1) for x in sums]  # of each row of cells: (B, cells, ...)
-    of_row = []
+    of_row = {}
     for i in range(rows.cells):
         gram, squares = (window_sums([row[j] for j in rows.window(i)], rows, columns) for row in by_row)
-        of_row.append(matrices(gram, squares, attn).to(v.dtype))
-    parts = []
-    for band in bands(rows):
-        around = corners(of_row[band.above], of_row[band.below])
-        parts.append(multiply(v[:, band.first : band.end], around, band, cells))
-    return torch.cat(parts, dim=1)
+        of_row[i] = matrices(gram, squares, attn).to(v.dtype)
+    made = Corners(of_row)
+    return torch.cat([multiply(v[:, b.first : b.end], made.around(b), b, cells) for b in bands(rows)], dim=1)

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dfrestore import windows
 from dfrestore.diffusion import initial_noise
 from dfrestore.engine import (
     Device,
@@ -34,9 +35,6 @@ from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Picture, Rgb, open_picture
 from dfrestore.weights import ModelSpec, Resolved, resolve
-
-Window = int | Literal["global"]
-LEAST_WINDOW = 8  # pixels
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,10 @@ class Restorer:
         label: str = "model",
         device: str = "auto",
         precision: str = "auto",
-        window: Window | None = None,
+        window: windows.Words | None = None,
         memory: int | None = None,
     ) -> None:
-        """window: side in pixels of the attention's windows, or ``global``; None: the checkpoint's own.
+        """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
 
         memory: budget in bytes of the device that computes. Raises DeviceError, UsageError, WeightsError.
         """
@@ -90,7 +88,7 @@ class Restorer:
         *,
         device: str = "auto",
         precision: str = "auto",
-        window: Window | None = None,
+        window: windows.Words | None = None,
         memory: int | None = None,
     ) -> Restorer:
         """The ``model`` (a name, a file, ``hf://ORG/REPO/FILE@REV``; None: the default) of a task.
@@ -307,11 +305,12 @@ def _counting(progress: Callable[[int, int], object] | None) -> Callable[[Progre
     return lambda state: progress(state.done, state.total) if progress is not None else None
 
 
-def _with_window(spec: ModelSpec, window: Window | None) -> ModelSpec:
-    """The spec with another attention window, ``"global"`` or its side in pixels. Raises :class:`UsageError`."""
-    if isinstance(window, int) and window < LEAST_WINDOW:
-        raise UsageError(f"--window {window}: a window has {LEAST_WINDOW} pixels at least; or use 'global'")
-    return spec if window is None else replace(spec, window=window)
+def _with_window(spec: ModelSpec, window: windows.Words | None) -> ModelSpec:
+    """The spec with other windows of the attention. Raises :class:`UsageError`."""
+    try:
+        return spec if window is None else replace(spec, window=windows.normalised(window))
+    except ValueError as error:
+        raise UsageError(f"--window {error}") from None
 
 
 def _name_of(image: Picture) -> str:

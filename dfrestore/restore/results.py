@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dfrestore import windows
 from dfrestore.errors import FileFailure
 from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.planning import Job
@@ -27,7 +28,7 @@ class Settings:
     steps: int
     seed: int = 0
     precision: str = "auto"
-    window: int | str | None = None
+    window: windows.Words | None = None
     tile: int | None = None
     strength: float = 1.0
     format: str | None = None

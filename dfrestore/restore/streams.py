@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from dfrestore import photo
 from dfrestore.errors import PhotoReadError, PhotoWriteError, UsageError
+from dfrestore.files import STREAM
 from dfrestore.restore.naming import check_out_file, out_is_folder
 from dfrestore.restore.planning import FilePlan, Job, plan_files
 
 if TYPE_CHECKING:
     from dfrestore.restore.images import Rgb
 
-STREAM = "-"
 # What messages and JSON call them.
 STDIN, STDOUT = Path("standard input"), Path("standard output")
 

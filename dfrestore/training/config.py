@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from typing import Any, Literal, TypeVar
 
+from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.weights.spec import ModelSpec, Prediction
 
@@ -20,17 +21,28 @@ T = TypeVar("T")
 Unroll = Literal["all", "one"]
 FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
 OptimizerName = Literal["adamw", "muon"]
+SSIM_WEIGHT, PSNR_LEVEL = 0.84, 30.0
 Crops = Literal["independent", "shared-window"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network to train; ``network`` holds the method's own settings (dim, blocks, heads, stem, ...)."""
+    """The network to train; ``network`` holds the method's own settings (dim, blocks, heads, stem, ...).
+
+    window: what its attention's statistics are taken from, in training too (see :mod:`dfrestore.windows`).
+    """
 
     method: str = "c2f-dft"
     prediction: Prediction = "sample"
     default_steps: int = 1
+    window: int | str = windows.GLOBAL
     network: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            windows.parse(self.window)
+        except ValueError as error:
+            raise UsageError(f"model.window {error}") from None
 
 
 @dataclass(frozen=True)
@@ -126,8 +138,8 @@ class StageConfig:
     steps: tuple[int, ...] = (1,)
     unroll: Unroll = "all"
     loss: FineLoss = "l1"
-    ssim_weight: float = 0.84
-    psnr_level: float = 30.0
+    ssim_weight: float = SSIM_WEIGHT
+    psnr_level: float = PSNR_LEVEL
 
 
 @dataclass(frozen=True)
@@ -240,6 +252,7 @@ def with_model(config: TrainConfig, spec: ModelSpec, overrides: Mapping[str, Any
         "method": spec.method,
         "prediction": spec.prediction,
         "default_steps": spec.default_steps,
+        "window": spec.window,
         "network": dict(spec.network),
     }
     return replace(config, model=_build(ModelConfig, merge(model, overrides or {}), "model"))
@@ -335,11 +348,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise UsageError(f"{where} is a table, not {value!r}")
         return dict(value)
-    if isinstance(hint, types.UnionType):
-        raise TypeError(f"unsupported field type {hint}")
-    accepted: tuple[type, ...] = (int, float) if hint is float else (hint,)
-    if isinstance(value, bool) != (hint is bool) or not isinstance(value, accepted):
-        raise UsageError(f"{where}: {value!r} is not of type {hint.__name__}")
+    kinds: tuple[type, ...] = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = next((kind for kind in kinds if _is(value, kind)), None)
+    if kind is None:
+        raise UsageError(f"{where}: {value!r} is not of type {' or '.join(kind.__name__ for kind in kinds)}")
     if isinstance(value, int | float) and not abs(value) < 2**63:  # nor NaN
         raise UsageError(f"{where}: {value!r} is not a number that can be meant")
-    return hint(value)
+    return kind(value)
+
+
+def _is(value: object, kind: type) -> bool:
+    accepted = (int, float) if kind is float else kind
+    return isinstance(value, bool) == (kind is bool) and isinstance(value, accepted)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrestore.training.config import FineLoss
+from dfrestore.training.config import PSNR_LEVEL, SSIM_WEIGHT, FineLoss
 
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -65,7 +65,7 @@ def ms_ssim(a: Tensor, b: Tensor, value_range: float = 255.0) -> Tensor:
     raise AssertionError("unreachable")
 
 
-def negative_psnr(a: Tensor, b: Tensor, level: float = 30.0) -> Tensor:
+def negative_psnr(a: Tensor, b: Tensor, level: float = PSNR_LEVEL) -> Tensor:
     """Mean over the batch of -PSNR in bels (tens of dB), each picture's own (Chen et al., "NAFNet", ECCV 2022).
 
     What counts is how many times smaller a picture's error becomes, however large it was. Around ``level`` (dB) this
@@ -76,7 +76,12 @@ def negative_psnr(a: Tensor, b: Tensor, level: float = 30.0) -> Tensor:
 
 
 def fine_loss(
-    kind: FineLoss, restored: Tensor, target: Tensor, *, ssim_weight: float = 0.84, psnr_level: float = 30.0
+    kind: FineLoss,
+    restored: Tensor,
+    target: Tensor,
+    *,
+    ssim_weight: float = SSIM_WEIGHT,
+    psnr_level: float = PSNR_LEVEL,
 ) -> Tensor:
     """``l1``; ``psnr``: its negative; ``ssim``: w (1 - SSIM) + (1 - w) L1 on the true range; ``ms-ssim-255``: the
     authors' (Alg. 1, Eq. 8).

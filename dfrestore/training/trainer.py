@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfrestore import windows
 from dfrestore.diffusion import alpha_bars, ddim, timesteps
 from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_network
@@ -98,12 +99,14 @@ class Trainer:
             method=config.model.method,
             network=config.model.network,
             prediction=config.model.prediction,
+            window=config.model.window,
             patch=max((*config.coarse.patches, *config.fine.patches)),
             default_steps=config.model.default_steps,
             licence=config.licence,
             trained_on=config.trained_on,
             source=config.source,
         )
+        self.windows = windows.parse(self.spec.window)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
         self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
@@ -296,7 +299,7 @@ class Trainer:
 
     def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         forward = self._forward if network is self.network else network.forward_fast
-        return lambda y, x, t: forward(y, x, t, self.dtype)
+        return lambda y, x, t: forward(y, x, t, self.dtype, self.windows)
 
     # -- validation ---------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dfrestore import windows
 from dfrestore.errors import WeightsError, one_line
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import Header, read_header
@@ -118,7 +119,7 @@ def _rows(described: Described) -> Iterator[tuple[str, str]]:
     yield "network", "; ".join(f"{key} {_plain(value)}" for key, value in spec.network.items()) or NOT_STATED
     yield "parameters", f"{count:,}, stored as {', '.join(sorted({tensor.dtype for tensor in tensors}))}"
     yield "prediction", _PREDICTIONS[spec.prediction]
-    yield "window", "global (the whole picture)" if spec.window == "global" else f"{spec.window} pixels"
+    yield "window", windows.described(spec.window)
     yield "training patch", f"{spec.patch} pixels" if spec.patch else NOT_STATED
     yield "default steps", str(spec.default_steps)
     for steps, points in spec.timesteps.items():

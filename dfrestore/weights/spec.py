@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dfrestore import windows
 from dfrestore.errors import WeightsError, did_you_mean
 
 FORMAT_VERSION = "1"
@@ -26,8 +27,8 @@ class ModelSpec:
     task: what it restores (``derain``, ...). method: ``c2f-dft``. network: the method's own hyper-parameters,
     parsed by the method. prediction: ``epsilon`` (network output is the noise) or ``sample`` (the clean image),
     the names of diffusers. betas: first and last beta of the linear schedule over ``train_timesteps`` steps.
-    window: ``"global"`` or the side in pixels of the attention statistics. patch: side of the training patches.
-    timesteps: the model's own evaluation points for some step counts, each from high to low.
+    window: what the attention's statistics are taken from, see :mod:`dfrestore.windows`. patch: side of the training
+    patches. timesteps: the model's own evaluation points for some step counts, each from high to low.
     """
 
     task: str
@@ -36,7 +37,7 @@ class ModelSpec:
     prediction: Prediction = "epsilon"
     train_timesteps: int = 1000
     betas: tuple[float, float] = (1e-4, 2e-2)
-    window: int | Literal["global"] = "global"
+    window: windows.Words = windows.GLOBAL
     patch: int = 0
     timesteps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     default_steps: int = 4
@@ -102,9 +103,7 @@ class ModelSpec:
         first, last = (float(b) for b in schedule["betas"])
         if not 0 < first <= last < 1:
             raise ValueError(f"betas {first}, {last} are not 0 < first <= last < 1")
-        window = config.pop("window")
-        if window != "global":
-            window = _integer(window, "window", 8, 1 << 20)
+        window = windows.normalised(config.pop("window"))
         lists = {
             _integer(int(n), "timesteps", 1, MAX_STEPS): tuple(
                 _integer(t, "timestep", 0, train_timesteps - 1) for t in ts

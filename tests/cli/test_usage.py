@@ -209,6 +209,7 @@ def test_numbers_of_pixels() -> None:
 
 def test_windows() -> None:
     assert (parse_window("global"), parse_window("192"), parse_window(None)) == ("global", 192, None)
+    assert parse_window("384@2") == "384@2"
 
 
 def test_sizes_of_pictures() -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 from dfrestore.methods.c2f_dft import C2FDFT
 from dfrestore.nn import TransposedAttention
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import attend, axis, bands, grid
+from dfrestore.nn.window import attend, axis, bands, cells_of, grid
+from dfrestore.windows import Windows
 
 T = torch.tensor([417.0])
 
@@ -111,8 +112,8 @@ def test_strips_compute_what_the_differentiable_way_does(config: dict[str, Any],
     network = network_of(**config)
     y, x_t = pictures(112, 80)
     with torch.no_grad():
-        expected = network.forward_fast(y[None], x_t[None], T, window=window)[0]
-        got = network.forward_strips(y, x_t, T, Strips(rows=rows, window=window))
+        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(window))[0]
+        got = network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(window)))
         assert (expected - network(y[None], x_t[None], T)[0]).abs().max() > 1e-3  # it is not the whole picture's
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
@@ -121,7 +122,7 @@ def test_a_window_as_large_as_the_picture_gives_the_whole_pictures_result() -> N
     network = network_of(stem=2)
     y, x_t = pictures(96, 128)
     with torch.no_grad():
-        got = network.forward_strips(y, x_t, T, Strips(window=128))
+        got = network.forward_strips(y, x_t, T, Strips(windows=Windows(128)))
         assert torch.equal(got, network.forward_strips(y, x_t, T, Strips()))
 
 
@@ -131,6 +132,30 @@ def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
     other = y.clone()
     other[:, :, 500:] = -1
     with torch.no_grad():
-        near, far = (network.forward_strips(image, x_t, T, Strips(window=64))[:, :, :96] for image in (y, other))
+        near, far = (
+            network.forward_strips(image, x_t, T, Strips(windows=Windows(64)))[:, :, :96] for image in (y, other)
+        )
         whole, changed = (network.forward_strips(image, x_t, T, Strips())[:, :, :96] for image in (y, other))
     assert (near - far).abs().max() < 1e-6 < (whole - changed).abs().max()
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_windows_at_some_levels_leave_the_others_with_the_whole_pictures_statistics(rows: int) -> None:
+    network, (y, x_t) = network_of(), pictures(112, 80)
+    with torch.no_grad():
+        of = {
+            levels: network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(32, levels)))
+            for levels in ((), (1, 2, 3, 4), (2,))
+        }
+        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(32, (2,)))[0]
+        whole = network.forward_strips(y, x_t, T, Strips(rows=rows))
+    assert torch.equal(of[()], of[1, 2, 3, 4])
+    torch.testing.assert_close(of[2,], expected, rtol=0, atol=1e-4)
+    assert not torch.allclose(of[2,], of[()], atol=1e-3)
+    assert not torch.allclose(of[2,], whole, atol=1e-3)
+
+
+def test_only_the_levels_asked_for_have_cells() -> None:
+    assert cells_of(None, 1, 64, 64, 256) is None
+    assert cells_of(Windows(64, (2,)), 1, 64, 64, 256) is None
+    assert cells_of(Windows(64, (2,)), 2, 64, 64, 256) == cells_of(Windows(64), 2, 64, 64, 256) == grid(64, 64, 16)

@@ -128,3 +128,18 @@ def test_settings_that_cannot_be_meant_are_refused_in_one_line(tmp_path: Path, t
     with pytest.raises((StartError, UsageError)) as error:
         read_run(tmp_path)
     assert len(str(error.value)) < 5000
+
+
+@pytest.mark.parametrize("window", ["global", "384@2", 384])
+def test_windows_are_settings_of_the_model(window: object, tmp_path: Path) -> None:
+    config = load_preset("smoke", "derain", {"model": {"window": window}})
+    assert config.model.window == window
+    assert from_mapping(tomllib.loads(to_toml(config)), "read back") == config
+
+
+@pytest.mark.parametrize(
+    ("window", "said"), [("near", "model.window near is neither"), (4, "model.window 4"), (2.5, "type int or str")]
+)
+def test_windows_that_are_none_are_refused(window: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_preset("smoke", "derain", {"model": {"window": window}})

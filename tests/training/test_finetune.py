@@ -228,6 +228,13 @@ def test_the_result_names_start_data_and_licence(tmp_path: Path) -> None:
     assert spec.source == "dfrestore finetune of derain/compact"
 
 
+def test_the_windows_of_the_start_model_stay(tmp_path: Path) -> None:
+    spec = replace(SPEC, window="8@1")
+    config = finetune_config("derain", spec, smooth_pairs(), QUICK)
+    trainer = begun(config, smooth_pairs(), tmp_path)
+    assert read_run(tmp_path).model.window == config.model.window == trainer.spec.window == "8@1"
+
+
 def test_a_given_licence_takes_the_place_of_the_start_models() -> None:
     words = with_origin(replace(SPEC, trained_on=""), "x", "MIT", "streets")
     assert (words["licence"], words["trained_on"]) == ("MIT", "finetuned on streets")
@@ -292,9 +299,9 @@ def test_a_model_of_another_task_is_refused_with_both_named() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"window": 64}, "window"), ({"betas": (1e-4, 1e-2)}, "betas"), ({"timesteps": {1: (999,)}}, "timesteps")],
+    [({"betas": (1e-4, 1e-2)}, "betas"), ({"timesteps": {1: (999,)}}, "timesteps")],
 )
-def test_a_model_with_a_schedule_or_window_of_its_own_is_refused(changes: dict[str, object], said: str) -> None:
+def test_a_model_with_a_schedule_of_its_own_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(StartError, match=f"cannot be finetuned.*{said}"):
         require_trainable(tiny_spec(**changes))
 

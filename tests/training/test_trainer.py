@@ -65,6 +65,18 @@ def test_stopping_and_resuming_equals_going_on_bit_for_bit(stopped_after: int, p
     assert all(torch.equal(a, b) for a, b in zip(parameters(whole), parameters(second), strict=True))
 
 
+def test_a_model_with_windows_is_trained_and_judged_with_them(photos: Photos) -> None:
+    config = tiny(coarse=1, fine=1)
+    losses, scores = {}, {}
+    for window in ("global", 64, "8@1", "8@2"):  # crops of 32 pixels, of which level 2 has 8 x 8
+        trainer = Trainer(replace(config, model=replace(config.model, window=window)), photos, darken)
+        losses[window] = [r.loss for r in trainer.run() if isinstance(r, StepRecord)]
+        scores[window] = trainer.validate()[0]
+        assert trainer.spec.window == window
+    assert losses["global"] == losses[64] == losses["8@2"] != losses["8@1"]
+    assert scores["global"] == scores[64] == scores["8@2"] != scores["8@1"]
+
+
 def test_training_lowers_the_loss_and_beats_the_input(photos: Photos) -> None:
     config = tiny(coarse=10, fine=60)
     records = list(Trainer(replace(config, validate_every=30), photos, darken).run())

@@ -9,6 +9,17 @@ from typing import Any
 from dfrestore.errors import did_you_mean
 from dfrestore.nn.blocks import Norm
 
+# The level that each stage works at, in the order in which they do.
+LEVELS = {
+    "encoder_level1": 1,
+    "encoder_level2": 2,
+    "encoder_level3": 3,
+    "latent": 4,
+    "decoder_level3": 3,
+    "decoder_level2": 2,
+    "decoder_level1": 1,
+}
+
 
 @dataclass(frozen=True)
 class C2FDFTConfig:

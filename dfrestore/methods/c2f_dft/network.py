@@ -12,22 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig
 from dfrestore.methods.c2f_dft.strips import evaluate
 from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
 from dfrestore.nn import channels_last as fast
 from dfrestore.nn.strips import Strips
 from dfrestore.nn.window import cells_of
-
-STAGES = (
-    "encoder_level1",
-    "encoder_level2",
-    "encoder_level3",
-    "latent",
-    "decoder_level3",
-    "decoder_level2",
-    "decoder_level1",
-)
+from dfrestore.windows import Windows
 
 
 class _PatchEmbed(nn.Module):
@@ -102,11 +93,11 @@ class C2FDFT(nn.Module):
         return F.pixel_shuffle(self.output(x), stem) + (x_t if self.skip == "x_t" else y)
 
     def forward_fast(
-        self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, window: int | None = None
+        self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, windows: Windows | None = None
     ) -> Tensor:
         """:meth:`forward` on (B, H, W, C) features computed in ``dtype``; differentiable; returns y's dtype.
 
-        Equal to :meth:`forward` within rounding; but for ``window``, the side in pixels of the attention's windows.
+        Equal to :meth:`forward` within rounding, but for ``windows`` of the attention.
         """
         stem = self.config.stem
         image = F.pixel_unshuffle(torch.cat([y, x_t], dim=1), stem).to(dtype)
@@ -114,7 +105,7 @@ class C2FDFT(nn.Module):
 
         def stage(name: str, x: Tensor) -> Tensor:
             e = self.embedding(t, x.shape[-1]).to(dtype)
-            cells = cells_of(window, x.shape[1], x.shape[2], y.shape[2])
+            cells = cells_of(windows, LEVELS[name], x.shape[1], x.shape[2], y.shape[2])
             for block in getattr(self, name):
                 x = fast.block(x, e, block, cells)
             return x

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dfrestore.methods.c2f_dft.config import LEVELS
 from dfrestore.nn import strips as nn
 from dfrestore.nn.strips import Strips
 from dfrestore.nn.window import cells_of
@@ -26,7 +27,7 @@ def evaluate(network: C2FDFT, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips)
 
     def stage(name: str, x: Tensor) -> Tensor:
         e = network.embedding(t, x.shape[3])
-        cells = cells_of(strips.window, x.shape[1], x.shape[2], y.shape[1])
+        cells = cells_of(strips.windows, LEVELS[name], x.shape[1], x.shape[2], y.shape[1])
         for block in getattr(network, name):
             nn.block_(x, e, block, strips, cells)
         return x
