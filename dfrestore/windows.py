@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from dfrestore.errors import UsageError
+
 LEAST_WINDOW = 8  # pixels
 MOST_WINDOW = 1 << 20
 Words = int | str  # a side in pixels, or one of the other forms above
@@ -52,6 +54,14 @@ def normalised(given: object) -> Words:
     """The same in one form. Raises ValueError."""
     windows = parse(given)
     return GLOBAL if windows is None else windows.words
+
+
+def asked_for(given: object, name: str) -> Words:
+    """The same for what a user gave under this name. Raises UsageError."""
+    try:
+        return normalised(given)
+    except ValueError as error:
+        raise UsageError(f"{name} {error}") from None
 
 
 def described(given: Words) -> str:

@@ -37,12 +37,9 @@ def parse_pixels(text: str | None) -> int | None:
     return value
 
 
-def parse_window(text: str | None) -> int | str | None:
+def parse_window(text: str | None) -> windows.Words | None:
     """A window in one form (see :mod:`dfrestore.windows`). Raises UsageError."""
-    try:
-        return None if text is None else windows.normalised(text)
-    except ValueError as error:
-        raise UsageError(f"--window {error}") from None
+    return None if text is None else windows.asked_for(text, "--window")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -307,10 +307,7 @@ def _counting(progress: Callable[[int, int], object] | None) -> Callable[[Progre
 
 def _with_window(spec: ModelSpec, window: windows.Words | None) -> ModelSpec:
     """The spec with other windows of the attention. Raises :class:`UsageError`."""
-    try:
-        return spec if window is None else replace(spec, window=windows.normalised(window))
-    except ValueError as error:
-        raise UsageError(f"--window {error}") from None
+    return spec if window is None else replace(spec, window=windows.asked_for(window, "--window"))
 
 
 def _name_of(image: Picture) -> str:

@@ -35,14 +35,11 @@ class ModelConfig:
     method: str = "c2f-dft"
     prediction: Prediction = "sample"
     default_steps: int = 1
-    window: int | str = windows.GLOBAL
+    window: windows.Words = windows.GLOBAL
     network: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
-            windows.parse(self.window)
-        except ValueError as error:
-            raise UsageError(f"model.window {error}") from None
+        windows.asked_for(self.window, "model.window")
 
 
 @dataclass(frozen=True)
