@@ -7,15 +7,15 @@ channels-last memory, and the output projection is folded into each picture's at
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.nn.blocks import NORM_EPS, FeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
+from dfrestore.nn.cells import Grid
 from dfrestore.nn.resample import Downsample, Upsample
-from dfrestore.nn.window import Grid, attend, matrices
+from dfrestore.nn.sums import sums
+from dfrestore.nn.window import attend, matrices
 
 
 def to_nhwc(x: Tensor) -> Tensor:
@@ -54,30 +54,7 @@ def layer_norm(x: Tensor, norm: LayerNorm2d, e: Tensor) -> Tensor:
     return x * torch.rsqrt(variance + NORM_EPS).to(x.dtype) * weight + e[:, None, None]
 
 
-class _Sums(torch.autograd.Function):
-    """q beside k (B, N, 2C) -> (q.k (B, C, C), squares (B, 2C)), summed over the N pixels.
-
-    Its own gradient, because it is one product, qk M with M = [[2 diag(s_q), G], [G^T, 2 diag(s_k)]] from the
-    gradients of the sums; taken apart, it walks the features a dozen times (a fifth of a training step on a CPU).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, qk: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(qk)
-        q, k = qk.chunk(2, dim=-1)
-        return torch.bmm(q.transpose(1, 2), k), (qk * qk).sum(dim=1)
-
-    @staticmethod
-    def backward(ctx: Any, gram: Tensor, squares: Tensor) -> Tensor:
-        (qk,) = ctx.saved_tensors
-        c = gram.shape[-1]
-        matrix = torch.diag_embed(2 * squares)
-        matrix[:, :c, c:] = gram
-        matrix[:, c:, :c] = gram.transpose(1, 2)
-        return torch.bmm(qk, matrix)
-
-
-def sums(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+def sums_of_heads(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """q beside k (B, N, 2C) -> (q.k of each head (B, heads, c, c), squares (B, 2, C)), float32 at least.
 
     The Gram matrix is taken for all channels at once (its blocks between heads are thrown away: cheaper than
@@ -86,7 +63,7 @@ def sums(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     b, _, both = qk.shape
     c = both // 2 // heads
     wide = _at_least_fp32(qk.dtype)
-    gram, squares = _Sums.apply(qk)  # type: ignore[no-untyped-call]
+    gram, squares = sums(qk)
     gram = gram.view(b, heads, c, heads, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
     return gram.to(wide), squares.to(wide).view(b, 2, both // 2)
 
@@ -104,7 +81,7 @@ def attention(x: Tensor, residual: Tensor, attn: TransposedAttention, cells: Gri
         return out if attn.project_out.bias is None else out + attn.project_out.bias.to(x.dtype)
     qkv = conv3x3(conv1x1(x, attn.qkv), attn.qkv_dwconv).reshape(b, h * w, 3 * c)
     qk, v = torch.split(qkv, [2 * c, c], dim=-1)
-    gram, squares = sums(qk, attn.heads)
+    gram, squares = sums_of_heads(qk, attn.heads)
     matrix = matrices(gram[:, None], squares[:, None], attn)[:, 0]
     out = torch.baddbmm(residual.reshape(b, h * w, c), v, matrix.to(x.dtype))
     if attn.project_out.bias is not None:

@@ -1,11 +1,7 @@
-"""The blocks' arithmetic on one large picture, a strip of rows at a time and in place. For inference.
-
-The attention's statistics are sums over all pixels, so a block walks the picture twice: first norm, qkv and
-depth-wise convolution, of which only the sums and v are kept; then v times the small matrix that follows from the
-sums, the residual, norm and feed-forward. What is wider than the features (3C, 4C) exists for one strip only.
+"""One large picture, a strip of rows at a time: how it is walked, and convolutions on the way. For inference.
 
 Features are (1, H, W, C), and stay four-dimensional so that slices of them are channels-last pictures to PyTorch
-(a size-1 axis added to a view has a stride that makes it copy). Equal to the blocks' ``forward`` within rounding.
+(a size-1 axis added to a view has a stride that makes it copy). Equal to the modules' ``forward`` within rounding.
 """
 
 from __future__ import annotations
@@ -18,11 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrestore.nn import window
-from dfrestore.nn.blocks import FeedForward, TransformerBlock, TransposedAttention
-from dfrestore.nn.channels_last import layer_norm
 from dfrestore.nn.resample import Downsample, Upsample
-from dfrestore.nn.window import Grid
 from dfrestore.windows import Windows
 
 # Values of the widest map in a strip: enough to keep cores busy, few enough for their caches (measured: flat from
@@ -79,174 +71,6 @@ class Strips:
         return held[:count].view(shape)
 
 
-# What a block's first pass ends in: rows of the picture, and what adds their attention to them, (N, C) in place.
-_Attended = Iterator[tuple[int, int, Callable[[Tensor], object]]]
-
-
-def block_(x: Tensor, e: Tensor, module: TransformerBlock, strips: Strips, cells: Grid | None = None) -> None:
-    """One Transformer block in place: x (1, H, W, C), e (1, C). cells: windows of the attention, None for global."""
-    e = e.to(strips.dtype)
-
-    def norm(rows: Tensor) -> Tensor:
-        return layer_norm(rows, module.norm1, e)
-
-    local = cells is not None and not cells.whole
-    attended = _attend_local(x, norm, module, strips, cells) if local and cells else _attend(x, norm, module, strips)
-    bias = module.attn.project_out.bias
-    for first, end, add in attended:
-        rows = _pixels(x[:, first:end]).to(strips.dtype)  # a view where the dtypes agree: then all is done in place
-        add(rows)
-        if bias is not None:
-            rows += bias.to(strips.dtype)
-        _feed_forward_(rows, layer_norm(rows[None, None], module.norm2, e)[0, 0], module.ffn, strips)
-        if x.dtype != strips.dtype:
-            x[:, first:end] = rows.view(1, end - first, x.shape[2], -1)
-
-
-def _attend(x: Tensor, norm: Callable[[Tensor], Tensor], module: TransformerBlock, strips: Strips) -> _Attended:
-    """With the statistics of the whole picture: v is kept until they are known."""
-    v = strips.store("v", tuple(x.shape), x)
-    matrix = _attention_matrix(x, norm, module.attn, v, strips)
-    for first, end in strips.spans(x.shape[1], x.shape[2] * module.ffn.project_in.out_channels):
-        part = _pixels(v[:, first:end]).to(strips.dtype)
-        yield first, end, lambda rows, part=part: rows.addmm_(part, matrix)  # type: ignore[misc]
-
-
-def _attend_local(
-    x: Tensor, norm: Callable[[Tensor], Tensor], module: TransformerBlock, strips: Strips, cells: Grid
-) -> _Attended:
-    """With the statistics of windows: rows follow as soon as the windows of the cells around them are complete."""
-    _, _, width, channels = x.shape
-    attn, down, across = module.attn, cells.rows, cells.columns
-    ring = min(down.cells, len(down.weights) + 1) * down.side  # rows of v that can be waiting
-    v = strips.store("v", (1, ring, width, channels), x)
-    sums = _RowsOfCells(cells)
-    bands = window.bands(down)
-    band = next(bands, None)
-    made: dict[int, Tensor] = {}  # cell row -> its matrices
-    corners = window.Corners(made)
-    for first, end, qkv in _depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side):
-        v[:, first % ring : first % ring + end - first] = qkv[..., 2 * channels :]
-        sums.add(first // down.side, window.sums_of_cells(qkv[..., : 2 * channels], across, attn.heads))
-        if end % down.side and end < down.length:
-            continue
-        for i in range(max(made, default=-1) + 1, down.cells):
-            if down.window(i)[-1] > (end - 1) // down.side:
-                break
-            made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
-        while band is not None and band.below in made:
-            part = v[:, band.first % ring : band.first % ring + band.end - band.first].to(strips.dtype)
-            attention = _pixels(window.multiply(part, corners.around(band), band, cells))
-            yield band.first, band.end, lambda rows, attention=attention: rows.add_(attention)  # type: ignore[misc]
-            for old in [j for j in made if j < band.above]:
-                del made[old]
-            band = next(bands, None)
-
-
-class _RowsOfCells:
-    """The sums of the last rows of cells, as far back as a window reaches."""
-
-    def __init__(self, cells: Grid) -> None:
-        self.cells = cells
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def add(self, row: int, sums: tuple[Tensor, Tensor]) -> None:
-        """Add sums of some of the rows of cell row ``row``."""
-        held = self.held.get(row)
-        self.held[row] = sums if held is None else (held[0] + sums[0], held[1] + sums[1])
-
-    def of_window(self, i: int) -> tuple[Tensor, Tensor]:
-        """The sums of the windows of cell row ``i``; what no later window needs is forgotten."""
-        rows, columns = self.cells.rows, self.cells.columns
-        used = rows.window(i)
-        for old in [j for j in self.held if j < used[0]]:
-            del self.held[old]
-        gram, squares = zip(*(self.held[j] for j in used), strict=True)
-        return window.window_sums(gram, rows, columns), window.window_sums(squares, rows, columns)
-
-
-def _attention_matrix(
-    x: Tensor, norm: Callable[[Tensor], Tensor], attn: TransposedAttention, v: Tensor, strips: Strips
-) -> Tensor:
-    """(C, C), to multiply v with from the right: softmax of the normalised q.k sums, output projection folded in.
-
-    Fills v (1, H, W, C). The sums are of fp32 or wider.
-    """
-    channels = x.shape[3]
-    heads, c = attn.heads, channels // attn.heads
-    wide = torch.promote_types(strips.dtype, torch.float32)
-    gram = torch.zeros(heads, c, c, dtype=wide, device=x.device)
-    squares = torch.zeros(2 * channels, dtype=wide, device=x.device)
-    for first, end, qkv in _depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips):
-        pixels = _pixels(qkv)
-        for head in range(heads):
-            q = pixels[:, head * c : (head + 1) * c]
-            k = pixels[:, channels + head * c : channels + (head + 1) * c]
-            gram[head] += torch.mm(q.t(), k)
-        squares += _sum_of_squares(qkv[..., : 2 * channels], strips)
-        v[:, first:end] = qkv[..., 2 * channels :]
-    return window.matrices(gram[None, None], squares.view(1, 1, 2, channels), attn)[0, 0].to(strips.dtype)
-
-
-def _depthwise(
-    x: Tensor,
-    prepare: Callable[[Tensor], Tensor],
-    project: nn.Conv2d,
-    conv: nn.Conv2d,
-    strips: Strips,
-    cut: int = 0,
-) -> Iterator[tuple[int, int, Tensor]]:
-    """(first, end, conv(project(prepare(x)))[first:end]), strip by strip; project is 1x1, conv a depth-wise 3x3.
-
-    The last two projected rows of a strip are the first two of the next one, and are carried over: rows that have
-    been yielded may be overwritten in x. cut: no strip crosses a multiple of it.
-    """
-    _, height, width, _ = x.shape
-    weight, bias = _matrix(project, strips.dtype)
-    kernel, kernel_bias = _kernel(conv, strips.dtype)
-    step = min(strips.step(height, width * conv.out_channels), cut or height)
-    held = strips.buffer("depthwise", (1, step + 2, width, conv.in_channels), x)  # rows first - 1 to end
-    first = end = count = 0
-    while end < height:
-        first = end
-        if first == 0:
-            held[:, 0] = 0
-        else:
-            held[:, :2] = held[:, count : count + 2].clone()
-        end = min(height, first + step, (first // cut + 1) * cut if cut else height)
-        count = end - first
-        begin, last = (0 if first == 0 else first + 1), min(height, end + 1)
-        if begin < last:
-            rows = _pixels(prepare(x[:, begin:last].to(strips.dtype)))
-            _product(rows, weight, bias, out=_pixels(held[:, begin - first + 1 : last - first + 1]))
-        if end == height:
-            held[:, count + 1] = 0
-        rows = held[:, : count + 2].permute(0, 3, 1, 2)
-        out = F.conv2d(rows, kernel, kernel_bias, padding=(0, 1), groups=conv.groups)
-        yield first, end, out.permute(0, 2, 3, 1)
-
-
-def _sum_of_squares(rows: Tensor, strips: Strips) -> Tensor:
-    """(1, n, W, C) -> (C,) in fp32 or wider.
-
-    Row by row first, in the rows' own type: asked for fp32 at once, PyTorch makes a copy of all of them. (And its
-    vector_norm is over ten times slower for 256 channels.)
-    """
-    squares = torch.mul(rows, rows, out=strips.buffer("squares", tuple(rows.shape), rows))
-    return squares.sum(dim=2).sum(dim=(0, 1), dtype=torch.promote_types(rows.dtype, torch.float32))
-
-
-def _feed_forward_(x: Tensor, normed: Tensor, ffn: FeedForward, strips: Strips) -> None:
-    """x += ffn(normed), both (N, C)."""
-    weight, bias = _matrix(ffn.project_in, strips.dtype)
-    hidden = _product(normed, weight, bias, out=strips.buffer("hidden", (len(x), weight.shape[1]), x))
-    torch.ops.aten.gelu_(hidden)
-    weight, bias = _matrix(ffn.project_out, strips.dtype)
-    x.addmm_(hidden, weight)
-    if bias is not None:
-        x += bias
-
-
 # -- convolutions between the blocks --------------------------------------------------------------------------------
 
 
@@ -263,7 +87,7 @@ def conv3x3_of(
     rows: Callable[[int, int], Tensor], height: int, width: int, conv: nn.Conv2d, strips: Strips, multiple: int = 1
 ) -> Iterator[tuple[int, int, Tensor]]:
     """:func:`conv3x3` of a picture of which ``rows(first, end)`` gives (1, end - first, W, C) as they are needed."""
-    kernel, bias = _kernel(conv, strips.dtype)
+    kernel, bias = as_kernel(conv, strips.dtype)
     for first, end in strips.spans(height, width * max(conv.in_channels, conv.out_channels), multiple):
         top, bottom = max(0, first - 1), min(height, end + 1)
         part = rows(top, bottom)
@@ -301,34 +125,76 @@ def upsample(x: Tensor, module: Upsample, strips: Strips, out: Tensor | None = N
 
 def merge_(up: Tensor, skip: Tensor, reduce: nn.Conv2d, strips: Strips) -> Tensor:
     """The 1x1 convolution of [up, skip], each (1, H, W, C), to C channels, in skip's memory, which is returned."""
-    weight, bias = _matrix(reduce, strips.dtype)
+    weight, bias = as_matrix(reduce, strips.dtype)
     channels = up.shape[3]
     for first, end in strips.spans(up.shape[1], up.shape[2] * reduce.in_channels):
-        rows = _pixels(up[:, first:end]).to(strips.dtype)
+        rows = as_pixels(up[:, first:end]).to(strips.dtype)
         out = strips.buffer("merged", tuple(rows.shape), rows)
-        _product(rows, weight[:channels], bias, out=out)
-        out.addmm_(_pixels(skip[:, first:end]).to(strips.dtype), weight[channels:])
+        product(rows, weight[:channels], bias, out=out)
+        out.addmm_(as_pixels(skip[:, first:end]).to(strips.dtype), weight[channels:])
         skip[:, first:end] = out.view(1, end - first, skip.shape[2], channels)
     return skip
+
+
+def depthwise(
+    x: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    project: nn.Conv2d,
+    conv: nn.Conv2d,
+    strips: Strips,
+    cut: int = 0,
+) -> Iterator[tuple[int, int, Tensor]]:
+    """(first, end, conv(project(prepare(x)))[first:end]), strip by strip; project is 1x1, conv a depth-wise 3x3.
+
+    The last two projected rows of a strip are the first two of the next one, and are carried over: rows that have
+    been yielded may be overwritten in x. cut: strips are of whole multiples of so many rows, or of parts of one.
+    """
+    _, height, width, _ = x.shape
+    weight, bias = as_matrix(project, strips.dtype)
+    kernel, kernel_bias = as_kernel(conv, strips.dtype)
+    step = strips.step(height, width * conv.out_channels)
+    if cut:
+        step = step // cut * cut or math.ceil(cut / round(cut / step))
+    held = strips.buffer("depthwise", (1, step + 2, width, conv.in_channels), x)  # rows first - 1 to end
+    first = end = count = 0
+    while end < height:
+        first = end
+        if first == 0:
+            held[:, 0] = 0
+        else:
+            held[:, :2] = held[:, count : count + 2].clone()
+        end = min(height, first + step, (first // cut + 1) * cut if step < cut else height)
+        count = end - first
+        begin, last = (0 if first == 0 else first + 1), min(height, end + 1)
+        if begin < last:
+            rows = as_pixels(prepare(x[:, begin:last].to(strips.dtype)))
+            product(rows, weight, bias, out=as_pixels(held[:, begin - first + 1 : last - first + 1]))
+        if end == height:
+            held[:, count + 1] = 0
+        rows = held[:, : count + 2].permute(0, 3, 1, 2)
+        out = F.conv2d(rows, kernel, kernel_bias, padding=(0, 1), groups=conv.groups)
+        yield first, end, out.permute(0, 2, 3, 1)
 
 
 # -- small parts ----------------------------------------------------------------------------------------------------
 
 
-def _pixels(x: Tensor) -> Tensor:
+def as_pixels(x: Tensor) -> Tensor:
     """(1, n, W, C) -> (n * W, C), a view of rows that lie together."""
     return x.reshape(-1, x.shape[-1])
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """x weight + bias, into ``out``."""
     return torch.mm(x, weight, out=out) if bias is None else torch.addmm(bias, x, weight, out=out)
 
 
-def _matrix(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+def as_matrix(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """A 1x1 convolution as a matrix (in, out), and its bias."""
     return conv.weight.to(dtype).flatten(1).t(), None if conv.bias is None else conv.bias.to(dtype)
 
 
-def _kernel(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+def as_kernel(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """A convolution's weight in channels-last memory, and its bias."""
     weight = conv.weight.to(dtype).contiguous(memory_format=torch.channels_last)
     return weight, None if conv.bias is None else conv.bias.to(dtype)

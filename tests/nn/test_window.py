@@ -15,8 +15,9 @@ from torch import Tensor
 
 from dfrestore.methods.c2f_dft import C2FDFT
 from dfrestore.nn import TransposedAttention
+from dfrestore.nn.cells import axis, cells_of, grid, pieces
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import attend, axis, bands, cells_of, grid
+from dfrestore.nn.window import attend
 from dfrestore.windows import Windows
 
 T = torch.tensor([417.0])
@@ -93,15 +94,35 @@ def test_a_long_axis_has_windows_of_the_asked_size_in_steps_of_a_quarter() -> No
 
 
 @given(st.integers(1, 500), st.integers(8, 200))
-def test_bands_cover_every_row_once_and_lie_between_centres(length: int, window: int) -> None:
+def test_bands_cover_the_axis_and_lie_between_the_centres_of_their_cells(length: int, window: int) -> None:
     rows = axis(length, window)
-    found = list(bands(rows))
-    assert [band.first for band in found] == [0, *(band.end for band in found[:-1])]
-    assert found[-1].end == length
-    for band in found:
-        assert band.above in (band.below, band.below - 1)
-        inside = [place / rows.side - 0.5 for place in (band.first + 0.5, band.end - 0.5)]
-        assert all(band.above <= x <= band.below or x < 0 or x > rows.cells - 1 for x in inside)
+    found = [(*rows.band(i), *rows.around(i)) for i in range(rows.bands)]
+    assert [first for first, *_ in found] == [0, *(end for _, end, *_ in found[:-1])]
+    assert found[-1][1] == length
+    for first, end, above, below in found:
+        assert above in (below, below - 1)
+        inside = [place / rows.side - 0.5 for place in (first + 0.5, end - 0.5) if first < end]
+        assert all(above <= x <= below or x < 0 or x > rows.cells - 1 for x in inside)
+
+
+@given(st.integers(1, 500), st.integers(8, 200), st.integers(1, 300), st.data())
+def test_pieces_cover_their_bands_in_order_and_do_not_cross_the_end_of_the_ring(
+    length: int, window: int, most: int, data: st.DataObject
+) -> None:
+    rows = axis(length, window)
+    first = data.draw(st.integers(0, rows.bands))
+    bands, ring = range(first, data.draw(st.integers(first, rows.bands))), data.draw(st.integers(1, rows.bands))
+    found = list(pieces(rows, bands, most, ring))
+    spans = [(0, 0), *(piece.of(rows) for piece in found)]
+    if bands and rows.band(bands[0])[0] < length:
+        assert spans[1][0] == rows.band(bands[0])[0]
+        assert spans[-1][1] == rows.band(bands[-1])[1]
+    for piece, before, after in zip(found, spans[1:-1], spans[2:], strict=False):
+        assert before[1] == after[0]
+        assert piece.bands[0] % ring + len(piece.bands) <= ring
+    for piece in found:
+        assert len(piece.bands) == 1 or (piece.rows == range(rows.side) and len(piece.bands) * rows.side <= most)
+        assert len(piece.rows) <= max(1, 1.5 * most) or len(piece.bands) > 1
 
 
 @pytest.mark.parametrize(

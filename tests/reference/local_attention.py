@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfrestore.nn.blocks import TransposedAttention
-from dfrestore.nn.window import Axis, Grid
+from dfrestore.nn.cells import Axis, Grid
 
 
 def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:

@@ -16,8 +16,8 @@ from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig
 from dfrestore.methods.c2f_dft.strips import evaluate
 from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
 from dfrestore.nn import channels_last as fast
+from dfrestore.nn.cells import cells_of
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import cells_of
 from dfrestore.windows import Windows
 
 

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from dfrestore.methods.c2f_dft.config import LEVELS
 from dfrestore.nn import strips as nn
+from dfrestore.nn.cells import cells_of
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import cells_of
+from dfrestore.nn.strips_block import block_
 
 if TYPE_CHECKING:
     from dfrestore.methods.c2f_dft.network import C2FDFT
@@ -29,7 +30,7 @@ def evaluate(network: C2FDFT, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips)
         e = network.embedding(t, x.shape[3])
         cells = cells_of(strips.windows, LEVELS[name], x.shape[1], x.shape[2], y.shape[1])
         for block in getattr(network, name):
-            nn.block_(x, e, block, strips, cells)
+            block_(x, e, block, strips, cells)
         return x
 
     embedded = _patch_embed(network, y, x_t, strips)

@@ -1,0 +1,129 @@
+"""The cells and windows of a picture: where sums are gathered, and between which centres matrices are interpolated.
+
+Along an axis the positions are cut into cells of equal side. A window is made of the cells around one, each with a
+weight; at the borders windows are shifted inwards. A picture no larger than the window has one window: all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dfrestore.windows import Windows
+
+LEAST_CELL = 16  # positions: windows of fewer cost more and gain nothing (measured)
+CELLS_A_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class Axis:
+    """``length`` positions in ``cells`` cells of ``side`` (even; the last one may be shorter).
+
+    The window of cell i is made of the cells from ``first[i]`` on, as many as there are ``weights``, which say how
+    much of each is in it, from 0 to 1.
+    """
+
+    length: int
+    side: int
+    cells: int
+    first: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def window(self, i: int) -> range:
+        """The cells in the window of cell i."""
+        return range(self.first[i], self.first[i] + len(self.weights))
+
+    @property
+    def bands(self) -> int:
+        """How many bands there are: band i lies between the centres of cells i - 1 and i, the outer two are halves."""
+        return self.cells + 1
+
+    def band(self, i: int) -> tuple[int, int]:
+        """First position and end of band i; the last one is empty where the last cell ends at its centre."""
+        half = self.side // 2
+        return min(self.length, max(0, i * self.side - half)), min(self.length, i * self.side + half)
+
+    def around(self, i: int) -> tuple[int, int]:
+        """The cells between whose centres band i lies; at the border the same one twice."""
+        return max(0, i - 1), min(i, self.cells - 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a picture."""
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def whole(self) -> bool:
+        """Whether every window is the whole picture."""
+        return all(axis.weights == (1.0,) * axis.cells for axis in (self.rows, self.columns))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """``rows`` of each of the ``bands``: all of several, or some of one (counted from where it would begin)."""
+
+    bands: range
+    rows: range
+
+    def of(self, axis: Axis) -> tuple[int, int]:
+        """First position and end."""
+        begin = self.bands.start * axis.side - axis.side // 2
+        return begin + self.rows.start, begin + (len(self.bands) - 1) * axis.side + self.rows.stop
+
+
+def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
+    """The bands in pieces of about ``most`` positions, or one band.
+
+    Bands lie in a ring of ``ring`` bands: no piece crosses its end.
+    """
+    i = bands.start
+    while i < bands.stop:
+        first, end = axis.band(i)
+        begin = first - (i * axis.side - axis.side // 2)
+        rows = range(begin, begin + end - first)
+        count = min(most // axis.side, bands.stop - i, ring - i % ring)
+        last = next((j for j in range(i, i + count) if _short(axis, j)), i + count)
+        if last > i + 1:
+            yield Piece(range(i, last), rows)
+        elif rows:
+            last = i + 1
+            step = math.ceil(len(rows) / max(1, round(len(rows) / most)))
+            yield from (Piece(range(i, last), rows[k : k + step]) for k in range(0, len(rows), step))
+        i = max(last, i + 1)
+
+
+def _short(axis: Axis, i: int) -> bool:
+    first, end = axis.band(i)
+    return end - first < axis.side
+
+
+def grid(height: int, width: int, window: float) -> Grid:
+    """Cells and windows for a level of ``height`` x ``width`` positions; window: its side in positions."""
+    return Grid(axis(height, window), axis(width, window))
+
+
+def cells_of(windows: Windows | None, level: int, height: int, width: int, picture: int) -> Grid | None:
+    """Cells for a level of ``height`` x ``width`` positions, the picture ``picture`` pixels high; None: no windows."""
+    side = None if windows is None else windows.at(level)
+    return None if side is None else grid(height, width, side * height / picture)
+
+
+@lru_cache(256)
+def axis(length: int, window: float) -> Axis:
+    """One axis. A cell is a quarter of the window, but at least :data:`LEAST_CELL` positions."""
+    side = max(LEAST_CELL, window / CELLS_A_WINDOW)
+    side = 2 * math.ceil(length / max(1, math.floor(length / side)) / 2)
+    cells = math.ceil(length / side)
+    half = max(window / side, 1) / 2  # of a window, in cells
+    if length <= window or cells <= 2 * half:
+        return Axis(length, side, cells, (0,) * cells, (1.0,) * cells)
+    reach = min(math.ceil(half - 0.5), (cells - 1) // 2)
+    weights = tuple(min(1.0, max(0.0, half + 0.5 - abs(offset))) for offset in range(-reach, reach + 1))
+    return Axis(
+        length, side, cells, tuple(min(max(0, i - reach), cells - 1 - 2 * reach) for i in range(cells)), weights
+    )
