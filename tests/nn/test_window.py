@@ -180,3 +180,16 @@ def test_only_the_levels_asked_for_have_cells() -> None:
     assert cells_of(None, 1, 64, 64, 256) is None
     assert cells_of(Windows(64, (2,)), 1, 64, 64, 256) is None
     assert cells_of(Windows(64, (2,)), 2, 64, 64, 256) == cells_of(Windows(64), 2, 64, 64, 256) == grid(64, 64, 16)
+
+
+@pytest.mark.parametrize("strips", [{"features": torch.bfloat16}, {"dtype": torch.bfloat16}], ids=["stored", "bf16"])
+@pytest.mark.parametrize("levels", [(), (1,), (1, 2)])
+def test_16_bit_costs_windows_no_more_than_the_whole_picture(strips: dict[str, Any], levels: tuple[int, ...]) -> None:
+    network, (y, x_t) = network_of(stem=2), pictures(208, 144)
+
+    def error(windows: Windows | None) -> float:
+        exact = network.forward_strips(y, x_t, T, Strips(windows=windows))
+        return float((network.forward_strips(y, x_t, T, Strips(windows=windows, **strips)) - exact).abs().mean())
+
+    with torch.no_grad():
+        assert 0 < error(Windows(48, levels)) < 1.3 * error(None)
