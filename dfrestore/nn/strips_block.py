@@ -172,8 +172,11 @@ def _attention_matrix(
     gram = torch.zeros(heads, c, c, dtype=wide, device=x.device)
     squares = torch.zeros(2 * channels, dtype=wide, device=x.device)
     for first, end, qkv in depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips):
-        q, k, _ = as_pixels(qkv).view(-1, 3, heads, c).permute(1, 2, 0, 3)  # (heads, N, c), views
-        gram += torch.bmm(q.transpose(1, 2), k)
+        pixels = as_pixels(qkv)
+        for head in range(heads):
+            q = pixels[:, head * c : (head + 1) * c]
+            k = pixels[:, channels + head * c : channels + (head + 1) * c]
+            gram[head] += torch.mm(q.t(), k)
         squares += _sum_of_squares(qkv[..., : 2 * channels], strips)
         v[:, first:end] = qkv[..., 2 * channels :]
     return window.matrices(gram[None, None], squares.view(1, 1, 2, channels), attn)[0, 0].to(strips.dtype)
