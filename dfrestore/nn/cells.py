@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from dfrestore.windows import Windows
 
@@ -40,10 +41,18 @@ class Axis:
         """How many bands there are: band i lies between the centres of cells i - 1 and i, the outer two are halves."""
         return self.cells + 1
 
+    def begin(self, i: int) -> int:
+        """Where band i would begin if it were full: at the centre of cell i - 1."""
+        return i * self.side - self.side // 2
+
     def band(self, i: int) -> tuple[int, int]:
         """First position and end of band i; the last one is empty where the last cell ends at its centre."""
-        half = self.side // 2
-        return min(self.length, max(0, i * self.side - half)), min(self.length, i * self.side + half)
+        return min(self.length, max(0, self.begin(i))), min(self.length, self.begin(i + 1))
+
+    def is_full(self, i: int) -> bool:
+        """Whether band i is of a whole side."""
+        first, end = self.band(i)
+        return end - first == self.side
 
     def around(self, i: int) -> tuple[int, int]:
         """The cells between whose centres band i lies; at the border the same one twice."""
@@ -72,8 +81,7 @@ class Piece:
 
     def of(self, axis: Axis) -> tuple[int, int]:
         """First position and end."""
-        begin = self.bands.start * axis.side - axis.side // 2
-        return begin + self.rows.start, begin + (len(self.bands) - 1) * axis.side + self.rows.stop
+        return axis.begin(self.bands[0]) + self.rows.start, axis.begin(self.bands[-1]) + self.rows.stop
 
 
 def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
@@ -83,23 +91,21 @@ def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
     """
     i = bands.start
     while i < bands.stop:
-        first, end = axis.band(i)
-        begin = first - (i * axis.side - axis.side // 2)
-        rows = range(begin, begin + end - first)
+        first, end = (place - axis.begin(i) for place in axis.band(i))
         count = min(most // axis.side, bands.stop - i, ring - i % ring)
-        last = next((j for j in range(i, i + count) if _short(axis, j)), i + count)
-        if last > i + 1:
-            yield Piece(range(i, last), rows)
-        elif rows:
-            last = i + 1
-            step = math.ceil(len(rows) / max(1, round(len(rows) / most)))
-            yield from (Piece(range(i, last), rows[k : k + step]) for k in range(0, len(rows), step))
-        i = max(last, i + 1)
+        full = list(takewhile(axis.is_full, range(i, i + count)))
+        if len(full) > 1:
+            yield Piece(range(i, i + len(full)), range(axis.side))
+            i += len(full)
+            continue
+        step = evenly(end - first, most)
+        yield from (Piece(range(i, i + 1), range(k, min(k + step, end))) for k in range(first, end, step))
+        i += 1
 
 
-def _short(axis: Axis, i: int) -> bool:
-    first, end = axis.band(i)
-    return end - first < axis.side
+def evenly(length: int, most: int) -> int:
+    """The size of equal parts of ``length``, about ``most`` each, at least 1; the last part may be smaller."""
+    return max(1, math.ceil(length / max(1, round(length / most))))
 
 
 def grid(height: int, width: int, window: float) -> Grid:

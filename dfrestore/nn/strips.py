@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.nn.cells import evenly
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.windows import Windows
 
@@ -154,7 +155,7 @@ def depthwise(
     kernel, kernel_bias = as_kernel(conv, strips.dtype)
     step = strips.step(height, width * conv.out_channels)
     if cut:
-        step = step // cut * cut or math.ceil(cut / round(cut / step))
+        step = step // cut * cut or evenly(cut, step)
     held = strips.buffer("depthwise", (1, step + 2, width, conv.in_channels), x)  # rows first - 1 to end
     first = end = count = 0
     while end < height:

@@ -82,12 +82,12 @@ def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor
 
 
 def around(above: Tensor, below: Tensor) -> Tensor:
-    """(B * (cells + 1), 4C, C): for each column of a band, the matrices left and right, above and below, as a stack.
+    """(B, cells + 1, 4C, C): for each column of a band, the matrices left and right, above and below, as a stack.
 
     above, below (B, cells, C, C): the matrices of the rows of cells between whose centres the band lies.
     """
     left_and_right = ([torch.cat([m[:, :1], m], dim=1), torch.cat([m, m[:, -1:]], dim=1)] for m in (above, below))
-    return torch.cat([matrix for pair in left_and_right for matrix in pair], dim=2).flatten(0, 1)
+    return torch.cat([matrix for pair in left_and_right for matrix in pair], dim=2)
 
 
 def shares(cells: Grid, like: Tensor) -> Tensor:
@@ -106,12 +106,12 @@ def multiply(v: Tensor, shares: Tensor, around: Tensor, out: tuple[Tensor, Tenso
     """v (B, columns, n, side, C) times the matrices around, interpolated between the centres of cells: the same shape.
 
     Columns lie between centres as bands do; one product with the four matrices at once. shares: of the n rows of v.
-    around (B * columns, 4C, C). out: memory for (B, columns, n, side, 4, C) and for the result.
+    around (B, columns, 4C, C). out: memory for (B, columns, n, side, 4, C) and for the result.
     """
     weighted, result = out or (None, None)
     weighted = torch.mul(v.unsqueeze(-2), shares, out=weighted).flatten(4).flatten(0, 1).flatten(1, 2)
     shape = (*weighted.shape[:2], v.shape[-1])
-    return torch.bmm(weighted, around, out=None if result is None else result.view(shape)).view(v.shape)
+    return torch.bmm(weighted, around.flatten(0, 1), out=None if result is None else result.view(shape)).view(v.shape)
 
 
 def add_columns(rows: Tensor, v: Tensor, columns: Axis) -> None:
@@ -137,8 +137,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
     for i in range(rows.cells):
         gram, squares = (window_sums([row[j] for j in rows.window(i)], rows, columns) for row in by_row)
         of_row.append(matrices(gram, squares, attn).to(v.dtype))
-    each = [torch.unflatten(around(*(of_row[j] for j in rows.around(i))), 0, (b, -1)) for i in range(rows.bands)]
-    matrix = torch.stack(each, dim=1).flatten(0, 2)
+    each = [around(*(of_row[j] for j in rows.around(i))) for i in range(rows.bands)]
+    matrix = torch.stack(each, dim=1).flatten(0, 1)
     return _unblocked(multiply(_blocked(v, cells), shares(cells, v), matrix), cells, height, width)
 
 
