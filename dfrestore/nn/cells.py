@@ -2,6 +2,7 @@
 
 Along an axis the positions are cut into cells of equal side. A window is made of the cells around one, each with a
 weight; at the borders windows are shifted inwards. A picture no larger than the window has one window: all of it.
+From centre to centre the matrices change at each position across, and down in steps of a few rows.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from dfrestore.windows import Windows
 
 LEAST_CELL = 16  # positions: windows of fewer cost more and gain nothing (measured)
 CELLS_A_WINDOW = 4
+# From centre to centre the matrices take so many steps down at least, a row being the smallest: finer ones cost more
+# and differ by less than 16 bit do (measured). More rows than that to a step gain nothing.
+STEPS, MOST_ALIKE = 8, 4
 
 
 @dataclass(frozen=True)
 class Axis:
-    """``length`` positions in ``cells`` cells of ``side`` (even; the last one may be shorter).
+    """``length`` positions in ``cells`` cells of ``side`` (the last one may be shorter).
 
-    The window of cell i is made of the cells from ``first[i]`` on, as many as there are ``weights``, which say how
-    much of each is in it, from 0 to 1.
+    ``alike`` rows are a step; half a side is a whole number of them. The window of cell i is made of the cells from
+    ``first[i]`` on, as many as there are ``weights``, which say how much of each is in it, from 0 to 1.
     """
 
     length: int
     side: int
+    alike: int
     cells: int
     first: tuple[int, ...]
     weights: tuple[float, ...]
@@ -79,13 +84,18 @@ class Piece:
     bands: range
     rows: range
 
+    @property
+    def count(self) -> int:
+        """How many rows it has in all."""
+        return len(self.bands) * len(self.rows)
+
     def of(self, axis: Axis) -> tuple[int, int]:
         """First position and end."""
         return axis.begin(self.bands[0]) + self.rows.start, axis.begin(self.bands[-1]) + self.rows.stop
 
 
 def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
-    """The bands in pieces of about ``most`` positions, or one band.
+    """The bands in pieces of about ``most`` positions, or one band, or one step.
 
     Bands lie in a ring of ``ring`` bands: no piece crosses its end.
     """
@@ -98,14 +108,14 @@ def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
             yield Piece(range(i, i + len(full)), range(axis.side))
             i += len(full)
             continue
-        step = evenly(end - first, most)
+        step = evenly(end - first, most, axis.alike)
         yield from (Piece(range(i, i + 1), range(k, min(k + step, end))) for k in range(first, end, step))
         i += 1
 
 
-def evenly(length: int, most: int) -> int:
-    """The size of equal parts of ``length``, about ``most`` each, at least 1; the last part may be smaller."""
-    return max(1, math.ceil(length / max(1, round(length / most))))
+def evenly(length: int, most: int, multiple: int = 1) -> int:
+    """The size of equal parts of ``length``, about ``most`` each, of whole multiples; the last part may be smaller."""
+    return multiple * max(1, math.ceil(length / max(1, round(length / most)) / multiple))
 
 
 def grid(height: int, width: int, window: float) -> Grid:
@@ -121,15 +131,22 @@ def cells_of(windows: Windows | None, level: int, height: int, width: int, pictu
 
 @lru_cache(256)
 def axis(length: int, window: float) -> Axis:
-    """One axis. A cell is a quarter of the window, but at least :data:`LEAST_CELL` positions."""
-    side = max(LEAST_CELL, window / CELLS_A_WINDOW)
-    side = 2 * math.ceil(length / max(1, math.floor(length / side)) / 2)
+    """One axis. A cell is about a quarter of the window, but at least :data:`LEAST_CELL` positions."""
+    least = max(LEAST_CELL, window / CELLS_A_WINDOW)
+    alike = min(max(1, int(least / STEPS)), MOST_ALIKE)
+    side = _side(length, least, 2 * alike)
     cells = math.ceil(length / side)
     half = max(window / side, 1) / 2  # of a window, in cells
     if length <= window or cells <= 2 * half:
-        return Axis(length, side, cells, (0,) * cells, (1.0,) * cells)
+        return Axis(length, side, alike, cells, (0,) * cells, (1.0,) * cells)
     reach = min(math.ceil(half - 0.5), (cells - 1) // 2)
     weights = tuple(min(1.0, max(0.0, half + 0.5 - abs(offset))) for offset in range(-reach, reach + 1))
-    return Axis(
-        length, side, cells, tuple(min(max(0, i - reach), cells - 1 - 2 * reach) for i in range(cells)), weights
-    )
+    first = tuple(min(max(0, i - reach), cells - 1 - 2 * reach) for i in range(cells))
+    return Axis(length, side, alike, cells, first, weights)
+
+
+def _side(length: int, least: float, multiple: int) -> int:
+    """Of cells of ``least`` or up to a third more: the multiple that leaves the last cell the fullest."""
+    lowest = math.ceil(least / multiple) * multiple
+    sides = range(lowest, max(lowest, int(least * 4 / 3)) + 1, multiple)
+    return max(sides, key=lambda side: ((length - 1) % side + 1) / side)

@@ -65,7 +65,7 @@ def sums_of_heads(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     wide = _at_least_fp32(qk.dtype)
     gram, squares = sums(qk)
     gram = gram.view(b, heads, c, heads, c).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
-    return gram.to(wide), squares.to(wide).view(b, 2, both // 2)
+    return gram.to(wide), squares.to(wide).view(b, 2, heads, c).transpose(1, 2)
 
 
 def _at_least_fp32(dtype: torch.dtype) -> torch.dtype:

@@ -144,18 +144,20 @@ def depthwise(
     conv: nn.Conv2d,
     strips: Strips,
     cut: int = 0,
+    multiple: int = 1,
 ) -> Iterator[tuple[int, int, Tensor]]:
     """(first, end, conv(project(prepare(x)))[first:end]), strip by strip; project is 1x1, conv a depth-wise 3x3.
 
     The last two projected rows of a strip are the first two of the next one, and are carried over: rows that have
-    been yielded may be overwritten in x. cut: strips are of whole multiples of so many rows, or of parts of one.
+    been yielded may be overwritten in x. cut: strips are of whole multiples of so many rows, or of parts of one,
+    which then are of whole multiples of ``multiple``.
     """
     _, height, width, _ = x.shape
     weight, bias = as_matrix(project, strips.dtype)
     kernel, kernel_bias = as_kernel(conv, strips.dtype)
     step = strips.step(height, width * conv.out_channels)
     if cut:
-        step = step // cut * cut or evenly(cut, step)
+        step = step // cut * cut or evenly(cut, step, multiple)
     held = strips.buffer("depthwise", (1, step + 2, width, conv.in_channels), x)  # rows first - 1 to end
     first = end = count = 0
     while end < height:

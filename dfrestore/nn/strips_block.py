@@ -9,6 +9,7 @@ Equal to the block's ``forward`` within rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -62,20 +63,21 @@ def _attend_local(
     most = strips.step(height, width * module.ffn.project_in.out_channels)
     waiting = _Waiting(x, cells, strips, attn, most)
     sums = _RowsOfCells(cells, attn.heads)
-    made: dict[int, Tensor] = {}  # row of cells -> its matrices
-    for first, end, qkv in depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side):
+    made: dict[int, Tensor] = {}  # row of cells -> its matrices, those left and right of each column
+    for first, end, qkv in depthwise(x, norm, attn.qkv, attn.qkv_dwconv, strips, cut=down.side, multiple=down.alike):
         waiting.keep(first, qkv[..., 2 * channels :])
         sums.add(first, qkv[..., : 2 * channels])
         complete = down.cells if end == height else end // down.side
         for i in range(max(made, default=-1) + 1, down.cells):
             if down.window(i)[-1] >= complete:
                 break
-            made[i] = window.matrices(*sums.of_window(i), attn).to(strips.dtype)
+            found = window.gram_and_squares(sums.of_window(i), attn.heads, channels)
+            made[i] = window.beside(window.matrices(*found, attn).to(strips.dtype))
         yield from waiting.attended(made)
 
 
 class _Waiting:
-    """Rows of v until the matrices around them are made: bands in a ring, columns as wide as those between centres."""
+    """Rows of v until the matrices around them are made: steps in a ring, columns as wide as those between centres."""
 
     def __init__(self, x: Tensor, cells: Grid, strips: Strips, attn: TransposedAttention, most: int) -> None:
         down, across = cells.rows, cells.columns
@@ -83,22 +85,19 @@ class _Waiting:
         # what the windows reach over, and what a strip adds to it
         strip = max(1, strips.step(x.shape[1], x.shape[2] * attn.qkv.out_channels) // down.side)
         self._bands = min(down.bands, len(down.weights) + strip)
-        shape = (self._bands, down.side, across.bands, across.side, x.shape[3])
+        shape = (self._bands * down.side // down.alike, across.bands, down.alike, across.side, x.shape[3])
         self._ring = strips.store("v", shape, x)
-        self._shares = window.shares(cells, torch.empty(0, dtype=strips.dtype, device=x.device))
         self._next = 0  # band
-        self._around: tuple[int, Tensor] = (-1, self._shares)
 
     def keep(self, first: int, v: Tensor) -> None:
         """v (1, n, W, C), rows from ``first`` on."""
-        down, across = self._cells.rows, self._cells.columns
-        ring = self._ring.flatten(2, 3).flatten(0, 1)  # (rows, columns, C), half a cell empty to the left
-        left = across.side // 2
-        begin, kept = (first + down.side // 2) % len(ring), 0
+        begin, kept = first + self._cells.rows.side // 2, 0
         while kept < v.shape[1]:
-            count = min(v.shape[1] - kept, len(ring) - begin)
-            ring[begin : begin + count, left : left + across.length] = v[0, kept : kept + count]
-            begin, kept = 0, kept + count
+            to_end = self._bands * self._cells.rows.side
+            rows = v[0, kept : kept + to_end - (begin + kept) % to_end]
+            for part, place in self._places(rows, self._of_ring(begin + kept, len(rows))):
+                place.copy_(part)
+            kept += len(rows)
 
     def attended(self, made: dict[int, Tensor]) -> _Attended:
         """The bands for which all matrices are made; those that no later one needs are forgotten."""
@@ -113,20 +112,39 @@ class _Waiting:
 
     def _add(self, rows: Tensor, piece: Piece, made: dict[int, Tensor]) -> None:
         """rows (N, C) of the picture += their attention."""
-        strips, bands, within = self._strips, piece.bands, slice(piece.rows.start, piece.rows.stop)
-        slot = bands.start % self._bands
-        v = self._ring[slot : slot + len(bands), within].transpose(1, 2)  # (bands, columns, n, side, C)
-        weighted = strips.buffer("weighted", (*v.shape[:-1], 4, v.shape[-1]), v)
+        strips, channels = self._strips, rows.shape[1]
+        v = self._of_ring(piece.bands[0] * self._cells.rows.side + piece.rows.start, piece.count)
+        both = strips.buffer("both", (*v.shape[:-1], 2 * channels), v)
         out = strips.buffer("attended", tuple(v.shape), v)
-        window.multiply(v, self._shares[within], self._matrices_around(bands, made), out=(weighted, out))
-        window.add_columns(rows.view(len(bands), len(piece.rows), -1, rows.shape[1]), out, self._cells.columns)
+        window.multiply(v.to(strips.dtype), self._matrices(piece, made), out=(both, out))
+        for part, attended in self._places(rows.view(piece.count, -1, channels), out):
+            part += attended
 
-    def _matrices_around(self, bands: range, made: dict[int, Tensor]) -> Tensor:
-        if len(bands) == 1 and bands.start == self._around[0]:  # another piece of the band
-            return self._around[1]
-        each = [window.around(*(made[j] for j in self._cells.rows.around(i))) for i in bands]
-        self._around = bands[-1], each[-1]
-        return torch.cat(each)
+    def _of_ring(self, begin: int, rows: int) -> Tensor:
+        """The steps that hold so many rows; ``begin``: counted from where band 0 would begin, a step's first."""
+        first = begin // self._cells.rows.alike % len(self._ring)
+        return self._ring[first : first + math.ceil(rows / self._cells.rows.alike)]
+
+    def _places(self, rows: Tensor, steps: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Views of the same values in rows (n, W, C) and in steps; the last step may be cut by the picture's end."""
+        alike, columns = self._cells.rows.alike, self._cells.columns
+        full = len(rows) // alike
+        if full:
+            yield from window.columns_of(torch.unflatten(rows[: full * alike], 0, (full, alike)), steps[:full], columns)
+        if full < len(steps):
+            rest = rows[None, full * alike :]
+            yield from window.columns_of(rest, steps[full:, :, : rest.shape[1]], columns)
+
+    def _matrices(self, piece: Piece, made: dict[int, Tensor]) -> Tensor:
+        """(steps, columns, C, 2C)."""
+        down = self._cells.rows
+        first, end = piece.rows.start // down.alike, math.ceil(piece.rows.stop / down.alike)
+        like = next(iter(made.values()))
+        memory = self._strips.buffer("matrices", (1, len(piece.bands) * (end - first), *like.shape[1:]), like)
+        for band, out in zip(piece.bands, torch.split(memory, end - first, dim=1), strict=True):
+            above, below = (made[j] for j in down.around(band))
+            window.between(above, below, down, slice(first, end), out=out)
+        return memory[0]
 
 
 class _RowsOfCells:
@@ -134,7 +152,7 @@ class _RowsOfCells:
 
     def __init__(self, cells: Grid, heads: int) -> None:
         self._cells, self._heads = cells, heads
-        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+        self._held: dict[int, Tensor] = {}  # (1, cells, K)
 
     def add(self, first: int, qk: Tensor) -> None:
         """Add rows from ``first`` on, (1, n, W, 2C): those of several rows of cells, or some of those of one."""
@@ -144,19 +162,18 @@ class _RowsOfCells:
         parts += [qk[:, full * side :]] if qk.shape[1] % side else []
         row = first // side
         for part in parts:
-            for gram, squares in zip(*window.sums_of_cells(part, self._cells.columns, self._heads), strict=True):
+            for found in torch.split(window.sums_of_cells(part, self._cells.columns, self._heads), 1):
                 held = self._held.get(row)
-                self._held[row] = (held[0] + gram, held[1] + squares) if held is not None else (gram, squares)
+                self._held[row] = found if held is None else held + found
                 row += 1
 
-    def of_window(self, i: int) -> tuple[Tensor, Tensor]:
-        """The sums of the windows of cell row ``i``; what no later window needs is forgotten."""
+    def of_window(self, i: int) -> Tensor:
+        """(1, cells, K), the sums of the windows of cell row ``i``; what no later window needs is forgotten."""
         rows, columns = self._cells.rows, self._cells.columns
         used = rows.window(i)
         for old in [j for j in self._held if j < used[0]]:
             del self._held[old]
-        gram, squares = ([self._held[j][k][None] for j in used] for k in (0, 1))
-        return window.window_sums(gram, rows, columns), window.window_sums(squares, rows, columns)
+        return window.window_sums([self._held[j] for j in used], rows, columns)
 
 
 def _attention_matrix(
@@ -179,7 +196,8 @@ def _attention_matrix(
             gram[head] += torch.mm(q.t(), k)
         squares += _sum_of_squares(qkv[..., : 2 * channels], strips)
         v[:, first:end] = qkv[..., 2 * channels :]
-    return window.matrices(gram[None, None], squares.view(1, 1, 2, channels), attn)[0, 0].to(strips.dtype)
+    squares = squares.view(1, 1, 2, heads, c).transpose(2, 3)
+    return window.matrices(gram[None, None], squares, attn)[0, 0].to(strips.dtype)
 
 
 def _sum_of_squares(rows: Tensor, strips: Strips) -> Tensor:

@@ -10,7 +10,8 @@ who take a window for each pixel.) Everything is differentiable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ from dfrestore.nn.sums import sums
 # -- sums -----------------------------------------------------------------------------------------------------------
 
 
-def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> tuple[Tensor, Tensor]:
-    """q.k (B, cells, heads, c, c) and squared norms (B, cells, 2, C) of rows of a row of cells, in fp32 at least.
+def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> Tensor:
+    """(B, cells, K) from rows of a row of cells, in fp32 at least: q.k and squared norms, see :func:`gram_and_squares`.
 
     qk: (B, n, W, 2C), q beside k.
     """
@@ -32,46 +33,52 @@ def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> tuple[Tensor, Tensor
     full = width // side
     parts = [(qk[:, :, : full * side], full), (qk[:, :, full * side :], columns.cells - full)]  # the last is shorter
     found = [_sums_of_cells(part, cells, heads) for part, cells in parts if cells]
-    gram, squares = (x[0] if len(x) == 1 else torch.cat(x, dim=1) for x in zip(*found, strict=True))
-    return gram, squares
+    return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
 
-def _sums_of_cells(qk: Tensor, cells: int, heads: int) -> tuple[Tensor, Tensor]:
+def _sums_of_cells(qk: Tensor, cells: int, heads: int) -> Tensor:
     b, n, width, both = qk.shape
     side, c = width // cells, both // 2 // heads
     wide = torch.promote_types(qk.dtype, torch.float32)
     apart = qk.view(b, n, cells, side, 2, heads, c).permute(0, 2, 5, 1, 3, 4, 6)
-    gram, squares = sums(apart.reshape(b * cells * heads, n * side, 2 * c))
-    squares = squares.to(wide).view(b, cells, heads, 2, c).transpose(2, 3).reshape(b, cells, 2, both // 2)
-    return gram.to(wide).view(b, cells, heads, c, c), squares
+    found = sums(apart.reshape(b * cells * heads, n * side, 2 * c))
+    return torch.cat([x.reshape(b, cells, -1).to(wide) for x in found], dim=2)
+
+
+def gram_and_squares(sums: Tensor, heads: int, channels: int) -> tuple[Tensor, Tensor]:
+    """q.k (B, cells, heads, c, c) and squared norms (B, cells, heads, 2, c) from sums (B, cells, K)."""
+    c = channels // heads
+    gram, squares = torch.split(sums, [channels * c, 2 * channels], dim=2)
+    return torch.unflatten(gram, 2, (heads, c, c)), torch.unflatten(squares, 2, (heads, 2, c))
 
 
 def window_sums(cells: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
-    """Sums over the windows of one row of cells: cells, the rows in its window, each (B, cells, ...)."""
-    down = _weighted_sum(cells, rows.weights)
-    inside = columns.cells - len(columns.weights) + 1
-    across = _weighted_sum([down[:, o : o + inside] for o in range(len(columns.weights))], columns.weights)
-    before = columns.first.count(0) - 1  # windows shifted inwards at the borders are the same there
-    after = columns.cells - inside - before
-    return torch.cat([across[:, :1].expand_as(down[:, :before]), across, across[:, -1:].expand_as(down[:, :after])], 1)
+    """Sums over the windows of one row of cells: cells, the rows in its window, each (B, cells, K)."""
+    stacked = torch.stack(tuple(cells)).flatten(1)
+    down = stacked.new_tensor(rows.weights)[None] @ stacked
+    across = _windows(columns, down.dtype, down.device)
+    return across @ down.view_as(cells[0])
 
 
-def _weighted_sum(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    total = parts[0] * weights[0]
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        total = torch.add(total, part, alpha=weight)
-    return total
+@lru_cache(64)
+@torch.inference_mode(False)
+def _windows(axis: Axis, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(cells, cells): how much of each cell is in the window of each."""
+    share = torch.zeros(axis.cells, axis.cells, dtype=dtype)
+    for i in range(axis.cells):
+        share[i, list(axis.window(i))] = torch.tensor(axis.weights, dtype=dtype)
+    return share.to(device)
 
 
 def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor:
     """(B, cells, C, C), to multiply v with from the right: the normalised sums' softmax, output projection folded in.
 
-    gram (B, cells, heads, c, c), squares (B, cells, 2, C): sums of windows, or of a whole picture as one cell.
+    gram (B, cells, heads, c, c), squares (B, cells, heads, 2, c): sums of windows, or of a whole picture as one cell.
     """
     heads, c = gram.shape[2], gram.shape[3]
     channels = heads * c
-    scale = squares.clamp_min(UNIT_EPS**2).rsqrt().view(*squares.shape[:3], heads, c)
-    normalised = gram * scale[:, :, 0, :, :, None] * scale[:, :, 1, :, None, :]
+    scale = squares.clamp_min(UNIT_EPS**2).rsqrt()
+    normalised = gram * scale[:, :, :, 0, :, None] * scale[:, :, :, 1, None, :]
     attention = (normalised * attn.temperature.to(gram.dtype)).softmax(dim=-1)
     projection = attn.project_out.weight.to(gram.dtype).view(channels, heads, c)
     # W A, head by head: columns of the projection that belong to a head times that head's matrix, transposed
@@ -81,49 +88,49 @@ def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor
 # -- application ----------------------------------------------------------------------------------------------------
 
 
-def around(above: Tensor, below: Tensor) -> Tensor:
-    """(B, cells + 1, 4C, C): for each column of a band, the matrices left and right, above and below, as a stack.
+def beside(matrices: Tensor) -> Tensor:
+    """(B, cells, C, C) of a row of cells -> (B, cells + 1, C, 2C): left and right of each column between centres."""
+    return torch.cat([torch.cat([matrices[:, :1], matrices], 1), torch.cat([matrices, matrices[:, -1:]], 1)], dim=3)
 
-    above, below (B, cells, C, C): the matrices of the rows of cells between whose centres the band lies.
+
+def between(above: Tensor, below: Tensor, rows: Axis, steps: slice, out: Tensor | None = None) -> Tensor:
+    """(B, steps, columns, C, 2C): the matrices in these steps of a band, from those above and below it."""
+    count = rows.side // rows.alike
+    down = _after(count, above.dtype, above.device)[steps].view(-1, 1, 1, 1)
+    return torch.lerp(above[:, None], below[:, None], down, out=out)
+
+
+@lru_cache(64)
+@torch.inference_mode(False)
+def _after(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(count,): how far places spread evenly from one centre to the next are on their way, from 0 to 1."""
+    return ((torch.arange(count, dtype=torch.float64) + 0.5) / count).to(device, dtype)
+
+
+def multiply(v: Tensor, matrices: Tensor, out: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """v (B, columns, alike, side, C) times its matrices, interpolated across between the centres: the same shape.
+
+    B steps, columns between centres; matrices (B, columns, C, 2C), of the left and of the right centre. out: memory
+    for (B, columns, alike, side, 2C) and for the result.
     """
-    left_and_right = ([torch.cat([m[:, :1], m], dim=1), torch.cat([m, m[:, -1:]], dim=1)] for m in (above, below))
-    return torch.cat([matrix for pair in left_and_right for matrix in pair], dim=2)
+    (both, result), shape = out or (None, None), (*v.shape[:-1], 2 * v.shape[-1])
+    memory = None if both is None else both.view(-1, shape[2] * shape[3], shape[4])
+    both = torch.bmm(v.flatten(2, 3).flatten(0, 1), matrices.flatten(0, 1), out=memory).view(shape)
+    left, right = both.chunk(2, dim=-1)
+    return torch.lerp(left, right, _after(v.shape[3], v.dtype, v.device)[:, None], out=result)
 
 
-def shares(cells: Grid, like: Tensor) -> Tensor:
-    """(rows, columns, 4, 1): how much of each of :func:`around` a position between four centres takes."""
-    down, across = (_between_centres(axis.side) for axis in (cells.rows, cells.columns))
-    return (down[:, None, :, None] * across[None, :, None, :]).flatten(2)[..., None].to(like.device, like.dtype)
-
-
-def _between_centres(side: int) -> Tensor:
-    """(side, 2): how much of a position's matrix is that of the centre before it and of the one after it."""
-    after = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    return torch.stack([1 - after, after], dim=1)
-
-
-def multiply(v: Tensor, shares: Tensor, around: Tensor, out: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """v (B, columns, n, side, C) times the matrices around, interpolated between the centres of cells: the same shape.
-
-    Columns lie between centres as bands do; one product with the four matrices at once. shares: of the n rows of v.
-    around (B, columns, 4C, C). out: memory for (B, columns, n, side, 4, C) and for the result.
-    """
-    weighted, result = out or (None, None)
-    weighted = torch.mul(v.unsqueeze(-2), shares, out=weighted).flatten(4).flatten(0, 1).flatten(1, 2)
-    shape = (*weighted.shape[:2], v.shape[-1])
-    return torch.bmm(weighted, around.flatten(0, 1), out=None if result is None else result.view(shape)).view(v.shape)
-
-
-def add_columns(rows: Tensor, v: Tensor, columns: Axis) -> None:
-    """rows (B, n, W, C) += v (B, columns, n, side, C), of :func:`multiply`, in place."""
-    v = v.transpose(1, 2)
+def columns_of(rows: Tensor, blocks: Tensor, columns: Axis) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of the same values in rows (B, n, W, C) and in blocks (B, columns, n, side, C) between the centres."""
     half, width = columns.side // 2, columns.length
-    full = (width - half) // columns.side
+    full = max(0, width - half) // columns.side
     end = half + full * columns.side
-    rows[:, :, :half] += v[:, :, 0, half : half + min(half, width)]
-    torch.unflatten(rows[:, :, half:end], 2, (full, columns.side)).add_(v[:, :, 1 : 1 + full])
+    yield rows[:, :, :half], blocks[:, 0, :, half : half + min(half, width)]
+    if full:
+        inner = torch.unflatten(rows[:, :, half:end], 2, (full, columns.side))
+        yield inner, blocks[:, 1 : 1 + full].transpose(1, 2)
     if end < width:
-        rows[:, :, end:] += v[:, :, 1 + full, : width - end]
+        yield rows[:, :, end:], blocks[:, 1 + full, :, : width - end]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
@@ -132,26 +139,29 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
     rows, columns = cells.rows, cells.columns
     qk = F.pad(torch.cat([q, k], dim=-1), (0, 0, 0, 0, 0, rows.cells * rows.side - height))
     found = sums_of_cells(qk.view(b * rows.cells, rows.side, width, 2 * channels), columns, attn.heads)
-    by_row = [x.view(b, rows.cells, *x.shape[1:]).unbind(1) for x in found]  # of each row of cells: (B, cells, ...)
+    by_row = torch.unflatten(found, 0, (b, rows.cells)).unbind(1)  # of each row of cells: (B, cells, K)
     of_row = []
     for i in range(rows.cells):
-        gram, squares = (window_sums([row[j] for j in rows.window(i)], rows, columns) for row in by_row)
-        of_row.append(matrices(gram, squares, attn).to(v.dtype))
-    each = [around(*(of_row[j] for j in rows.around(i))) for i in range(rows.bands)]
-    matrix = torch.stack(each, dim=1).flatten(0, 1)
-    return _unblocked(multiply(_blocked(v, cells), shares(cells, v), matrix), cells, height, width)
+        of_windows = window_sums([by_row[j] for j in rows.window(i)], rows, columns)
+        matrix = matrices(*gram_and_squares(of_windows, attn.heads, channels), attn)
+        of_row.append(beside(matrix.to(v.dtype)))
+    around = [[of_row[j] for j in rows.around(i)] for i in range(rows.bands)]
+    each = [between(above, below, rows, slice(None)) for above, below in around]
+    blocks = multiply(_blocked(v, cells), torch.stack(each, dim=1).flatten(0, 2))
+    return _unblocked(blocks, cells, height, width)
 
 
 def _blocked(v: Tensor, cells: Grid) -> Tensor:
-    """(B, H, W, C) -> (B * bands, bands, side, side, C): what lies between the same centres, zero outside."""
+    """(B, H, W, C) -> (B * steps, columns, alike, side, C): what lies between the same centres, zero outside."""
     axes = cells.columns, cells.rows
     pads = [(a.side // 2, a.bands * a.side - a.side // 2 - a.length) for a in axes]
     v = F.pad(v, (0, 0, *pads[0], *pads[1]))
-    v = v.view(len(v), cells.rows.bands, cells.rows.side, cells.columns.bands, cells.columns.side, v.shape[-1])
-    return v.transpose(2, 3).contiguous().flatten(0, 1)
+    v = v.view(-1, cells.rows.alike, cells.columns.bands, cells.columns.side, v.shape[-1])
+    return v.transpose(1, 2).contiguous()
 
 
 def _unblocked(blocks: Tensor, cells: Grid, height: int, width: int) -> Tensor:
-    v = torch.unflatten(blocks, 0, (-1, cells.rows.bands)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    steps = cells.rows.bands * cells.rows.side // cells.rows.alike
+    v = torch.unflatten(blocks.transpose(1, 2), 0, (-1, steps)).flatten(3, 4).flatten(1, 2)
     top, left = cells.rows.side // 2, cells.columns.side // 2
     return v[:, top : top + height, left : left + width]

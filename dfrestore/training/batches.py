@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dfrestore.training.config import DataConfig, TrainConfig
 from dfrestore.training.data import Degrade, degrade_crops, generator_for
@@ -24,7 +25,8 @@ MIXUP_ALPHA = 1.2
 class Place:
     """Where a crop is taken: row and column as fractions of what there is to choose from.
 
-    size: side of the crop at first. window: (top, left, side) of what is kept of it. scale: reduced by this.
+    size: side of the crop at first. window: (top, left, side) of what is kept of it. resized: its side in the end,
+    the crop being reduced to a half or enlarged; 0: as it is.
     """
 
     photo: int
@@ -32,7 +34,7 @@ class Place:
     column: float
     size: int
     flip: bool
-    scale: int = 1
+    resized: int = 0
     window: tuple[int, int, int] | None = None
 
 
@@ -88,15 +90,22 @@ def _mix_in(
 def independent_places(
     photos: Photos, patch: int, count: int, data: DataConfig, generator: torch.Generator
 ) -> list[Place]:
-    """Crops from photos weighted by area, some mirrored; of clean photos, some at half scale."""
+    """Crops from photos weighted by area, some mirrored; of clean photos, some at half scale or enlarged."""
     chosen = torch.multinomial(photos.areas, count, replacement=True, generator=generator)
     places = []
     for index in chosen.tolist():
-        half, flip, row, column = torch.rand(4, generator=generator).tolist()
-        room = not photos.paired and min(photos.pixels[index].shape[1:]) >= 2 * patch
-        scale = 2 if room and half < data.half_scale else 1
-        places.append(Place(index, row, column, patch * scale, data.flip and flip < 0.5, scale))
+        scale, flip, row, column = torch.rand(4, generator=generator).tolist()
+        side = patch if photos.paired else _side_before(patch, min(photos.pixels[index].shape[1:]), scale, data)
+        places.append(Place(index, row, column, side, data.flip and flip < 0.5, 0 if side == patch else patch))
     return places
+
+
+def _side_before(patch: int, room: int, draw: float, data: DataConfig) -> int:
+    """Of the crop that becomes one of ``patch``; draw: from 0 to 1, the lowest are reduced, the highest enlarged."""
+    if draw < data.half_scale:
+        return 2 * patch if room >= 2 * patch else patch
+    larger = (draw - (1 - data.enlarged)) / data.enlarged if data.enlarged else 0.0
+    return round(patch / 2 ** max(0.0, larger))
 
 
 def loader_batch(
@@ -137,9 +146,15 @@ def cut(pixels: Tensor, place: Place) -> Tensor:
         top += down
         left += size - right - side if place.flip else right  # mirrored first, then the window
     crop = pixels[:, top : top + side, left : left + side].contiguous().float() / 255
-    if place.scale == 2:
-        crop = torch.nn.functional.avg_pool2d(crop, 2)
+    if place.resized:
+        crop = _resized(crop, place.resized)
     return crop.flip(-1) if place.flip else crop
+
+
+def _resized(crop: Tensor, side: int) -> Tensor:
+    if crop.shape[1] == 2 * side:
+        return functional.avg_pool2d(crop, 2)
+    return functional.interpolate(crop[None], (side, side), mode="bicubic", align_corners=False)[0].clamp_(0, 1)
 
 
 def mirrored(pixels: Tensor, side: int) -> Tensor:

@@ -59,8 +59,9 @@ class DataConfig:
     clean_fraction: part of the inputs that is the clean crop itself, so that clean photos are left alone. For clean
     photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the inputs
     compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
-    reduced by two. validation: photos (or pairs) held out, at most, and no more than a fifth; but where there are two
-    or more, least_validation of them.
+    reduced by two. enlarged: part of them enlarged by up to two before the degradation, soft as many photos are, so
+    that softness is left as it is. validation: photos (or pairs) held out, at most, and no more than a fifth; but
+    where there are two or more, least_validation of them.
 
     mix: folders of clean photos, pairs of which, made on the fly, take a part of mix_share in each batch of pairs.
     """
@@ -78,6 +79,7 @@ class DataConfig:
     jpeg_fraction: float = 0.3
     jpeg_quality: tuple[int, int] = (60, 95)
     half_scale: float = 0.4
+    enlarged: float = 0.0
     flip: bool = True
     quarter_turn: float = 0.0
     validation: int = 12
@@ -93,6 +95,11 @@ class DataConfig:
             raise UsageError("data: either clean photos or pairs, not both; leave out --clean or the pairs")
         if self.mix and not self.paired:
             raise UsageError("data.mix: clean photos are mixed into pairs; there are none")
+        if min(self.half_scale, self.enlarged) < 0 or self.half_scale + self.enlarged > 1:
+            raise UsageError(
+                f"data: half_scale {self.half_scale:g} and enlarged {self.enlarged:g} are parts of the crops, "
+                "from 0 to 1 together"
+            )
         if not 0 <= self.mix_share <= 1:
             raise UsageError(f"data.mix_share {self.mix_share:g} is not from 0 to 1")
         if self.memory != "auto":

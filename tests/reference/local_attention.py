@@ -14,7 +14,10 @@ from dfrestore.nn.cells import Axis, Grid
 
 
 def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
-    """q, k, v (B, H, W, C) -> (B, H, W, C): each pixel's four surrounding matrices, weighted bilinearly."""
+    """q, k, v (B, H, W, C) -> (B, H, W, C): each pixel's four surrounding matrices, weighted bilinearly.
+
+    Down, all rows of a step have the weights of its middle.
+    """
     rows, columns = cells.rows, cells.columns
     matrices = {
         (i, j): window_matrix(q, k, attn, weights(rows, i)[:, None] * weights(columns, j))
@@ -24,7 +27,7 @@ def local_attention(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, 
     projection = attn.project_out.weight.flatten(1)
     out = torch.zeros_like(v)
     for y, x in itertools.product(range(rows.length), range(columns.length)):
-        (i, f), (j, g) = between(rows, y), between(columns, x)
+        (i, f), (j, g) = between(rows, middle(rows, y)), between(columns, x)
         below, right = min(i + 1, rows.cells - 1), min(j + 1, columns.cells - 1)
         upper = (1 - g) * matrices[i, j] + g * matrices[i, right]
         lower = (1 - g) * matrices[below, j] + g * matrices[below, right]
@@ -49,7 +52,13 @@ def window_matrix(q: Tensor, k: Tensor, attn: TransposedAttention, weight: Tenso
     return (torch.einsum("bnhi,bnhj->bhij", q, k) * attn.temperature).softmax(dim=-1)
 
 
-def between(axis: Axis, position: int) -> tuple[int, float]:
+def middle(axis: Axis, position: int) -> float:
+    """Of the step that the position is in; steps are counted from the centre of a cell."""
+    since = axis.side // 2
+    return (position + since) // axis.alike * axis.alike - since + (axis.alike - 1) / 2
+
+
+def between(axis: Axis, position: float) -> tuple[int, float]:
     """The cell whose centre lies at or before the position, and how far it is to the next one's, from 0 to 1."""
     place = (position + 0.5) / axis.side - 0.5
     i = min(max(math.floor(place), 0), max(0, axis.cells - 2))

@@ -11,6 +11,7 @@ import torch
 from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
+from dfrestore.errors import UsageError
 from dfrestore.training.batches import Place, cut, draw_batch, loader_batch, mixup, shared_window_places
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import degrade_crops, generator_for
@@ -58,6 +59,25 @@ def test_pairs_are_neither_degraded_nor_reduced() -> None:
     clean, degraded = draw_batch(coordinates(3), config, 0, 0, None)
     assert torch.equal(clean, degraded)
     assert ((clean[:, 1, :, 1:] - clean[:, 1, :, :-1]).abs() * 255).round().unique().tolist() == [1]
+
+
+def test_crops_are_enlarged_before_they_are_degraded() -> None:
+    photos = replace(coordinates(3), inputs=())
+    steps = []
+    for iteration in range(10):
+        clean, degraded = draw_batch(photos, settings(enlarged=0.5, flip=False), 0, iteration, darken)
+        assert clean.shape == degraded.shape == (4, 3, 16, 16)
+        assert (degraded < clean * 0.6 + 1 / 255).all()
+        steps += ((clean[:, 1, :, 8] - clean[:, 1, :, 7]) * 255).mean(dim=1).tolist()
+    plain = sum(abs(step - 1) < 1e-3 for step in steps)
+    assert 10 <= plain <= 30
+    assert min(steps) < 0.7
+    assert all(0.45 < step < 1.001 for step in steps)
+
+
+def test_parts_of_the_crops_are_no_more_than_all_of_them() -> None:
+    with pytest.raises(UsageError, match=r"half_scale 0.7 and enlarged 0.4"):
+        settings(half_scale=0.7, enlarged=0.4)
 
 
 def test_of_pairs_a_part_gets_its_target_as_input() -> None:
