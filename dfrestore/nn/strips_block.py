@@ -71,8 +71,7 @@ def _attend_local(
         for i in range(max(made, default=-1) + 1, down.cells):
             if down.window(i)[-1] >= complete:
                 break
-            found = window.gram_and_squares(sums.of_window(i), attn.heads, channels)
-            made[i] = window.beside(window.matrices(*found, attn).to(strips.dtype))
+            made[i] = window.matrices_of_row(sums.in_window(i), cells, attn, strips.dtype)
         yield from waiting.attended(made)
 
 
@@ -91,11 +90,11 @@ class _Waiting:
 
     def keep(self, first: int, v: Tensor) -> None:
         """v (1, n, W, C), rows from ``first`` on."""
-        begin, kept = first + self._cells.rows.side // 2, 0
+        kept = 0
         while kept < v.shape[1]:
-            to_end = self._bands * self._cells.rows.side
-            rows = v[0, kept : kept + to_end - (begin + kept) % to_end]
-            for part, place in self._places(rows, self._of_ring(begin + kept, len(rows))):
+            steps = self._of_ring(first + kept, v.shape[1] - kept)
+            rows = v[0, kept : kept + len(steps) * self._cells.rows.alike]
+            for part, place in self._places(rows, steps):
                 place.copy_(part)
             kept += len(rows)
 
@@ -113,17 +112,18 @@ class _Waiting:
     def _add(self, rows: Tensor, piece: Piece, made: dict[int, Tensor]) -> None:
         """rows (N, C) of the picture += their attention."""
         strips, channels = self._strips, rows.shape[1]
-        v = self._of_ring(piece.bands[0] * self._cells.rows.side + piece.rows.start, piece.count)
+        v = self._of_ring(piece.of(self._cells.rows)[0], piece.count)
         both = strips.buffer("both", (*v.shape[:-1], 2 * channels), v)
         out = strips.buffer("attended", tuple(v.shape), v)
         window.multiply(v.to(strips.dtype), self._matrices(piece, made), out=(both, out))
         for part, attended in self._places(rows.view(piece.count, -1, channels), out):
             part += attended
 
-    def _of_ring(self, begin: int, rows: int) -> Tensor:
-        """The steps that hold so many rows; ``begin``: counted from where band 0 would begin, a step's first."""
-        first = begin // self._cells.rows.alike % len(self._ring)
-        return self._ring[first : first + math.ceil(rows / self._cells.rows.alike)]
+    def _of_ring(self, first: int, rows: int) -> Tensor:
+        """The steps of so many rows from ``first`` on, a step's first, or up to the end of the ring."""
+        down = self._cells.rows
+        begin = (first - down.begin(0)) // down.alike % len(self._ring)
+        return self._ring[begin : begin + math.ceil(rows / down.alike)]
 
     def _places(self, rows: Tensor, steps: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of the same values in rows (n, W, C) and in steps; the last step may be cut by the picture's end."""
@@ -167,13 +167,12 @@ class _RowsOfCells:
                 self._held[row] = found if held is None else held + found
                 row += 1
 
-    def of_window(self, i: int) -> Tensor:
-        """(1, cells, K), the sums of the windows of cell row ``i``; what no later window needs is forgotten."""
-        rows, columns = self._cells.rows, self._cells.columns
-        used = rows.window(i)
+    def in_window(self, i: int) -> list[Tensor]:
+        """The sums (1, cells, K) of the rows in the window of cell row ``i``; what no later one needs is forgotten."""
+        used = self._cells.rows.window(i)
         for old in [j for j in self._held if j < used[0]]:
             del self._held[old]
-        return window.window_sums([self._held[j] for j in used], rows, columns)
+        return [self._held[j] for j in used]
 
 
 def _attention_matrix(

@@ -25,7 +25,7 @@ from dfrestore.nn.sums import sums
 
 
 def sums_of_cells(qk: Tensor, columns: Axis, heads: int) -> Tensor:
-    """(B, cells, K) from rows of a row of cells, in fp32 at least: q.k and squared norms, see :func:`gram_and_squares`.
+    """(B, cells, K) from rows of a row of cells, in fp32 at least: q.k and squared norms, one after the other.
 
     qk: (B, n, W, 2C), q beside k.
     """
@@ -45,14 +45,7 @@ def _sums_of_cells(qk: Tensor, cells: int, heads: int) -> Tensor:
     return torch.cat([x.reshape(b, cells, -1).to(wide) for x in found], dim=2)
 
 
-def gram_and_squares(sums: Tensor, heads: int, channels: int) -> tuple[Tensor, Tensor]:
-    """q.k (B, cells, heads, c, c) and squared norms (B, cells, heads, 2, c) from sums (B, cells, K)."""
-    c = channels // heads
-    gram, squares = torch.split(sums, [channels * c, 2 * channels], dim=2)
-    return torch.unflatten(gram, 2, (heads, c, c)), torch.unflatten(squares, 2, (heads, 2, c))
-
-
-def window_sums(cells: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
+def _window_sums(cells: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
     """Sums over the windows of one row of cells: cells, the rows in its window, each (B, cells, K)."""
     stacked = torch.stack(tuple(cells)).flatten(1)
     down = stacked.new_tensor(rows.weights)[None] @ stacked
@@ -88,7 +81,20 @@ def matrices(gram: Tensor, squares: Tensor, attn: TransposedAttention) -> Tensor
 # -- application ----------------------------------------------------------------------------------------------------
 
 
-def beside(matrices: Tensor) -> Tensor:
+def matrices_of_row(in_window: Sequence[Tensor], cells: Grid, attn: TransposedAttention, dtype: torch.dtype) -> Tensor:
+    """(B, columns, C, 2C), of the centres left and right of each column, for one row of cells.
+
+    in_window: the sums (B, cells, K) of the rows of cells in its window.
+    """
+    channels = attn.project_out.out_channels
+    c = channels // attn.heads
+    found = _window_sums(in_window, cells.rows, cells.columns)
+    gram, squares = torch.split(found, [channels * c, 2 * channels], dim=2)
+    gram, squares = torch.unflatten(gram, 2, (attn.heads, c, c)), torch.unflatten(squares, 2, (attn.heads, 2, c))
+    return _beside(matrices(gram, squares, attn).to(dtype))
+
+
+def _beside(matrices: Tensor) -> Tensor:
     """(B, cells, C, C) of a row of cells -> (B, cells + 1, C, 2C): left and right of each column between centres."""
     return torch.cat([torch.cat([matrices[:, :1], matrices], 1), torch.cat([matrices, matrices[:, -1:]], 1)], dim=3)
 
@@ -140,11 +146,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Gr
     qk = F.pad(torch.cat([q, k], dim=-1), (0, 0, 0, 0, 0, rows.cells * rows.side - height))
     found = sums_of_cells(qk.view(b * rows.cells, rows.side, width, 2 * channels), columns, attn.heads)
     by_row = torch.unflatten(found, 0, (b, rows.cells)).unbind(1)  # of each row of cells: (B, cells, K)
-    of_row = []
-    for i in range(rows.cells):
-        of_windows = window_sums([by_row[j] for j in rows.window(i)], rows, columns)
-        matrix = matrices(*gram_and_squares(of_windows, attn.heads, channels), attn)
-        of_row.append(beside(matrix.to(v.dtype)))
+    windows = ([by_row[j] for j in rows.window(i)] for i in range(rows.cells))
+    of_row = [matrices_of_row(in_window, cells, attn, v.dtype) for in_window in windows]
     around = [[of_row[j] for j in rows.around(i)] for i in range(rows.bands)]
     each = [between(above, below, rows, slice(None)) for above, below in around]
     blocks = multiply(_blocked(v, cells), torch.stack(each, dim=1).flatten(0, 2))
