@@ -17,7 +17,8 @@ from dfrestore.engine.padding import round_up
 from dfrestore.engine.tiles import tight
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network
-from dfrestore.nn.strips import VALUES, Strips
+from dfrestore.nn.rows import VALUES
+from dfrestore.nn.strips import Strips
 from dfrestore.weights.spec import ModelSpec
 
 TILE_SIZES = (4096, 2048, 1024, 512, 256)

@@ -15,10 +15,10 @@ from test_channels_last import with_trained_looking_parameters
 from torch import Tensor
 
 from dfrestore.methods.c2f_dft import C2FDFT
-from dfrestore.nn import TransposedAttention
-from dfrestore.nn.cells import axis, cells_of, grid, pieces
+from dfrestore.nn import AttentionBranch, TransposedAttention
+from dfrestore.nn.cells import Grid, axis, cells_of, grid, pieces
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import attend
+from dfrestore.nn.window import mix
 from dfrestore.windows import Windows
 
 T = torch.tensor([417.0])
@@ -33,6 +33,10 @@ def attention_of(channels: int = 8, heads: int = 2) -> TransposedAttention:
 def features(height: int, width: int, channels: int = 8) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(2, height, width, channels, dtype=torch.float64, generator=generator) for _ in range(3)]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
+    return mix(torch.cat([q, k, v], dim=-1), AttentionBranch(attn, lambda x: x), cells)
 
 
 def network_of(**config: Any) -> C2FDFT:
@@ -58,7 +62,7 @@ def test_what_is_smooth_stays_smooth_across_the_borders_of_cells() -> None:
     attn, cells = attention_of(), grid(128, 128, 32)  # other statistics in each window: q and k are noise
     change = attend(q, k, v, attn, cells) - attend(q, k, v, attn, grid(128, 128, 128))
     assert change.abs().max() > 1e-3
-    for axis_of_picture, side, step in ((1, cells.rows.side, cells.rows.alike), (2, cells.columns.side, 1)):
+    for axis_of_picture, side, step in ((1, cells.rows.side, cells.rows.step_rows), (2, cells.columns.side, 1)):
         places = range(step - 1, 127, step)  # down, from step to step
         jumps = change.diff(dim=axis_of_picture).abs().mean(dim=(0, 3 - axis_of_picture, 3))[list(places)]
         at_border = torch.tensor([(place + 1) % side == 0 for place in places])
@@ -77,8 +81,8 @@ def test_gradients_reach_what_the_statistics_come_from() -> None:
 def test_cells_cover_the_axis_and_windows_lie_inside(length: int, window: int) -> None:
     got = axis(length, window)
     assert (got.cells - 1) * got.side < length <= got.cells * got.side
-    assert got.side % (2 * got.alike) == 0
-    assert got.alike == 1 or got.side / got.alike >= 8
+    assert got.side % (2 * got.step_rows) == 0
+    assert got.step_rows == 1 or got.side / got.step_rows >= 8
     for i in range(got.cells):  # windows are shifted at the borders, and do not shrink
         assert got.window(i)[0] >= 0
         assert got.window(i)[-1] < got.cells
@@ -100,7 +104,7 @@ def test_a_long_axis_has_windows_of_the_asked_size_in_steps_of_a_quarter() -> No
 @given(st.integers(1, 500), st.integers(8, 200))
 def test_bands_cover_the_axis_and_lie_between_the_centres_of_their_cells(length: int, window: int) -> None:
     rows = axis(length, window)
-    found = [(*rows.band(i), *rows.around(i)) for i in range(rows.bands)]
+    found = [(*rows.band(i), *rows.neighbours(i)) for i in range(rows.bands)]
     assert [first for first, *_ in found] == [0, *(end for _, end, *_ in found[:-1])]
     assert found[-1][1] == length
     for first, end, above, below in found:
@@ -125,9 +129,9 @@ def test_pieces_cover_their_bands_in_order_and_do_not_cross_the_end_of_the_ring(
     for piece in found:
         assert piece.bands[0] % ring + len(piece.bands) <= ring
         assert len(piece.bands) == 1 or (piece.rows == range(rows.side) and len(piece.bands) * rows.side <= most)
-        assert len(piece.rows) < 1.5 * most + rows.alike or len(piece.bands) > 1
-        assert piece.rows.start % rows.alike == 0  # a step is never cut, but by the picture's end
-        assert piece.rows.stop % rows.alike == 0 or piece.of(rows)[1] == length
+        assert len(piece.rows) < 1.5 * most + rows.step_rows or len(piece.bands) > 1
+        assert piece.rows.start % rows.step_rows == 0  # a step is never cut, but by the picture's end
+        assert piece.rows.stop % rows.step_rows == 0 or piece.of(rows)[1] == length
 
 
 @pytest.mark.parametrize(

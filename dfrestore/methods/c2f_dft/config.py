@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dfrestore.errors import did_you_mean
-from dfrestore.nn.blocks import Norm
+from dfrestore.nn.norm import Norm
 
 # The level that each stage works at, in the order in which they do.
 LEVELS = {

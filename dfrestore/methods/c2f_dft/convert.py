@@ -12,7 +12,7 @@ from dfrestore.errors import WeightsError
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig
 
 if TYPE_CHECKING:
-    from dfrestore.nn.blocks import Norm
+    from dfrestore.nn.norm import Norm
 
 Shapes = Mapping[str, tuple[int, ...]]
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")

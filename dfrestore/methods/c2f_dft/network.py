@@ -12,13 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
 from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig
-from dfrestore.methods.c2f_dft.strips import evaluate
-from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
-from dfrestore.nn import channels_last as fast
-from dfrestore.nn.cells import cells_of
-from dfrestore.nn.strips import Strips
-from dfrestore.windows import Windows
+from dfrestore.nn import Downsample, How, Upsample
 
 
 class _PatchEmbed(nn.Module):
@@ -92,46 +88,48 @@ class C2FDFT(nn.Module):
             return dual
         return F.pixel_shuffle(self.output(x), stem) + (x_t if self.skip == "x_t" else y)
 
-    def forward_fast(
-        self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, windows: Windows | None = None
-    ) -> Tensor:
-        """:meth:`forward` on (B, H, W, C) features computed in ``dtype``; differentiable; returns y's dtype.
+    def walk(self, how: How, y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type.
 
-        Equal to :meth:`forward` within rounding, but for ``windows`` of the attention.
+        What is needed no longer is dropped at once: in strips the peak is in the last stage, with its features and
+        what its attention keeps, 2 * dim channels each.
         """
-        stem = self.config.stem
-        image = F.pixel_unshuffle(torch.cat([y, x_t], dim=1), stem).to(dtype)
-        embedded = fast.conv3x3(fast.to_nhwc(image), self.patch_embed.proj)
+        config, height = self.config, y.shape[2]
 
         def stage(name: str, x: Tensor) -> Tensor:
-            e = self.embedding(t, x.shape[-1]).to(dtype)
-            cells = cells_of(windows, LEVELS[name], x.shape[1], x.shape[2], y.shape[2])
+            e = self.embedding(t, x.shape[3]).to(how.dtype)
+            cells = how.cells(LEVELS[name], x, height)
             for block in getattr(self, name):
-                x = fast.block(x, e, block, cells)
+                x = how.block(x, block.branches(e), cells)
             return x
 
-        out1 = stage("encoder_level1", embedded)
-        out2 = stage("encoder_level2", fast.downsample(out1, self.down1_2))
-        out3 = stage("encoder_level3", fast.downsample(out2, self.down2_3))
-        latent = stage("latent", fast.downsample(out3, self.down3_4))
-        x = fast.conv1x1(torch.cat([fast.upsample(latent, self.up4_3), out3], dim=-1), self.reduce_chan_level3)
+        x = how.read((y, x_t), self.patch_embed.proj, config.stem)
+        embedded = how.copy(x) if config.dual_pixel else None
+        out1 = stage("encoder_level1", x)
+        del x
+        out2 = stage("encoder_level2", how.down(out1, self.down1_2))
+        out3 = stage("encoder_level3", how.down(out2, self.down2_3))
+        x = stage("latent", how.down(out3, self.down3_4))
+        x = how.merge(how.up(x, self.up4_3), out3, self.reduce_chan_level3)
+        del out3
         x = stage("decoder_level3", x)
-        x = fast.conv1x1(torch.cat([fast.upsample(x, self.up3_2), out2], dim=-1), self.reduce_chan_level2)
+        x = how.merge(how.up(x, self.up3_2), out2, self.reduce_chan_level2)
+        del out2
         x = stage("decoder_level2", x)
-        x = stage("decoder_level1", torch.cat([fast.upsample(x, self.up2_1), out1], dim=-1))
-        if self.config.dual_pixel:
-            x = x + fast.conv1x1(embedded, self.skip_conv)
-        out = F.pixel_shuffle(fast.to_nchw(fast.conv3x3(x, self.output)), stem).to(y.dtype)
-        if self.config.dual_pixel:
-            return out
-        return out + (x_t if self.skip == "x_t" else y)
+        x = how.join(x, self.up2_1, out1)
+        del out1
+        x = stage("decoder_level1", x)
+        if embedded is not None:
+            x = how.add(x, embedded, self.skip_conv)
+            return how.write(x, self.output, config.stem, None).to(y.dtype)
+        return how.write(x, self.output, config.stem, x_t if self.skip == "x_t" else y)
 
-    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
-        """:meth:`forward` of one picture of any size, strip by strip: y, x_t (3, H, W), t (1,) -> (3, H, W) float32.
+    def forward_fast(self, y, x_t, t, dtype=torch.float32, windows=None):
+        from dfrestore.nn import Whole
+        return self.walk(Whole(dtype, windows), y, x_t, t)
 
-        For inference. Equal to :meth:`forward` within rounding.
-        """
-        return evaluate(self, y, x_t, t, strips)
+    def forward_strips(self, y, x_t, t, strips):
+        return self.walk(strips, y[None], x_t[None], t)[0]
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
         # The authors make one embedding a stage, in fp32, and hand it on unchanged.
