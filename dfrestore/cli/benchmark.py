@@ -24,7 +24,7 @@ from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from dfrestore.restore.measure import Measurement
+    from dfrestore.benchmark.measure import Measurement
 
 _RESTORING = ("model", "size", "steps", "window", "memory", "plain")
 _TRAINING = ("patch", "batch", "clean", "rounds")
@@ -111,7 +111,7 @@ def benchmark(
         "window": parse_window(window),
         "memory": parse_memory(memory),
     }
-    from dfrestore.restore.measure import Subject, measure
+    from dfrestore.benchmark.measure import Subject, measure
     from dfrestore.weights import read_spec, resolve
 
     if preset is not None:

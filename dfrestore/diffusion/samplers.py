@@ -1,4 +1,4 @@
-"""Samplers: deterministic, over any falling list of timesteps. A step is a pure function; the loop is :func:`sample`."""
+"""Samplers: deterministic, over any falling list of timesteps. A step is a pure function, the loop :func:`sample`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dfrestore.diffusion.schedule import Prediction, to_x0_eps
 
-Predict = Callable[[Tensor, int], Tensor]
+Predict = Callable[[Tensor, Tensor], Tensor]
 Before = tuple[int, Tensor]
 """The step before: its t, and its clean estimate x0."""
 _ROWS = 256
@@ -90,11 +90,11 @@ def sample(
 ) -> Iterator[State]:
     """Yield a :class:`State` an evaluation; the last state's x is its clean estimate. Differentiable.
 
-    predict(x_t, t) -> the network's output, x_t (B, 3, H, W). x: x_T. times: falling. alpha_bar: (T,).
+    predict(x_t, t) -> the network's output, x_t (B, 3, H, W), t (1,) float32. x: x_T. times: falling. alpha_bar: (T,).
     """
     alpha_bar, before = alpha_bar.to(x.device), None
     for index, (t, following) in enumerate(steps_of(times)):
-        output = predict(x, t)
+        output = predict(x, torch.full((1,), float(t), device=x.device))
         x, x0 = SAMPLERS[sampler].step(prediction, output, x, alpha_bar, t, following, before)
         before = t, x0
         yield State(index, t, x, x0)
@@ -110,8 +110,9 @@ def advance_(
     following: int | None,
     before: Before | None,
 ) -> Before | None:
-    """One step in place, (C, H, W): x becomes the next x, output the clean estimate. Returns what the next one looks at.
+    """One step in place, (C, H, W): x becomes the next x, output the clean estimate.
 
+    Returns what the next step looks at.
     A few rows at a time, so that its temporaries do not count in a large picture.
     """
     chosen = SAMPLERS[sampler]

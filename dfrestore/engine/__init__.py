@@ -6,7 +6,7 @@ No files, no pictures' metadata and no command line live here; arrays come in, a
 from dfrestore.engine.device import DEVICES, PRECISIONS, Device, Precision, choose_device, choose_precision
 from dfrestore.engine.memory import available_memory, is_out_of_memory
 from dfrestore.engine.plan import Plan, free_memory, make_plan, smaller_plan, with_precision
-from dfrestore.engine.run import Progress, restore_array
+from dfrestore.engine.run import Progress, Watch, restore_array
 
 __all__ = [
     "DEVICES",
@@ -15,6 +15,7 @@ __all__ = [
     "Plan",
     "Precision",
     "Progress",
+    "Watch",
     "available_memory",
     "choose_device",
     "choose_precision",

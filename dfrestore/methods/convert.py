@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods.build import Network, build_network
+from dfrestore.methods.build import build_network
 from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.convert import recognise
+from dfrestore.methods.method import Network, restored_at_once
 from dfrestore.weights.checkpoint import read_bytes, save_checkpoint
 from dfrestore.weights.containers import file_label, find_state_dict
 from dfrestore.weights.header import header_of
@@ -96,8 +97,8 @@ def _prove(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:
     except RuntimeError as error:
         raise WeightsError(f"{name}: the weights do not load: {' '.join(str(error).split())}") from error
     side = 2 * network.multiple
-    noise = torch.randn((2, 1, 3, side, side), generator=torch.Generator().manual_seed(0))
+    picture = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        output = network.eval()(noise[0].clamp(-1, 1), noise[1], torch.tensor([500.0]))
+        output = restored_at_once(network.eval(), picture, network.steps[0])
     if not bool(torch.isfinite(output).all()) or float(output.std()) == 0:
         raise WeightsError(f"{name}: the network computes nothing usable with these weights; nothing was written")

@@ -66,9 +66,7 @@ class Run(Protocol):
     A generator that pauses between tiles. pictures: (C, H, W), padded; returns (C', sH, sW) float32, s the ``scale``.
     """
 
-    def __call__(
-        self, evaluate: Evaluate, *pictures: Tensor, scale: int = 1
-    ) -> Generator[None, None, Tensor]: ...
+    def __call__(self, evaluate: Evaluate, *pictures: Tensor, scale: int = 1) -> Generator[None, None, Tensor]: ...
 
     def whole(self, evaluate: Evaluate, *pictures: Tensor) -> Generator[None, None, Tensor]:
         """Never in tiles: for what must see the whole picture."""
@@ -102,8 +100,11 @@ class Footprint:
 class Network(nn.Module):
     """What the engine and the trainer need of a method's network, besides calling it.
 
+    ``forward`` is the paper's arithmetic; ``walk(how, ...)`` is the same of the same tensors with the verbs of ``how``.
+
     multiple: sides are padded to multiples of it. scale: the result is so many times larger. mask: takes a fourth
-    plane. steps: the step counts it can do. default_steps: the model's own count.
+    plane. steps: the step counts it can do. default_steps: the model's own count. from_noise: whether its sampler
+    starts from a picture of noise, x_T.
     """
 
     multiple: int
@@ -112,6 +113,8 @@ class Network(nn.Module):
     padding: Padding = "reflect"
     steps: Sequence[int]
     default_steps: int
+    from_noise: bool = False
+    walk: Callable[..., Tensor]
 
     @property
     def footprint(self) -> Footprint:
@@ -123,10 +126,6 @@ class Network(nn.Module):
 
     def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
         """None in a pause, else an estimate; the last one is the result. ``steps``: one of :attr:`steps`."""
-        raise NotImplementedError
-
-    def walk(self, how: How, *pictures: Tensor) -> Tensor:
-        """The network's ``forward`` with the verbs of ``how``, within rounding."""
         raise NotImplementedError
 
     def ends(self) -> tuple[nn.Module, ...]:

@@ -81,7 +81,7 @@ class Mixing(Wide):
 
     @abstractmethod
     def matrix(self, summed: Tensor) -> Tensor:
-        """(B, C, C), from all N positions (B, N, S) of a picture; the kept is multiplied from the left. Differentiable."""
+        """(B, C, C) from all N positions (B, N, S) of a picture; what is kept is its left factor. Differentiable."""
 
     @abstractmethod
     def sums(self, summed: Tensor, how: Rows) -> Tensor:

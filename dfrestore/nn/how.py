@@ -18,7 +18,8 @@ class How(Protocol):
     what is needed later is copied first. dtype: of the arithmetic.
     """
 
-    dtype: torch.dtype
+    @property
+    def dtype(self) -> torch.dtype: ...
 
     def cells(self, level: int, x: Tensor, height: int) -> Grid | None:
         """Windows for features at a level of the network, the picture being ``height`` pixels high; None: none."""

@@ -76,7 +76,9 @@ class ValueRing:
         height, columns = self._cells.rows.step_rows, self._cells.columns
         full = len(rows) // height
         if full:
-            yield from window.columns_of(torch.unflatten(rows[: full * height], 0, (full, height)), steps[:full], columns)
+            yield from window.columns_of(
+                torch.unflatten(rows[: full * height], 0, (full, height)), steps[:full], columns
+            )
         if full < len(steps):
             rest = rows[None, full * height :]
             yield from window.columns_of(rest, steps[full:, :, : rest.shape[1]], columns)

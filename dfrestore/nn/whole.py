@@ -1,4 +1,4 @@
-"""The verbs on whole tensors (B, H, W, C): the literal arithmetic within rounding, several times faster, differentiable.
+"""The verbs on whole tensors (B, H, W, C): the literal arithmetic within rounding, faster, and differentiable.
 
 Layer norm runs over the last axis, 1x1 convolutions are matrix products, the 3x3 depth-wise convolution sees
 channels-last memory.

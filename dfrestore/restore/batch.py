@@ -127,8 +127,9 @@ def _restored(
     trace = None
     if job.extras.trace is not None:
         noise = restorer.noise(height, width, settings.seed)
-        trace = Trace(taken.photo, noise, steps=settings.steps, members=settings.ensemble)
-        del noise  # a small copy is kept
+        start = rgb if noise is None else noise
+        trace = Trace(taken.photo, start, steps=settings.steps, members=settings.ensemble)
+        del noise, start  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption

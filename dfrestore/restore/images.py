@@ -18,6 +18,8 @@ from dfrestore import photo
 from dfrestore.photo.encode import quantise
 
 Rgb: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.float32]
+"""float32 (H, W) in [0, 1]: how much of the result there is at a pixel."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 Finish: TypeAlias = Callable[[Rgb], Any]
 
@@ -42,6 +44,16 @@ def open_picture(image: Picture) -> tuple[Rgb, Finish]:
     if isinstance(image, str | os.PathLike):
         return _from_file(Path(image))
     raise TypeError(f"a path, a PIL image or a numpy array is needed, not {type(image).__name__}")
+
+
+def enlarged_rgb(rgb: Rgb, height: int, width: int) -> Rgb:
+    """The plain resize of a picture to another size; the picture itself where that is its own."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    planes = [Image.fromarray(np.ascontiguousarray(rgb[..., c])) for c in range(3)]
+    resized = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
+    enlarged: Rgb = np.clip(np.stack(resized, axis=2), 0, 1)
+    return enlarged
 
 
 def _from_array(array: NDArray[Any]) -> tuple[Rgb, Finish]:

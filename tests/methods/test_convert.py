@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from dfrestore.diffusion import ddim, linear_alpha_bars, timesteps
+from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
 from dfrestore.methods import load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
@@ -56,7 +56,7 @@ def test_a_converted_file_restores_as_the_authors_code_does(tmp_path: Path, name
     vectors = safetensors.torch.load_file(PARITY / f"{name}.safetensors")
     y = 2 * vectors[f"{case}.y"] - 1
     with torch.inference_mode():
-        *_, last = ddim(
+        *_, last = sample(
             lambda x, t: network(y, x, t.expand(len(y))),
             vectors[f"{case}.x_T"],
             timesteps(1000, spec.default_steps),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.local_attention import local_attention
-from reference.random_network import random_network
+from reference.random_network import in_strips, on_whole_tensors, random_network
 from test_channels_last import with_trained_looking_parameters
 from torch import Tensor
 
@@ -142,8 +142,8 @@ def test_strips_compute_what_the_differentiable_way_does(config: dict[str, Any],
     network = network_of(**config)
     y, x_t = pictures(112, 80)
     with torch.no_grad():
-        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(window))[0]
-        got = network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(window)))
+        expected = on_whole_tensors(network, y[None], x_t[None], T, windows=Windows(window))[0]
+        got = in_strips(network, y, x_t, T, Strips(rows=rows, windows=Windows(window)))
         assert (expected - network(y[None], x_t[None], T)[0]).abs().max() > 1e-3  # it is not the whole picture's
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
@@ -152,8 +152,8 @@ def test_a_window_as_large_as_the_picture_gives_the_whole_pictures_result() -> N
     network = network_of(stem=2)
     y, x_t = pictures(96, 128)
     with torch.no_grad():
-        got = network.forward_strips(y, x_t, T, Strips(windows=Windows(128)))
-        assert torch.equal(got, network.forward_strips(y, x_t, T, Strips()))
+        got = in_strips(network, y, x_t, T, Strips(windows=Windows(128)))
+        assert torch.equal(got, in_strips(network, y, x_t, T, Strips()))
 
 
 def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
@@ -162,10 +162,8 @@ def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
     other = y.clone()
     other[:, :, 500:] = -1
     with torch.no_grad():
-        near, far = (
-            network.forward_strips(image, x_t, T, Strips(windows=Windows(64)))[:, :, :96] for image in (y, other)
-        )
-        whole, changed = (network.forward_strips(image, x_t, T, Strips())[:, :, :96] for image in (y, other))
+        near, far = (in_strips(network, image, x_t, T, Strips(windows=Windows(64)))[:, :, :96] for image in (y, other))
+        whole, changed = (in_strips(network, image, x_t, T, Strips())[:, :, :96] for image in (y, other))
     assert (near - far).abs().max() < 1e-6 < (whole - changed).abs().max()
 
 
@@ -174,11 +172,11 @@ def test_windows_at_some_levels_leave_the_others_with_the_whole_pictures_statist
     network, (y, x_t) = network_of(), pictures(112, 80)
     with torch.no_grad():
         of = {
-            levels: network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(32, levels)))
+            levels: in_strips(network, y, x_t, T, Strips(rows=rows, windows=Windows(32, levels)))
             for levels in ((), (1, 2, 3, 4), (2,))
         }
-        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(32, (2,)))[0]
-        whole = network.forward_strips(y, x_t, T, Strips(rows=rows))
+        expected = on_whole_tensors(network, y[None], x_t[None], T, windows=Windows(32, (2,)))[0]
+        whole = in_strips(network, y, x_t, T, Strips(rows=rows))
     assert torch.equal(of[()], of[1, 2, 3, 4])
     torch.testing.assert_close(of[2,], expected, rtol=0, atol=1e-4)
     assert not torch.allclose(of[2,], of[()], atol=1e-3)
@@ -197,8 +195,8 @@ def test_16_bit_costs_windows_no_more_than_the_whole_picture(strips: dict[str, A
     network, (y, x_t) = network_of(stem=2), pictures(208, 144)
 
     def error(windows: Windows | None) -> float:
-        exact = network.forward_strips(y, x_t, T, Strips(windows=windows))
-        return float((network.forward_strips(y, x_t, T, Strips(windows=windows, **strips)) - exact).abs().mean())
+        exact = in_strips(network, y, x_t, T, Strips(windows=windows))
+        return float((in_strips(network, y, x_t, T, Strips(windows=windows, **strips)) - exact).abs().mean())
 
     with torch.no_grad():
         assert 0 < error(Windows(48, levels)) < 1.3 * error(None)

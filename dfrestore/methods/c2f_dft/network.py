@@ -6,15 +6,19 @@ has no parameters. Tensor names and shapes are the authors', so that their files
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.diffusion import advance_, linear_alpha_bars, steps_of, timesteps
+from dfrestore.diffusion.samplers import Before
 from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
-from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig
-from dfrestore.nn import Downsample, How, Upsample
+from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
+from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
+from dfrestore.nn import Downsample, How, Literal, Upsample
 
 
 class _PatchEmbed(nn.Module):
@@ -27,18 +31,22 @@ class _PatchEmbed(nn.Module):
         return out
 
 
-class C2FDFT(nn.Module):
+class C2FDFT(Network):
     """network(y, x_t, t) -> prediction.
 
     y, x_t: (B, 3, H, W) in [-1, 1], H and W multiples of :attr:`multiple`; t: (B,) in 0..999.
-    ``skip`` names what is added to the last convolution: ``"x_t"`` makes the output the noise (the paper's),
-    ``"y"`` the clean image (ours, for ``sample`` prediction); the dual-pixel variant adds nothing.
+    What is added to the last convolution makes the output the noise (``epsilon`` prediction, the paper's: x_t) or the
+    clean picture (``sample``, ours: y); the dual-pixel variant adds nothing.
     """
 
-    def __init__(self, config: C2FDFTConfig, skip: Literal["x_t", "y"] = "x_t") -> None:
+    from_noise = True
+
+    def __init__(self, config: C2FDFTConfig, sampling: Sampling | None = None, default_steps: int = 4) -> None:
         super().__init__()
         self.config = config
-        self.skip = skip
+        self.sampling = sampling or Sampling()
+        self.default_steps = default_steps
+        self.steps = range(1, self.sampling.train_timesteps + 1)
         self.multiple = 8 * config.stem
         dim, blocks, heads = config.dim, config.blocks, config.heads
         unshuffled = config.stem**2
@@ -86,7 +94,7 @@ class C2FDFT(nn.Module):
         if self.config.dual_pixel:
             dual: Tensor = F.pixel_shuffle(self.output(x + self.skip_conv(embedded)), stem)
             return dual
-        return F.pixel_shuffle(self.output(x), stem) + (x_t if self.skip == "x_t" else y)
+        return F.pixel_shuffle(self.output(x), stem) + self._residual(y, x_t)
 
     def walk(self, how: How, y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type.
@@ -122,14 +130,48 @@ class C2FDFT(nn.Module):
         if embedded is not None:
             x = how.add(x, embedded, self.skip_conv)
             return how.write(x, self.output, config.stem, None).to(y.dtype)
-        return how.write(x, self.output, config.stem, x_t if self.skip == "x_t" else y)
+        return how.write(x, self.output, config.stem, self._residual(y, x_t))
 
-    def forward_fast(self, y, x_t, t, dtype=torch.float32, windows=None):
-        from dfrestore.nn import Whole
-        return self.walk(Whole(dtype, windows), y, x_t, t)
+    # -- sampling -----------------------------------------------------------------------------------------------
 
-    def forward_strips(self, y, x_t, t, strips):
-        return self.walk(strips, y[None], x_t[None], t)[0]
+    @property
+    def footprint(self) -> Footprint:
+        dim = self.config.dim
+        return Footprint(kept=4 * dim, widest=dim * 2 * max(3.0, self.config.ffn_factor), stride=self.config.stem)
+
+    def parts(self, steps: int) -> list[float]:
+        return [1.0] * steps
+
+    def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
+        """y is the degraded picture, x_T noise; each evaluation is a step (paper, Fig. 1 and Algorithm 1)."""
+        chosen = self.sampling
+        y, x = given.planes.mul_(2).sub_(1), given.noise()
+        alpha_bar = self.alpha_bars(x.device)
+        before: Before | None = None
+        for t, following in steps_of(self.timesteps(steps)):
+            output = yield from run(partial(self.predict, t=t), y, x)
+            before = advance_(chosen.sampler, chosen.prediction, output, x, alpha_bar, t, following, before)
+            yield Estimate(output.add_(1).div_(2), x)
+            del output
+
+    def predict(self, how: How | Literal, y: Tensor, x_t: Tensor, *, t: int) -> Tensor:
+        """The prediction at one t for the whole batch, computed as ``how`` says."""
+        time = torch.full((1,), float(t), device=y.device)
+        prediction: Tensor = self(y, x_t, time) if isinstance(how, Literal) else self.walk(how, y, x_t, time)
+        return prediction
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The falling evaluation points for so many steps."""
+        return timesteps(self.sampling.train_timesteps, steps, self.sampling.timesteps)
+
+    def alpha_bars(self, device: torch.device) -> Tensor:
+        """The noise schedule that the network was trained with, float32 (T,)."""
+        return linear_alpha_bars(self.sampling.train_timesteps, *self.sampling.betas).to(device)
+
+    def ends(self) -> tuple[nn.Module, ...]:
+        return self.patch_embed.proj, self.output
+
+    # -- parts --------------------------------------------------------------------------------------------------
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
         # The authors make one embedding a stage, in fp32, and hand it on unchanged.
@@ -141,3 +183,7 @@ class C2FDFT(nn.Module):
     def embedding(self, t: Tensor, channels: int) -> Tensor:
         """The time embedding of a stage of this width: t (B,) -> (B or 1, channels) float32."""
         return time_embedding(t, channels) if self.config.time_embedding else t.new_zeros(1, channels)
+
+    def _residual(self, y: Tensor, x_t: Tensor) -> Tensor:
+        """What is added to the last convolution."""
+        return x_t if self.sampling.prediction == "epsilon" else y
