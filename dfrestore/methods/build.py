@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
-from dfrestore.methods.c2f_dft.convert import compare
+from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.spec import ModelSpec
 
@@ -36,12 +36,14 @@ def load_network(name_or_file: str | Path | None, *, task: str | None = None) ->
     """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
 
     Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
-    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32. Raises :class:`WeightsError`.
+    the prediction that ``spec.sampling["prediction"]`` names. Parameters are
+    float32, buffers of whole numbers as they are stored. Raises :class:`WeightsError`.
     """
     resolved = resolve(name_or_file, task=task)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
     network = empty_network(spec, tensors, str(resolved.path))
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
+    floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
     return network.requires_grad_().eval(), spec
 
 
@@ -56,10 +58,6 @@ def empty_network(spec: ModelSpec, tensors: Mapping[str, Tensor], name: str) -> 
             network = build_network(spec)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
-    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    if differences := compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, expected):
-        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise WeightsError(
-            f"{name}: tensors do not fit the configuration in the header: {', '.join(differences[:3])}{more}"
-        )
+    if differences := compare_tensors(tensors, network.state_dict()):
+        raise WeightsError(f"{name}: tensors do not fit the configuration in the header: {in_short(differences)}")
     return network
