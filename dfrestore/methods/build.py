@@ -12,6 +12,7 @@ from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
 from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.weights import load_checkpoint, resolve
+from dfrestore.weights.base import with_base
 from dfrestore.weights.spec import ModelSpec
 
 METHODS = ("c2f-dft",)
@@ -32,15 +33,20 @@ def build_network(spec: ModelSpec) -> Network:
     return C2FDFT(config, skip="x_t" if sampling.prediction == "epsilon" else "y")
 
 
-def load_network(name_or_file: str | Path | None, *, task: str | None = None) -> tuple[Network, ModelSpec]:
+def load_network(
+    name_or_file: str | Path | None, *, task: str | None = None, base: str | Path | None = None
+) -> tuple[Network, ModelSpec]:
     """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
 
     Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
-    the prediction that ``spec.sampling["prediction"]`` names. Parameters are
-    float32, buffers of whole numbers as they are stored. Raises :class:`WeightsError`.
+    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32, buffers of whole numbers as they
+    are stored. ``base``: the file that the model builds on, where it names one that is not found by itself. Raises
+    :class:`WeightsError`.
     """
-    resolved = resolve(name_or_file, task=task)
+    resolved = resolve(name_or_file, task=task, restoring=False)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
+    if spec.base is not None:
+        tensors = with_base(tensors, spec, resolved.path, given=None if base is None else Path(base))
     network = empty_network(spec, tensors, str(resolved.path))
     floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
     network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
