@@ -91,7 +91,7 @@ def path_of(name: _Name, task: _Task = None) -> None:
     """
     from dfrestore.weights import resolve
 
-    resolved = resolve(name, task=task, offline=True)
+    resolved = resolve(name, task=task, offline=True, restoring=False)
     _warn(resolved.warnings)
     typer.echo(str(resolved.path))
 
@@ -111,7 +111,7 @@ def get(
     """
     from dfrestore.weights import resolve
 
-    resolved = resolve(name, task=task, offline=offline)
+    resolved = resolve(name, task=task, offline=offline, restoring=False)
     _warn(resolved.warnings)
     typer.echo(str(resolved.path))
 
@@ -125,6 +125,10 @@ def verify(
             help="Names or files; all registered models without.",
             autocompletion=complete_models,
         ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file that they build on; without, it is looked for by its sha256."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
@@ -144,7 +148,7 @@ def verify(
     if not names and not registry.models:
         typer.echo("no model is registered", err=True)
     for name in names or sorted(registry.models):
-        record = _verified(name, registry, explicit=bool(names))
+        record = _verified(name, registry, explicit=bool(names), base=base)
         failed |= record["state"] == "failed"
         if as_json:
             typer.echo(json.dumps(record, ensure_ascii=False))
@@ -170,7 +174,7 @@ def card(name: _Name, task: _Task = None) -> None:
     from dfrestore.weights import resolve
     from dfrestore.weights.card import card_of
 
-    resolved = resolve(name, task=task, offline=True)
+    resolved = resolve(name, task=task, offline=True, restoring=False)
     _warn(resolved.warnings)
     typer.echo(card_of(resolved), nl=False)
 
@@ -292,7 +296,7 @@ def _convert_and_register(file: Path, task: str, key: str | None, overwrite: boo
     return target
 
 
-def _verified(name: str, registry: Registry, *, explicit: bool) -> dict[str, Any]:
+def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | None) -> dict[str, Any]:
     """The outcome for one model: state ``ok``, ``not fetched`` or ``failed``, with its path or error."""
     from dfrestore.methods import load_network
     from dfrestore.weights import resolve
@@ -304,8 +308,8 @@ def _verified(name: str, registry: Registry, *, explicit: bool) -> dict[str, Any
     if entry is not None and is_download and not explicit and not is_fetched(parse_address(entry.source)):
         return {"model": name, "state": "not fetched", "source": entry.source}
     try:
-        resolved = resolve(name, offline=True, registry=registry)
-        load_network(resolved.path)
+        resolved = resolve(name, offline=True, restoring=False, registry=registry)
+        load_network(resolved.path, base=base)
     except DfrestoreError as error:
         return {"model": name, "state": "failed", "error": str(error)}
     return {"model": name, "state": "ok", "path": str(resolved.path)}

@@ -47,26 +47,45 @@ def resolve(
     *,
     task: str | None = None,
     offline: bool = False,
+    restoring: bool = True,
     registry: Registry | None = None,
 ) -> Resolved:
     """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
     ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
 
-    ``offline``: nothing is requested from the network. Raises :class:`WeightsError`: unknown, missing, damaged, or
+    ``offline``: nothing is requested from the network. ``restoring``: a file of a training stage that makes no model
+    is refused; False where such a file can be used, too. Raises :class:`WeightsError`: unknown, missing, damaged, or
     made for another task than ``task``.
     """
+    found = _resolved(name, task, offline, registry)
+    spec = read_spec(found.path)
+    if found.entry is None:
+        _check_task(found.label, spec.task, task)
+    else:
+        _check_task(f"{found.label} ({found.path})", spec.task, found.entry.task)
+    if restoring and spec.stage:
+        raise WeightsError(
+            f"{found.label} was made by the training stage '{spec.stage}', which cannot restore pictures yet; train on "
+            f"from it with 'dfrestore train {spec.task} --init-from {found.label}'"
+        )
+    return found
+
+
+def _resolved(name: str | Path | None, task: str | None, offline: bool, registry: Registry | None) -> Resolved:
+    """:func:`resolve` without a look at what the file says of itself."""
     if isinstance(name, Path):
-        return _from_file(name, task)
+        return Resolved(name, None, str(name))
     if name is not None and name.startswith(SCHEME):
-        return _from_hub(parse_address(name), task, offline)
+        return _from_hub(parse_address(name), offline)
     if name is not None and _is_path(name):
-        return _from_file(Path(name).expanduser(), task)
+        path = Path(name).expanduser()
+        return Resolved(path, None, str(path))
     registry = load_registry() if registry is None else registry
     entry = _named(name, task, registry)
     if entry is None:
         assert name is not None
         if Path(name).exists():
-            return _from_file(Path(name), task)
+            return Resolved(Path(name), None, name)
         raise WeightsError(_unknown(name, task, registry))
     _check_task(entry.name, entry.task, task)
     return _from_entry(entry, offline)
@@ -148,16 +167,10 @@ def _check_task(label: str, found: str, wanted: str | None) -> None:
         raise WeightsError(f"{label} is a model for {found}, not for {wanted}: run 'dfrestore {found}' with it")
 
 
-def _from_file(path: Path, task: str | None) -> Resolved:
-    _check_task(str(path), read_spec(path).task, task)
-    return Resolved(path, None, str(path))
-
-
-def _from_hub(address: HubAddress, task: str | None, offline: bool) -> Resolved:
+def _from_hub(address: HubAddress, offline: bool) -> Resolved:
     from dfrestore.weights.fetch import fetch
 
     fetched = fetch(address, offline=offline)
-    _check_task(str(address), read_spec(fetched.path).task, task)
     return Resolved(fetched.path, None, str(address), fetched.sha256, fetched.warnings)
 
 
@@ -170,7 +183,6 @@ def _from_entry(entry: ModelEntry, offline: bool) -> Resolved:
         path, warnings = fetched.path, fetched.warnings
     else:
         verify_local(entry)
-    _check_task(f"{entry.name} ({path})", read_spec(path).task, entry.task)
     return Resolved(path, entry, entry.name, entry.sha256, warnings)
 
 

@@ -7,13 +7,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, Hub
+from reference.random_network import random_network
 
 from dfrestore.cli import main
-from dfrestore.weights import Registry, load_registry, read_spec
+from dfrestore.weights import Base, Registry, load_registry, read_spec, save_checkpoint
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 Run = Callable[..., tuple[int, str, str]]
@@ -141,6 +143,39 @@ def test_verify_takes_files(run: Run, tmp_path: Path) -> None:
     assert run("verify", tmp_path / "m.safetensors")[0] == 0
     (tmp_path / "m.safetensors").write_bytes(b"")
     assert run("verify", tmp_path / "m.safetensors")[0] == 1
+
+
+def test_verify_takes_the_file_that_a_model_builds_on(run: Run, tmp_path: Path) -> None:
+    network, spec = random_network()
+    tensors = network.state_dict()
+    below = {name: tensors.pop(name) for name in list(tensors)[:3]}
+    for folder in ("apart", "models"):
+        (tmp_path / folder).mkdir()
+    base = tmp_path / "apart" / "prior.safetensors"
+    digest = save_checkpoint(base, below, spec)
+    model = tmp_path / "models" / "small.safetensors"
+    save_checkpoint(model, tensors, replace(spec, base=Base("texture/prior", digest)))
+    code, printed, said = run("verify", model)
+    assert (code, printed, said.count("\n")) == (1, "", 1)
+    assert "builds on 'texture/prior'" in said
+    assert run("verify", model, "--base", base)[:2] == (0, f"ok: {model} ({model})\n")
+    assert run("verify", model, "--base", model)[0] == 1
+    base.rename(model.with_name("prior.safetensors"))
+    assert run("verify", model)[0] == 0
+
+
+def test_a_file_of_a_stage_that_makes_no_model_is_refused_for_restoring_only(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, spec = random_network()
+    save_checkpoint(tmp_path / "s1.safetensors", network.state_dict(), replace(spec, stage="S1"))
+    for command in ("verify", "path", "get", "card"):
+        assert run(command, tmp_path / "s1.safetensors")[0] == 0
+    (tmp_path / "a.png").touch()
+    assert main(["derain", str(tmp_path / "a.png"), "--model", str(tmp_path / "s1.safetensors")]) == 3
+    said = capsys.readouterr().err
+    assert "made by the training stage 'S1'" in said
+    assert "--init-from" in said
 
 
 def test_get_fetches_once_and_path_and_verify_fetch_nothing(run: Run, tmp_path: Path, hub: Hub, config: Path) -> None:

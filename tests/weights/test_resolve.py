@@ -183,3 +183,17 @@ def test_names_are_resolved_without_torch(checkpoint: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(checkpoint)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_file_of_a_stage_that_makes_no_model_is_for_training_alone(
+    tmp_path: Path, tensors: dict, spec: ModelSpec
+) -> None:
+    path = tmp_path / "s1.safetensors"
+    save_checkpoint(path, tensors, replace(spec, stage="S1"))
+    with pytest.raises(WeightsError) as error:
+        resolve(path, task="derain")
+    assert str(error.value) == (
+        f"{path} was made by the training stage 'S1', which cannot restore pictures yet; train on from it with "
+        f"'dfrestore train derain --init-from {path}'"
+    )
+    assert resolve(path, task="derain", restoring=False).path == path

@@ -10,6 +10,7 @@ import torch
 
 from dfrestore.errors import WeightsError
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+from dfrestore.methods.differences import compare_shapes, in_short
 
 if TYPE_CHECKING:
     from dfrestore.nn.norm import Norm
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
-_SHOWN = 3  # differing tensors named in a message
+_SHOWN = 3  # tensors named in a message
 
 
 def recognise(shapes: Shapes, name: str) -> C2FDFTConfig:
@@ -35,11 +36,10 @@ def recognise(shapes: Shapes, name: str) -> C2FDFTConfig:
         raise WeightsError(
             f"{name}: not the weights of a C2F-DFT network ({cause}); it begins {_some(shapes)}"
         ) from error
-    if differences := compare(shapes, expected_shapes(config)):
-        shown = ", ".join(differences[:_SHOWN]) + (
-            f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+    if differences := compare_shapes(shapes, expected_shapes(config)):
+        raise WeightsError(
+            f"{name}: not a C2F-DFT network; the nearest one ({_describe(config)}) differs in {in_short(differences)}"
         )
-        raise WeightsError(f"{name}: not a C2F-DFT network; the nearest one ({_describe(config)}) differs in {shown}")
     return config
 
 
@@ -61,18 +61,6 @@ def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         network = C2FDFT(config)
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-
-
-def compare(found: Shapes, expected: Shapes) -> list[str]:
-    """One phrase a difference: missing, unexpected, or of another shape; empty when all names and shapes agree."""
-    missing = [f"'{key}' missing" for key in expected if key not in found]
-    extra = [f"'{key}' {list(shape)} unexpected" for key, shape in found.items() if key not in expected]
-    other = [
-        f"'{key}' {list(shape)} instead of {list(expected[key])}"
-        for key, shape in found.items()
-        if key in expected and expected[key] != shape
-    ]
-    return other + missing + extra
 
 
 def _configuration(shapes: Shapes) -> C2FDFTConfig:
