@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.tasks import TASKS
 
 # Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
@@ -52,8 +53,6 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_task(task: str) -> None:
     """Raises UsageError where no command restores ``task``."""
-    from dfrestore.restore.tasks import TASKS
-
     if task not in TASKS:
         raise UsageError(f"unknown task '{task}'{did_you_mean(task, TASKS)} (known: {', '.join(TASKS)})")
 
@@ -69,8 +68,6 @@ def completer(*names: str) -> Callable[[str], list[str]]:
 
 def complete_tasks(incomplete: str) -> list[str]:
     """The tasks that have a command."""
-    from dfrestore.restore.tasks import TASKS
-
     return completer(*TASKS)(incomplete)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
@@ -140,7 +141,7 @@ def _listing(models: Iterable[str], task: str | None = None) -> str:
 
 
 def _tasks(registry: Registry) -> list[str]:
-    return sorted({*registry.defaults, *(entry.task for entry in registry.models.values())})
+    return sorted({*TASKS, *registry.defaults, *(entry.task for entry in registry.models.values())})
 
 
 def _check_task(label: str, found: str, wanted: str | None) -> None:
