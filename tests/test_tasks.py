@@ -87,7 +87,7 @@ def test_a_new_task_without_a_model_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     answer = with_new_task("demist", tmp_path / "a.png")
     assert (answer.returncode, answer.stdout) == (3, "")
-    assert answer.stderr.startswith("dfrestore: there is no default model for demist yet")
+    assert answer.stderr.startswith("dfrestore: there is no model for demist yet: give --model FILE")
     assert len(answer.stderr.splitlines()) == 1
 
 

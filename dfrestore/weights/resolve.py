@@ -102,8 +102,10 @@ def _no_default(task: str, default: str | None, registry: Registry) -> str:
     known = _tasks(registry)
     if task not in known:
         return f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})"
-    missing = f"no model '{default}'" if default else "no default model"
-    return f"there is {missing} for {task} yet: give --model NAME, FILE or hf://... {_listing(registry.models, task)}"
+    missing = f"no model '{default}'" if default else "no model"
+    own = [name for name in registry.models if name.startswith(f"{task}/")]
+    way = f"name one with --model {_listing(own)}" if own else "give --model FILE or hf://..., or train one"
+    return f"there is {missing} for {task} yet: {way}"
 
 
 def _unknown(name: str, task: str | None, registry: Registry) -> str:
