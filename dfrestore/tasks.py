@@ -62,6 +62,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 folders=(("blur", "sharp"),),
                 roles=("blurry",),
             ),
+            Task(
+                name="dejpeg",
+                summary="Take JPEG artefacts out of photos.",
+                removes="JPEG artefacts",
+                roles=("jpeg", "compressed"),
+            ),
         )
     }
 )

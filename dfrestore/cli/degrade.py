@@ -40,6 +40,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "mixed": "the same",
         "short": "up to 12 pixels",
     },
+    "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
 }
 
 
