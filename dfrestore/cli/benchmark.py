@@ -22,6 +22,7 @@ from dfrestore.cli.options import (
 )
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import UsageError, one_line
+from dfrestore.tasks import any_task
 
 if TYPE_CHECKING:
     from dfrestore.benchmark.measure import Measurement
@@ -33,7 +34,7 @@ _TRAINING = ("patch", "batch", "clean", "rounds")
 def benchmark(
     context: typer.Context,
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="derain, denoise or deblur.", autocompletion=complete_tasks)
+        str, typer.Argument(metavar="TASK", help=f"{any_task()}.", autocompletion=complete_tasks)
     ] = "derain",
     model: Annotated[
         str | None,

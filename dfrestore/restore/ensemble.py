@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from dfrestore.engine import Progress
 from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
+from dfrestore.tasks import is_upright
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Made = TypeVar("Made")
 
-UPRIGHT = frozenset({"derain"})
-"""Tasks whose pictures know up from down: rain falls, and a quarter turn would make it fly sideways."""
 # First the turns that keep lines upright.
 _QUARTERS = (0, 2, 1, 3)
 _ROWS = 256
@@ -50,9 +49,9 @@ class Turn:
 def turn_of(member: int, task: str) -> Turn:
     """Member 0 is plain, 1 mirrored; 2 and 3 the same upside down; 4 to 7 the same after one and three quarter turns.
 
-    Then again from 0; tasks in :data:`UPRIGHT` have the first four only.
+    Then again from 0; tasks whose pictures are upright have the first four only.
     """
-    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if task in UPRIGHT else 4)])
+    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if is_upright(task) else 4)])
 
 
 class Tally:
