@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dfrestore import __version__
+from dfrestore.version import __version__
 from dfrestore.cli import degrade, files, weights
 from dfrestore.cli.benchmark import benchmark
 from dfrestore.cli.evaluate import evaluate

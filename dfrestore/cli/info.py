@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore import __version__
+from dfrestore.version import __version__
 from dfrestore.errors import DfrestoreError, one_line
 
 _LIBRARIES = (

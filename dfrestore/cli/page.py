@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrestore import __version__
+from dfrestore.version import __version__
 from dfrestore.cli.ending import Terminated
 from dfrestore.errors import FileFailure, PhotoWriteError, UsageError
 
