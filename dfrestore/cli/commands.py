@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from dfrestore.version import __version__
-from dfrestore.cli import degrade, files, weights
+from dfrestore.cli import degrade, restoring, weights
 from dfrestore.cli.benchmark import benchmark
 from dfrestore.cli.evaluate import evaluate
 from dfrestore.cli.finetune import finetune
 from dfrestore.cli.info import info
 from dfrestore.cli.train import train
 from dfrestore.tasks import TASKS, any_of
+from dfrestore.version import __version__
 
 _REMOVED = any_of([task.removes for task in TASKS.values()], "and")
 _HELP = f"""Take {_REMOVED} out of photos with few-step diffusion Transformers.
@@ -60,7 +60,7 @@ def _root(
 
 
 for _task in TASKS.values():
-    app.command(_task.name, help=files.help_text(_task.name, _task.summary))(files.restore)
+    app.command(_task.name, help=restoring.help_text(_task.name, _task.summary))(restoring.restore)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)

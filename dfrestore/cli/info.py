@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore.version import __version__
 from dfrestore.errors import DfrestoreError, one_line
+from dfrestore.version import __version__
 
 _LIBRARIES = (
     "torch",

@@ -40,11 +40,14 @@ def run_batch(
     *,
     max_pixels: int = photo.MAX_PIXELS,
     overlap: bool | None = None,
+    watch: Callable[[Job, float], object] | None = None,
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs that ``triage`` left; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
     overlap: the next photo is read and the last one written beside the work, so that a result may come after the next
     one has Started; None: where the device is not the CPU, whose cores the work needs.
+
+    watch(job, share) is told many times between two events how much of that job is done, from 0 to 1.
 
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
@@ -52,7 +55,7 @@ def run_batch(
     lanes: InPlace[FileResult] = Beside() if beside else InPlace()
     try:
         for job, taken in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
-            yield from _one(job, taken, restorer, settings, records, lanes)
+            yield from _one(job, taken, restorer, settings, records, lanes, watch)
         yield from lanes.rest()
     finally:
         lanes.close()
@@ -65,13 +68,14 @@ def _one(
     settings: Settings,
     records: Records,
     lanes: InPlace[FileResult],
+    watch: Callable[[Job, float], object] | None,
 ) -> Iterator[Started | Progress | FileResult]:
     begin = time.perf_counter()
     failed = partial(_failure, job, settings, records, begin)
     try:
         result = made_meanwhile(job, settings, records)
         if result is None:
-            made = yield from _restored(job, taken(), restorer, settings)
+            made = yield from _restored(job, taken(), restorer, settings, watch)
             finish = partial(_finished, made, settings, records, restorer.label, begin)
             del made
             yield from lanes.write(partial(_settled, finish, failed))
@@ -107,12 +111,16 @@ def _read(job: Job, max_pixels: int) -> _Taken:
 
 
 def _restored(
-    job: Job, taken: _Taken, restorer: Restorer, settings: Settings
+    job: Job,
+    taken: _Taken,
+    restorer: Restorer,
+    settings: Settings,
+    watch: Callable[[Job, float], object] | None,
 ) -> Generator[Started | Progress, None, _Made]:
     rgb = taken.photo.rgb
     height, width = rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
-    yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
+    yield _started(job, restorer, height, width, plan, settings)
     work = restorer.restore_rgb(
         rgb,
         steps=settings.steps,
@@ -122,6 +130,7 @@ def _restored(
         ensemble=settings.ensemble,
         spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
+        watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
     trace = None
@@ -234,6 +243,11 @@ def _written(
     return notes
 
 
+def _started(job: Job, restorer: Restorer, height: int, width: int, plan: Plan, settings: Settings) -> Started:
+    seconds = restorer.expected_seconds(height, width, settings.steps, plan, settings.ensemble)
+    return Started(job, (width, height), plan.describe(), plan.kind == "whole", seconds)
+
+
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
     try:
         return restorer.plan(height, width, settings.tile)
@@ -278,4 +292,4 @@ def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | 
         plan = _plan(job, restorer, height, width, settings)
     except FileFailure as error:
         return failed_result(job, str(error))
-    return Started(job, (width, height), plan.describe(), plan.kind == "whole")
+    return _started(job, restorer, height, width, plan, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from dfrestore import windows
 from dfrestore.diffusion import initial_noise
 from dfrestore.engine import (
+    WORTH_MEASURING,
     Device,
     Plan,
     Precision,
     Progress,
+    Speeds,
     Watch,
+    amount,
     choose_device,
     choose_precision,
     make_plan,
@@ -82,6 +86,7 @@ class Restorer:
         self.network = network.eval()  # the engine moves it to the device
         self.label = label
         self.memory = memory
+        self._speeds = Speeds(self.network, self.device, self.precision, self.windows)
 
     @classmethod
     def from_pretrained(
@@ -184,6 +189,19 @@ class Restorer:
             device=self.device,
         )
 
+    def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
+        """How long a restoration will take here; None where that is unknown and not worth a measurement.
+
+        What is not known yet is measured, in a second or two.
+        """
+        work = members * amount(self.network, height, width, steps, plan)
+        speed = self._speeds.known()
+        if speed is None:
+            if work < WORTH_MEASURING:
+                return None
+            speed = self._speeds.measured()
+        return speed * work
+
     def noise(self, height: int, width: int, seed: int = 0) -> Rgb | None:
         """x_T, what a restoration begins with, as a picture: float32 (H, W, 3), clamped to [0, 1].
 
@@ -229,9 +247,12 @@ class Restorer:
         warnings: list[str] = []
         tally = Tally(spread=spread)
         try:
-            plan = plan or self.plan(rgb.shape[0], rgb.shape[1], tile)
+            plan, begin = plan or self.plan(rgb.shape[0], rgb.shape[1], tile), time.perf_counter()
             job = _Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
             plan, precision = yield from self._members(job, ensemble, plan, tally)
+            if not warnings:  # nothing was done twice
+                work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
+                self._speeds.found(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
         base = enlarged_rgb(rgb, *tally.mean.shape[:2])

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from reference.fake_network import FakeNetwork
 from reference.random_network import identity_network, random_network
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,6 +18,7 @@ from dfrestore.diffusion import Prediction, initial_noise, linear_alpha_bars, sa
 from dfrestore.engine import Plan, Progress, choose_device, choose_precision, make_plan, restore_array
 from dfrestore.methods import Network
 from dfrestore.weights import ModelSpec
+from dfrestore.windows import Windows
 
 CPU = choose_device("cpu")
 FP32, BF16 = choose_precision("fp32", CPU), choose_precision("bf16", CPU)
@@ -222,6 +224,71 @@ def test_gradients_are_as_before_between_two_records() -> None:
     for _ in restore_array(network, picture(16, 16), steps=2, seed=0, plan=plan, device=CPU, precision=FP32):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("window", [None, Windows(64), Windows(64, (2,))])
+@pytest.mark.parametrize(("tile", "steps"), [(0, 1), (0, 3), (128, 2)])
+def test_a_watch_is_told_of_strips_up_to_the_end(window: Windows | None, tile: int, steps: int) -> None:
+    network, _ = random_network(stem=2)
+    plan = make_plan(256, 192, network, tile=tile, precision=FP32, device=CPU)
+    seen: list[tuple[float, float]] = []
+    work = restore_array(
+        network,
+        picture(256, 192),
+        steps=steps,
+        seed=0,
+        plan=plan,
+        device=CPU,
+        precision=FP32,
+        windows=window,
+        watch=lambda done, total: seen.append((done, total)),
+    )
+    *_, last = work
+    done = [now for now, _ in seen]
+    assert {total for _, total in seen} == {last.total}
+    assert len(done) > 20 * steps
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(last.total, rel=1e-6)
+
+
+# --- size and mask of the result ---
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("tile", [0, 32])
+def test_a_network_that_enlarges_gives_a_larger_result(scale: int, tile: int) -> None:
+    network, rgb = FakeNetwork(scale=scale), picture(45, 70)
+    plan = make_plan(45, 70, network, tile=tile, precision=FP32, device=CPU)
+    *_, last = restore_array(network, rgb, steps=1, seed=0, plan=plan, device=CPU, precision=FP32)
+    assert last.result is not None
+    np.testing.assert_allclose(last.result, rgb.repeat(scale, 0).repeat(scale, 1), rtol=0, atol=1e-6)
+
+
+def test_a_network_for_holes_sees_the_mask_as_a_fourth_plane() -> None:
+    seen: list[Tensor] = []
+
+    class Filling(FakeNetwork):
+        def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+            seen.append(planes.clone())
+            return planes[:, :3]
+
+    network, rgb = Filling(mask=True), picture(16, 24)
+    mask = np.zeros((16, 24), np.float32)
+    mask[3:5] = 1
+    plan = make_plan(16, 24, network, precision=FP32, device=CPU)
+    list(restore_array(network, rgb, mask=mask, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
+    assert seen[0].shape == (1, 4, 16, 24)
+    assert torch.equal(seen[0][0, 3], torch.from_numpy(mask))
+    for other, given in ((Filling(mask=True), None), (FakeNetwork(), mask)):
+        with pytest.raises(ValueError, match="mask"):
+            list(restore_array(other, rgb, mask=given, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
+
+
+def test_steps_that_a_network_cannot_do_are_refused() -> None:
+    network = FakeNetwork(steps=(4,))
+    plan = make_plan(16, 16, network, precision=FP32, device=CPU)
+    with pytest.raises(ValueError, match="cannot do 3 steps"):
+        list(restore_array(network, picture(16, 16), steps=3, seed=0, plan=plan, device=CPU, precision=FP32))
 
 
 # --- the same bytes, the same noise ---
