@@ -198,10 +198,9 @@ class _Run:
         from dfrestore.restore.results import FileResult
         from dfrestore.restore.todo import Records, tidy, triage
 
-        if not self.crew.first:
-            return (
-                0 if self.options.dry_run else self.report.during(lambda: self._shown(self.crew.agreed([]), Records()))
-            )
+        dry, crew = self.options.dry_run, self.crew
+        if not crew.first:
+            return 0 if dry else self.report.during(lambda: self._shown(crew.agreed([]), Records()))
         for note in (*self.resolved.warnings, *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
@@ -210,19 +209,12 @@ class _Run:
             tidy(self.plan.jobs)
         records = Records()
         lone = len(self.plan.jobs) == 1 and self.plan.jobs[0].record is None
-        todo, settled = triage(
-            self.plan.jobs,
-            self.settings,
-            records,
-            overwrite=self.options.replaces,
-            lone=lone,
-        )
+        overwrite = self.options.replaces
+        todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=overwrite, lone=lone)
         for result in settled:
             self._settle(result)
         self._lacking(settled)
-        code = self.report.during(
-            lambda: self._shown(todo if self.options.dry_run else self.crew.agreed(todo), records)
-        )
+        code = self.report.during(lambda: self._shown(todo if dry else crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
@@ -318,12 +310,8 @@ class _Run:
                 self._settle(seen)
                 continue
             width, height = seen.size
-            item: dict[str, Any] = {
-                "status": "planned",
-                "input": str(job.input),
-                "output": str(job.output),
-                "size": [width, height],
-            }
+            item: dict[str, Any] = {"status": "planned", "input": str(job.input), "output": str(job.output)}
+            item["size"] = [width, height]
             if seen.seconds is not None:
                 item["expected_seconds"] = round(seen.seconds, 1)
             self.report.planned(

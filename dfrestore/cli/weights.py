@@ -241,7 +241,7 @@ def convert(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/full."
+            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/METHOD."
         ),
     ] = None,
     key: Annotated[
@@ -254,14 +254,14 @@ def convert(
     \b
     Examples:
       dfrestore weights convert net_g_derain_fine.pth --task derain
-      dfrestore derain rainy.jpg --model full
+      dfrestore derain rainy.jpg --model c2f-dft
     """
     from dfrestore.weights import load_registry
 
-    _check_task(task, load_registry())
+    registry = load_registry()
+    _check_task(task, registry)
     if out is None:
-        target = _convert_and_register(file, task, key, overwrite)
-        typer.echo(f"registered as {task}/full", err=True)
+        target = _convert_and_register(file, task, key, overwrite, registry)
     else:
         from dfrestore.methods.convert import convert_file
 
@@ -270,28 +270,37 @@ def convert(
     typer.echo(str(target))
 
 
-def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool) -> Path:
-    from dfrestore.methods.convert import convert_file
-    from dfrestore.weights.checkpoint import sha256_of
+def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool, registry: Registry) -> Path:
+    """Convert to a file of the user's data folder, and register it by its task, its method, and its stage if any."""
+    from dfrestore.methods.convert import check_output, read_original
+    from dfrestore.weights import save_checkpoint
     from dfrestore.weights.registry import data_folder
     from dfrestore.weights.user_registry import register, source_for
 
-    target = data_folder() / f"{task}-full.safetensors"
+    folder = data_folder()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{target.parent}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
+    tensors, spec = read_original(file, task, key)
+    short = f"{spec.method}-{spec.stage.lower()}" if spec.stage else spec.method
+    target = folder / f"{task}-{short}.safetensors"
+    check_output(file, target, overwrite)
     existed = target.exists()
-    spec = convert_file(file, target, task, key, overwrite=overwrite)
+    digest = save_checkpoint(target, tensors, spec)
     try:
         fields: dict[str, str | int | float] = {"task": task, "method": spec.method, "source": source_for(target)}
-        fields |= {"size": target.stat().st_size, "sha256": sha256_of(target), "licence": spec.licence}
+        fields |= {"size": target.stat().st_size, "sha256": digest, "licence": spec.licence}
         fields["note"] = f"converted from {spec.source}"
-        register(f"{task}/full", fields)
+        register(f"{task}/{short}", fields)
     except DfrestoreError:
         if not existed:
             target.unlink(missing_ok=True)
         raise
+    typer.echo(f"registered as {task}/{short}", err=True)
+    for alias in (alias for alias, name in registry.aliases.items() if name == short):
+        if f"{task}/{alias}" in registry.models:
+            typer.echo(f"{task}/{alias} was registered before and stays what '--model {alias}' means", err=True)
     return target
 
 

@@ -11,21 +11,8 @@ from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
-from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.registry import ModelEntry, Original, Registry, load_registry
 
-FULL = "full"
-AUTHORS_REPOSITORY = "github.com/wlydlut/C2F-DFT"
-# Folders on Google Drive that the authors' READMEs link to.
-AUTHORS_FOLDERS = {
-    "derain": "18dVkwv9WUBXMaCLtsuzA4TYURDtW_DxG",
-    "deblur": "1Xr6SigGj8AdvwSapqxfWWtRDU7KTPMem",
-    "denoise": "1jIDur6-7gob1pyq247FGRxQcZrdnUlVg",
-}
-AUTHORS_FILES = {
-    "derain": "net_g_derain_fine.pth",
-    "deblur": "net_g_deblur_fine.pth",
-    "denoise": "net_g_denoised_fine.pth",
-}
 _NO_WARNINGS: tuple[str, ...] = ()
 _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 
@@ -105,6 +92,16 @@ def _named(name: str | None, task: str | None, registry: Registry) -> ModelEntry
         if full is None or full not in registry.models:
             raise WeightsError(_no_default(task, full, registry))
         return registry.models[full]
+    return _registered(name, task, registry) or _registered(_without_alias(name, registry), task, registry)
+
+
+def _without_alias(name: str, registry: Registry) -> str:
+    """``name`` with what its last part is another word for."""
+    task, slash, short = name.rpartition("/")
+    return f"{task}{slash}{registry.aliases.get(short, short)}"
+
+
+def _registered(name: str, task: str | None, registry: Registry) -> ModelEntry | None:
     if name in registry.models:
         return registry.models[name]
     if "/" in name:
@@ -128,31 +125,34 @@ def _no_default(task: str, default: str | None, registry: Registry) -> str:
 
 
 def _unknown(name: str, task: str | None, registry: Registry) -> str:
-    wanted_task, _, short = name.rpartition("/")
+    wanted_task, _, short = _without_alias(name, registry).rpartition("/")
     wanted_task = wanted_task or task or ""
     if wanted_task and task and wanted_task != task and wanted_task in _tasks(registry):
         return f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}"
-    if short == FULL and (not wanted_task or wanted_task in AUTHORS_FILES):
-        return _how_to_get_full(wanted_task)
-    known = list(registry.models)
+    originals = list(registry.originals.values())
+    meant = [original for original in originals if original.short_name == short and wanted_task in ("", original.task)]
+    if meant:
+        return _how_to_get(name, meant)
+    known = [*registry.models, *registry.originals]
     if "/" not in name:
-        mine = [entry.short_name for entry in registry.models.values() if task in (None, entry.task)]
-        known = [*mine, FULL]
+        models: list[ModelEntry | Original] = [*registry.models.values(), *originals]
+        known = [*(model.short_name for model in models if task in (None, model.task)), *registry.aliases]
     return f"unknown model '{name}'{did_you_mean(name, known)} {_listing(registry.models, task)}"
 
 
-def _how_to_get_full(task: str) -> str:
-    """``task``: '' where none was said."""
-    why = f"the C2F-DFT authors' model, not shipped because their repository ({AUTHORS_REPOSITORY}) gives no licence"
-    if not task:
+def _how_to_get(name: str, originals: list[Original]) -> str:
+    """``originals``: those that ``name`` may mean, one a task."""
+    first = originals[0]
+    why = f"'{name}' is the authors' own model, which is not shipped (licence: {first.licence})"
+    if len(originals) == 1:
         return (
-            f"'{FULL}' is {why}: download a file that it links to and run "
-            f"'dfrestore weights convert FILE.pth --task {'|'.join(AUTHORS_FILES)}'"
+            f"{why}: get {first.file} from {first.url} (linked from {first.project}) and run "
+            f"'dfrestore weights convert {first.file} --task {first.task}'"
         )
+    tasks = "|".join(original.task for original in originals)
     return (
-        f"'{task}/{FULL}' is {why}: download {AUTHORS_FILES[task]}, which it links to "
-        f"(https://drive.google.com/drive/folders/{AUTHORS_FOLDERS[task]}), and run "
-        f"'dfrestore weights convert {AUTHORS_FILES[task]} --task {task}'"
+        f"{why}: get a file that {first.project} links to and run "
+        f"'dfrestore weights convert FILE{Path(first.file).suffix} --task {tasks}'"
     )
 
 

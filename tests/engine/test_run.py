@@ -279,9 +279,9 @@ def test_a_network_for_holes_sees_the_mask_as_a_fourth_plane() -> None:
     list(restore_array(network, rgb, mask=mask, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
     assert seen[0].shape == (1, 4, 16, 24)
     assert torch.equal(seen[0][0, 3], torch.from_numpy(mask))
-    for other, given in ((Filling(mask=True), None), (FakeNetwork(), mask)):
+    for other, brought in ((Filling(mask=True), None), (FakeNetwork(), mask)):
         with pytest.raises(ValueError, match="mask"):
-            list(restore_array(other, rgb, mask=given, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
+            list(restore_array(other, rgb, mask=brought, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
 
 
 def test_steps_that_a_network_cannot_do_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
+from dfrestore.methods.c2f_dft.read import read
 from dfrestore.methods.method import Method
 from dfrestore.weights.spec import ModelSpec
 
@@ -13,6 +14,6 @@ def _build(spec: ModelSpec) -> C2FDFT:
     return C2FDFT(config, sampling, spec.default_steps)
 
 
-METHOD = Method("c2f-dft", _build, read=lambda shapes, name: None, stages=())
+METHOD = Method("c2f-dft", _build, read=read, stages=())
 
 __all__ = ["C2FDFT", "METHOD", "C2FDFTConfig", "Sampling"]
