@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods.build import build_network
+from dfrestore.methods.build import METHODS, build_network
 from dfrestore.methods.differences import compare_tensors, in_short, shapes_of
 from dfrestore.methods.method import Network, Recognised, Shapes, restored_at_once
 from dfrestore.methods.related import related_network
