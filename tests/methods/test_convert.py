@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from reference.fake_network import FakeNetwork
 
 from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
@@ -15,7 +16,8 @@ from dfrestore.methods import convert, load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
 from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, read
 from dfrestore.methods.convert import convert_file
-from dfrestore.methods.method import Recognised
+from dfrestore.methods import METHODS
+from dfrestore.methods.method import Method, Recognised
 from dfrestore.weights import read_spec
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -260,21 +262,21 @@ def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
 ) -> None:
     """A method whose authors save one module twice, with a schedule and a counter beside it."""
 
-    class Tiny(torch.nn.Module):
-        multiple = 8
-
+    class Tiny(FakeNetwork):
         def __init__(self) -> None:
             super().__init__()
+            del self.unused
             self.conv = torch.nn.Conv2d(3, 3, 1)
             self.register_buffer("count", torch.tensor(0))
 
-        def forward(self, y: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            return self.conv(y)
+        def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+            return self.conv(planes)
 
     rename = {f"{where}.{name}": f"conv.{name}" for where in ("net", "outer.net") for name in ("weight", "bias")}
     found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
-    monkeypatch.setattr(convert, "READERS", {"tiny": lambda shapes, name: found})
-    monkeypatch.setattr(convert, "build_network", lambda spec: Tiny())
+    method = Method("tiny", lambda spec: Tiny(), lambda shapes, name: found, stages=())
+    monkeypatch.setitem(METHODS, "tiny", method)
+    monkeypatch.delitem(METHODS, "c2f-dft")
     state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}
     both = {f"{where}.{name}": tensor for where in ("net", "outer.net") for name, tensor in state.items()}
     torch.save({**both, "schedule": torch.ones(4), "count": torch.tensor(7)}, tmp_path / "in.pth")
