@@ -186,7 +186,7 @@ def _photo(format: str, header: Header, meta: Metadata, samples: pixels.Samples,
         subsampling = "4:4:4" if subsampling in ("4:2:2", "4:4:0", "4:1:1") else subsampling
     origin = Origin(
         format=format, mode=header.mode, bits=header.bits, grey=samples.colour.ndim == 2,
-        icc=samples.icc or meta.icc, exif=meta.exif, xmp=meta.xmp, iptc=meta.iptc, dpi=dpi,
+        icc=samples.icc or meta.icc, exif=meta.exif, orientation=turn, xmp=meta.xmp, iptc=meta.iptc, dpi=dpi,
         quality=header.quality, subsampling=subsampling, progressive=header.progressive, lossless=header.lossless,
         compression=header.compression, extrasample=header.extrasample, native=meta.native,
     )  # fmt: skip
