@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
+from dfrestore.photo.enlarged import enlarged
+from dfrestore.photo.mask import fitted, read_mask
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import standing
 from dfrestore.restore.lanes import Beside, InPlace
@@ -29,6 +31,7 @@ from dfrestore.restore.uncertainty import uncertainty_png
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
+    from dfrestore.restore.images import Mask
     from dfrestore.restore.restorer import Outcome, Restorer
 
 
@@ -88,10 +91,13 @@ def _one(
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo that has been read. stamp: of its file, where a record wants to know."""
+    """A photo that has been read, and its mask. stamps: of their files, where a record wants to know."""
 
     stamp: Stamp | None
     photo: photo.Photo
+    mask: Mask | None = None
+    mask_stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,13 @@ class _Made:
 def _read(job: Job, max_pixels: int) -> _Taken:
     # before reading: a file that changes meanwhile is redone next time
     stamp = Stamp.of(job.input) if job.record is not None else None
-    return _Taken(stamp, read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels))
+    taken = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
+    if job.mask is None:
+        return _Taken(stamp, taken)
+    mask_stamp = Stamp.of(job.mask) if job.record is not None else None
+    mask = read_mask(job.mask, max_pixels=max_pixels, soft=True)
+    strength, note = fitted(mask.strength, taken, str(job.mask))
+    return _Taken(stamp, taken, strength, mask_stamp, (*mask.notes, *([note] if note else [])))
 
 
 def _restored(
@@ -130,6 +142,7 @@ def _restored(
         ensemble=settings.ensemble,
         spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
+        mask=taken.mask,
         watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
@@ -149,11 +162,12 @@ def _restored(
 
 def _finished(made: _Made, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
     """Everything of a photo written."""
-    job, taken, outcome = made.job, made.taken.photo, made.outcome
+    job, outcome = made.job, made.outcome
+    taken = enlarged(made.taken.photo, *outcome.rgb.shape[:2])
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
-        unrecorded.extend(_recorded(job, made.taken.stamp, settings, records, size))
+        unrecorded.extend(_recorded(made, settings, records, size))
 
     with standing(made.extras, job.extras.replace):
         notes = _written(job, taken, outcome, settings, record)
@@ -170,7 +184,7 @@ def _finished(made: _Made, settings: Settings, records: Records, label: str, beg
         ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
-        warnings=(*taken.warnings, *outcome.warnings, *notes, *unrecorded),
+        warnings=(*taken.warnings, *made.taken.notes, *outcome.warnings, *notes, *unrecorded),
         extras=job.extras,
     )
 
@@ -255,12 +269,13 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(job: Job, stamp: Stamp | None, settings: Settings, records: Records, size: int) -> list[str]:
+def _recorded(made: _Made, settings: Settings, records: Records, size: int) -> list[str]:
+    job, stamp = made.job, made.taken.stamp
     record = records.of(job)
     if record is None or stamp is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash, size)
+        record.add(job.output, stamp, settings.hash, size, made.taken.mask_stamp)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)

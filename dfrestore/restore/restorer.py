@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,10 @@ from dfrestore.engine import (
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
 from dfrestore.restore.checks import fault
-from dfrestore.restore.colour import with_colour_of
-from dfrestore.restore.ensemble import Tally, Turn, as_member, turn_of
+from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
-from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
+from dfrestore.restore.images import Mask, Picture, Rgb, open_picture
+from dfrestore.restore.work import Work, checked_mask, on_top
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
 
@@ -124,6 +123,7 @@ class Restorer:
         strength: float = 1.0,
         ensemble: int = 1,
         keep_color: bool = False,
+        mask: Mask | None = None,
         progress: Watch | None = None,
     ) -> Any:
         """The restored image: path -> PIL image, PIL -> PIL, array -> array of the same shape and dtype.
@@ -133,7 +133,8 @@ class Restorer:
         steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
         whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
         ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
-        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours.
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours. mask: (H, W) from 0,
+        where the input stays as it is, to 1.
         progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
@@ -145,6 +146,7 @@ class Restorer:
             strength=strength,
             ensemble=ensemble,
             keep_color=keep_color,
+            mask=checked_mask(mask, rgb),
             name=_name_of(image),
         )
         return finish(drain(work, _counting(progress)).rgb)
@@ -248,21 +250,18 @@ class Restorer:
         tally = Tally(spread=spread)
         try:
             plan, begin = plan or self.plan(rgb.shape[0], rgb.shape[1], tile), time.perf_counter()
-            job = _Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
+            job = Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
             plan, precision = yield from self._members(job, ensemble, plan, tally)
             if not warnings:  # nothing was done twice
                 work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
                 self._speeds.found(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
-        base = enlarged_rgb(rgb, *tally.mean.shape[:2])
-        result = with_colour_of(base, tally.mean) if keep_color else tally.mean
-        if strength != 1 or mask is not None:
-            result = blend(base, result, strength, mask)
+        result = on_top(rgb, tally.mean, strength=strength, mask=mask, keep_color=keep_color)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), tally.spread())
 
     def _members(
-        self, work: _Work, ensemble: int, plan: Plan, tally: Tally
+        self, work: Work, ensemble: int, plan: Plan, tally: Tally
     ) -> Generator[Progress, None, tuple[Plan, Precision]]:
         """Fill the tally. A plan or precision that had to be left is left for the members that follow too."""
         precision, total = self.precision, 0.0
@@ -276,7 +275,7 @@ class Restorer:
         return plan, precision
 
     def _sound(
-        self, work: _Work, plan: Plan, precision: Precision
+        self, work: Work, plan: Plan, precision: Precision
     ) -> Generator[Progress, None, tuple[Rgb, Plan, Precision]]:
         """A result that has been checked, and what made it. Raises BadResultError."""
         result, plan = yield from self._fitting(work, plan, precision)
@@ -292,7 +291,7 @@ class Restorer:
             raise BadResultError(f"the model gave {wrong}; try other --steps or another --model")
         return result, plan, precision
 
-    def _fitting(self, work: _Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
+    def _fitting(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
         """The result, and the first plan from ``plan`` on that memory suffices for; an explicit one is not left."""
         height, width = work.rgb.shape[:2]
         while True:
@@ -309,7 +308,7 @@ class Restorer:
             plan = smaller
             work.warnings.append(f"out of memory; went on with {plan.describe()}")
 
-    def _run(self, work: _Work, plan: Plan, precision: Precision) -> Generator[Progress, None, Rgb]:
+    def _run(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, Rgb]:
         result: Rgb | None = None
         for state in restore_array(
             self.network,
@@ -335,38 +334,6 @@ class Restorer:
             known = f"from {possible[0]} to {possible[-1]}" if isinstance(possible, range) else _listed(possible)
             raise UsageError(f"--steps is {known} for this model, not {chosen}")
         return chosen
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One picture and what is to be done to it. mask: what the network sees of it. warnings: filled as it goes."""
-
-    rgb: Rgb
-    mask: Mask | None
-    steps: int
-    seed: int
-    watch: Watch | None
-    warnings: list[str]
-
-    def of_member(self, member: int, members: int, turn: Turn) -> _Work:
-        """The same for one member of an ensemble; what is watched counts them all."""
-        watch = None if self.watch is None else partial(_watch_of_member, self.watch, member, members)
-        mask = None if self.mask is None else turn.apply(self.mask)
-        return replace(self, rgb=turn.apply(self.rgb), mask=mask, seed=self.seed + member, watch=watch)
-
-
-def _watch_of_member(watch: Watch, member: int, members: int, done: float, total: float) -> None:
-    watch(member * total + done, members * total)
-
-
-def blend(rgb: Rgb, result: Rgb, strength: float, mask: Mask | None = None) -> Rgb:
-    """``strength`` of the result, the rest of the input; 1 gives the result itself, 0 the input.
-
-    mask: (H, W), so much of the strength at each pixel; where it is 0, the input's values are exactly kept.
-    """
-    share: Any = np.float32(strength) if mask is None else (np.float32(strength) * mask)[:, :, None]
-    blended: Rgb = rgb + share * (result - rgb)
-    return blended
 
 
 def _listed(counts: Sequence[int]) -> str:

@@ -9,14 +9,14 @@ import pytest
 import safetensors.torch
 import torch
 from reference.fake_network import FakeNetwork
+from torch import Tensor
 
 from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods import convert, load_network
+from dfrestore.methods import METHODS, load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
 from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, read
 from dfrestore.methods.convert import convert_file
-from dfrestore.methods import METHODS
 from dfrestore.methods.method import Method, Recognised
 from dfrestore.weights import read_spec
 
