@@ -77,7 +77,34 @@ def ddim_step(
     return target.sqrt().to(x.dtype) * x0 + (1 - target).sqrt().to(x.dtype) * eps, x0
 
 
-SAMPLERS = {"ddim": Sampler(ddim_step)}
+def dpmpp_2m_step(
+    prediction: Prediction,
+    output: Tensor,
+    x: Tensor,
+    alpha_bar: Tensor,
+    t: int,
+    following: int | None,
+    before: Before | None = None,
+) -> tuple[Tensor, Tensor]:
+    """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2): clean estimates are carried on along a line through the last two.
+
+    Without a step before it is DDIM. lambda = log(alpha / sigma), h its growth: x = sigma_s / sigma_t x
+    - alpha_s (exp(-h) - 1) D, with D = x0 + (x0 - x0 of before) h / (2 h of before).
+    """
+    x0, _ = to_x0_eps(prediction, output, x, alpha_bar[t])
+    if following is None:
+        return x0, x0
+    signal, noise = alpha_bar.double().sqrt(), (1 - alpha_bar.double()).sqrt()
+    log_ratio = (signal / noise).log()
+    h, direction = log_ratio[following] - log_ratio[t], x0
+    if before is not None:
+        share = h / (2 * (log_ratio[t] - log_ratio[before[0]]))
+        direction = x0 + share.to(x.dtype) * (x0 - before[1])
+    kept, added = noise[following] / noise[t], -signal[following] * torch.expm1(-h)
+    return kept.to(x.dtype) * x + added.to(x.dtype) * direction, x0
+
+
+SAMPLERS = {"ddim": Sampler(ddim_step), "dpmpp-2m": Sampler(dpmpp_2m_step, history=True)}
 
 
 def steps_of(times: Sequence[int]) -> Iterator[tuple[int, int | None]]:

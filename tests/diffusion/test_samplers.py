@@ -6,7 +6,15 @@ import torch
 from reference import ddim_reference
 from torch import Tensor
 
-from dfrestore.diffusion import initial_noise, linear_alpha_bars, sample, to_x0_eps
+from dfrestore.diffusion import (
+    Prediction,
+    advance_,
+    initial_noise,
+    linear_alpha_bars,
+    sample,
+    steps_of,
+    to_x0_eps,
+)
 
 TIMES = [999, 666, 333, 0]
 GOLDEN_NOISE = [  # seed 0, 8x8: [0, 0, :4], [1, 3, :4], [2, 7, 4:]
@@ -105,3 +113,49 @@ def test_drawing_noise_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(1)
     initial_noise(8, 8, seed=0)
     assert torch.equal(torch.randn(3), expected)
+
+
+# --- DPM-Solver++(2M) ---
+
+
+def exact(x: Tensor, t: Tensor) -> Tensor:
+    """The noise in x where clean pictures are standard normal: then the true way leaves x as it is."""
+    return (1 - linear_alpha_bars().double()[int(t)]).sqrt() * x
+
+
+def evenly_in_log_ratio(steps: int) -> list[int]:
+    bars = linear_alpha_bars().double()
+    ratio = (bars / (1 - bars)).log()
+    wanted = torch.linspace(float(ratio[950]), float(ratio[20]), steps + 1)
+    return [int((ratio - value).abs().argmin()) for value in wanted]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample"])
+def test_its_first_step_is_that_of_ddim(prediction: Prediction) -> None:
+    x = initial_noise(6, 5, seed=3)[None].double()
+    ways = [next(iter(sample(network, x, TIMES, linear_alpha_bars(), prediction, s))) for s in ("ddim", "dpmpp-2m")]
+    torch.testing.assert_close(ways[0].x, ways[1].x, rtol=1e-6, atol=1e-6)
+
+
+def test_it_is_of_second_order_where_ddim_is_of_first() -> None:
+    x, bars = initial_noise(16, 16, seed=0)[None].double(), linear_alpha_bars().double()
+
+    def error(sampler: str, steps: int) -> float:
+        *_, last_but_one, _ = sample(exact, x, evenly_in_log_ratio(steps), bars, "epsilon", sampler)
+        return float((last_but_one.x - x).abs().mean())
+
+    for sampler, order in (("ddim", 1), ("dpmpp-2m", 2)):
+        assert error(sampler, 10) / error(sampler, 40) == pytest.approx(4**order, rel=0.4)
+    assert error("dpmpp-2m", 10) < 0.5 * error("ddim", 10)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2m"])
+def test_steps_in_place_are_those_of_the_loop(sampler: str) -> None:
+    x, bars = initial_noise(600, 3, seed=0), linear_alpha_bars()
+    expected = list(sample(network, x[None], TIMES, bars, "epsilon", sampler))
+    before = None
+    for state, (t, following) in zip(expected, steps_of(TIMES), strict=True):
+        output = network(x, torch.tensor([float(t)]))
+        before = advance_(sampler, "epsilon", output, x, bars, t, following, before)
+        torch.testing.assert_close(output, state.x0[0], rtol=0, atol=0)
+        torch.testing.assert_close(x, state.x[0], rtol=0, atol=0)

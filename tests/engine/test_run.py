@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from dfrestore.diffusion import Prediction, initial_noise, linear_alpha_bars, sample, timesteps
 from dfrestore.engine import Plan, Progress, choose_device, choose_precision, make_plan, restore_array
-from dfrestore.methods import Network
+from dfrestore.errors import WeightsError
+from dfrestore.methods import Network, build_network
 from dfrestore.weights import ModelSpec
 from dfrestore.windows import Windows
 
@@ -249,6 +250,19 @@ def test_a_watch_is_told_of_strips_up_to_the_end(window: Windows | None, tile: i
     assert len(done) > 20 * steps
     assert done == sorted(done)
     assert done[-1] == pytest.approx(last.total, rel=1e-6)
+
+
+def test_the_header_may_name_another_sampler() -> None:
+    network, spec = random_network("sample")
+    rgb, results = picture(16, 24), {}
+    for sampler in ("ddim", "dpmpp-2m"):
+        other = build_network(replace(spec, sampling={**spec.sampling, "sampler": sampler}))
+        other.load_state_dict(network.state_dict())
+        results[sampler] = [restored((other.eval(), spec), rgb, steps=steps) for steps in (1, 2, 4)]
+    for number, (one, two) in enumerate(zip(*results.values(), strict=True)):
+        assert np.array_equal(one, two) == (number == 0)  # with one step there is no step before
+    with pytest.raises(WeightsError, match="sampler 'dpm' is not one of ddim, dpmpp-2m"):
+        build_network(replace(spec, sampling={"sampler": "dpm"}))
 
 
 # --- size and mask of the result ---
