@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dfrestore import __version__
 from dfrestore.degrade.kinds import Kind
-from dfrestore.errors import PhotoReadError, PhotoWriteError
+from dfrestore.errors import FileFailure, PhotoReadError, PhotoWriteError
 from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
 from dfrestore.photo.sheet import contact_sheet, middle
 
@@ -61,10 +61,13 @@ class Degraded:
 
 
 def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
-    """Read a photo and degrade it. Raises PhotoReadError."""
+    """Read a photo and degrade it. Raises PhotoReadError, or FileFailure where the degradation cannot be done."""
     photo = read(source, max_pixels=recipe.max_pixels)
     clean = np.round(photo.rgb * 255).astype(np.uint8)
-    degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
+    try:
+        degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
+    except FileFailure as error:
+        raise FileFailure(f"{source}: {error}") from error
     icc = photo.origin.icc
     if icc is not None and icc[16:20] != b"RGB ":  # a grey or CMYK profile does not fit RGB pixels
         icc = None
