@@ -33,7 +33,7 @@ Exit codes:
   3    could not start: no model, no device, nothing to train on, no extra
   130  interrupted (143: terminated); what is finished is kept
 
-Results go to standard output, all words for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
+Results go to standard output, messages for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
 """
 
 app = typer.Typer(

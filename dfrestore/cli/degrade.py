@@ -65,6 +65,7 @@ their names; the same seed gives the same pairs. Presets are drawn anew for each
 Examples:
   dfrestore degrade rain photos/ -o pairs/ --preset storm --seed 1
   dfrestore degrade noise photos/ -o pairs/ --preset sensor --preview 8
+  dfrestore degrade jpeg photos/ -o pairs/ --preset q20
   dfrestore evaluate --task denoise --data pairs/
 """
 
@@ -84,7 +85,7 @@ def degrade(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Clean pictures, and folders of them.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder of the pairs.")],
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Which and how heavy, see above.", autocompletion=_complete_presets)
+        str, typer.Option(metavar="NAME", help="Preset of the kind, see above.", autocompletion=_complete_presets)
     ] = "mixed",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; the next has N + 1.")] = 0,
     preview: Annotated[
@@ -95,7 +96,8 @@ def degrade(
         str, typer.Option(metavar="NAME", help="png, jpg, webp, tiff or avif.", autocompletion=completer(*FORMAT_NAMES))
     ] = "png",
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, default 95, and WebP, default lossless.")
+        int | None,
+        typer.Option(min=1, max=100, metavar="Q", help="For JPEG, default: 95, and WebP, default: lossless."),
     ] = None,
     max_pixels: Annotated[
         str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")
@@ -132,7 +134,7 @@ def degrade(
 
 
 def _check_names(kind: str, preset: str) -> None:
-    """UsageError unless there are such a kind and such a preset of it."""
+    """UsageError unless this kind exists and has this preset."""
     if kind not in PRESETS:
         raise UsageError(f"KIND {kind} is not one of {', '.join(PRESETS)}{did_you_mean(kind, PRESETS)}")
     if preset not in PRESETS[kind]:
@@ -171,7 +173,7 @@ class _Run:
     overwrite: bool
 
     def name(self, job: Job) -> str:
-        """Of both files of a pair, below their folders."""
+        """The name of both files of a pair, relative to their folders."""
         return job.output.relative_to(self.out / "input").as_posix()
 
     def refuse_existing(self) -> None:
@@ -242,7 +244,7 @@ class _Run:
 
 
 def _failed(job: Job, error: Exception) -> FileResult:
-    """The failure of this file alone; what concerns the whole run is raised again."""
+    """The failure of this file alone. Errors that are not about one file are raised again."""
     from dfrestore.engine import is_out_of_memory
     from dfrestore.restore import FileResult
 

@@ -1,4 +1,4 @@
-"""Values that options hold in a form of their own: ``8G``, ``global``, ``1024x768``, and completion of names."""
+"""Parsing of values with a form of their own (``8G``, ``global``, ``1024x768``), and completion of names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 
 
 def parse_memory(text: str | None) -> int | None:
-    """``--memory``, like ``8G`` -> bytes, more than none (see :mod:`dfrestore.sizes`). Raises UsageError."""
+    """``--memory``, like ``8G`` -> bytes, at least one (see :mod:`dfrestore.sizes`). Raises UsageError."""
     value = None if text is None else sizes.parse_bytes(text, "--memory")
     if value == 0:
-        raise UsageError(f"--memory {text} is none at all; give a size like 8G or 512M")
+        raise UsageError(f"--memory {text} leaves nothing to work with; give a size like 8G or 512M")
     return value
 
 
 def parse_pixels(text: str | None) -> int | None:
-    """``--max-pixels``, like ``200M`` -> a count, more than 0 (see :mod:`dfrestore.sizes`). Raises UsageError."""
+    """``--max-pixels``, like ``200M`` -> a count, at least one (see :mod:`dfrestore.sizes`). Raises UsageError."""
     value = None if text is None else sizes.parse_pixels(text, "--max-pixels")
     if value == 0:
         raise UsageError(f"--max-pixels {text} would refuse every picture; give a number like 200M")
@@ -52,7 +52,7 @@ def check_task(task: str) -> None:
 
 
 def completer(*names: str) -> Callable[[str], list[str]]:
-    """Completion by those of ``names`` that begin like what is typed."""
+    """A completion: those of ``names`` that begin with what is typed."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
@@ -73,7 +73,7 @@ def complete_presets(incomplete: str) -> list[str]:
 
 
 def complete_models(incomplete: str) -> list[str]:
-    """Names of registered models that begin like this; no model, no complaint."""
+    """Names of registered models that begin with what is typed; none where the registry cannot be read."""
     from dfrestore.errors import DfrestoreError
     from dfrestore.weights import load_registry
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, on_each, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, throw
+from dfrestore.degrade.dice import Dice, throw_dice
 from dfrestore.degrade.jpeg import round_trip
 from dfrestore.errors import FileFailure
 
@@ -44,10 +44,11 @@ class Saving:
 
 @dataclass(frozen=True)
 class JpegRange:
-    """What savings are drawn from: qualities evenly, the rest by its share.
+    """The ranges that savings are drawn from; qualities are drawn evenly, the rest are shares from 0 to 1.
 
-    half_chroma: share of 4:2:0. twice: share that was saved before, at a quality of its own. shifted: share of these
-    that was cropped after the first time. cropped: share that was cropped after the last time, and kept without loss.
+    half_chroma: how many savings are 4:2:0. twice: how many pictures are saved twice, each time with a quality of its
+    own. shifted: how many of these are cropped in between. cropped: how many pictures are cropped after the last time
+    and then kept without loss.
     """
 
     quality: tuple[int, int]
@@ -75,7 +76,7 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
     """:func:`sample_params` for ``count`` independent pictures, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no jpeg preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw(count, generator)]
+    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
 
 
 def add_jpeg(clean: Tensor, savings: tuple[Saving, ...]) -> Tensor:

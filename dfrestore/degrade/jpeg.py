@@ -1,6 +1,6 @@
-"""JPEG's loss: exactly, through Pillow's encoder and decoder, and close to that on tensors of any device.
+"""What JPEG loses: exactly, by Pillow's encoder and decoder, or nearly, on tensors of any device.
 
-The close one is colour transform, chroma at half size and quantised 8x8 cosines; nothing is entropy-coded. Its tables
+The near one is colour transform, chroma at half size and quantised 8x8 cosines; nothing is entropy-coded. Its tables
 and their scaling are those of ITU-T T.81, Annex K, and of libjpeg. It runs on batches with a quality each.
 """
 

@@ -30,7 +30,7 @@ class Apply(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """One degradation. ``task``: what takes it away. ``presets``: names; ``mixed`` is that of training."""
+    """One degradation. ``task``: the one that undoes it. ``presets``: their names; training uses ``mixed``."""
 
     name: str
     task: str

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, column, on_each, source_device, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, Range, throw
+from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.jpeg import jpeg_loss
 from dfrestore.degrade.sensor import Sensor, sensor_noise
 
@@ -95,7 +95,7 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
     """``count`` independent noises of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no noise preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, preset) for dice in throw(count, generator)]
+    return [_sample(dice, preset) for dice in throw_dice(count, generator)]
 
 
 def add_noise(clean: Tensor, params: NoiseParams, generator: torch.Generator | None = None) -> Tensor:

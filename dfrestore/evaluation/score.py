@@ -102,7 +102,7 @@ class FileScore:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A score and the pictures it was made of, uint8 (H, W, 3); those that a failure left none of are None.
+    """A score and the pictures it was made of, uint8 (H, W, 3); None for those that a failure left out.
 
     before: only where a restoration was run. icc: colour profiles of the pair's two files.
     """
@@ -186,7 +186,7 @@ def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> Me
 
 
 def _measure(picture: Picture, target: Picture, convention: Convention) -> Scores:
-    """The scores, with pictures that cannot be compared as a failure of this pair only."""
+    """The scores. Pictures that cannot be compared are a failure of this pair only."""
     try:
         return convention.measure(picture, target)
     except ValueError as error:

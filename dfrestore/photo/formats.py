@@ -32,7 +32,7 @@ READ_ONLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Formats that are read, some only where their extra is installed, and never written."""
 
 WRITTEN_AS: Mapping[str, str] = MappingProxyType({"HEIF": "JPEG", "RAW": "TIFF", "GIF": "PNG", "BMP": "PNG"})
-"""What a result of a picture in a format of :data:`READ_ONLY` becomes: what every program opens, in the same depth."""
+"""The format of a result whose source is in a format of :data:`READ_ONLY`: one that all programs open."""
 
 _EXTRAS = {"HEIF": ("heic", "pillow_heif"), "RAW": ("raw", "rawpy")}
 _OTHERS = frozenset({".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"})

@@ -105,7 +105,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _by_role(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Keys grouped by what is left of them without role words; names of role words alone are left out."""
+    """Keys grouped by their name without its role words; a name of nothing but role words is left out."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         parent, _, name = key.rpartition("/")

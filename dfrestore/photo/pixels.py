@@ -33,7 +33,7 @@ class Samples:
 
 
 def decode(data: bytes, format: str, header: Header, icc: bytes | None) -> Samples:
-    """All samples of the first picture. Raises whatever the libraries raise; the caller makes it one error."""
+    """All samples of the first picture. Raises whatever the libraries raise; the caller turns it into one error."""
     if format == "PNG":
         return _decode_png(data, header)
     if format == "HEIF":
@@ -77,8 +77,8 @@ def _open(data: bytes, format: str, header: Header) -> Image.Image:
 def _is_cut_off(stream: bytes, image: Image.Image, header: Header) -> bool:
     """Whether a JPEG ran out of data before its end marker, which libjpeg fills with grey without a word.
 
-    Only looked into where the last block is that grey: bytes put before the end marker change the picture then,
-    and are passed over by the decoder if the picture was complete.
+    This is checked only where the last block is that grey. More bytes before the end marker then change the picture if
+    it was cut off; after a complete picture the decoder ignores them.
     """
     corner = np.asarray(image)[-1:, -8:]
     if (corner != (128 if image.mode != "CMYK" else corner.flat[0])).any():
@@ -88,7 +88,7 @@ def _is_cut_off(stream: bytes, image: Image.Image, header: Header) -> bool:
 
 
 def _split(array: Pixels) -> Samples:
-    """Channels apart: 1 or 2 are grey, 3 or 4 are RGB, the last of an even number is alpha."""
+    """Colour and alpha apart: 1 or 2 channels are grey, 3 or 4 are RGB; the last of 2 or 4 is alpha."""
     if array.ndim == 2:
         return Samples(array)
     channels = array.shape[2]

@@ -69,7 +69,7 @@ def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> P
 
 
 def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
-    """All bytes of a file or stream, up to more than a picture of that many pixels takes."""
+    """All bytes of a file or stream. PhotoReadError where there are more than a picture of that many pixels takes."""
     head = file.read(64)
     _format(head, name)  # a huge file that is no picture is not read to its end
     limit = max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels)
@@ -152,7 +152,7 @@ def _damaged(name: str, format: str, error: Exception) -> PhotoReadError:
 
 
 def _upright_metadata(meta: Metadata) -> tuple[Metadata, int]:
-    """Metadata for the upright picture, and the orientation it had; unreadable EXIF is dropped and said."""
+    """Metadata for the upright picture, and the file's orientation. Unreadable EXIF is dropped, with a note."""
     turn = 1
     if meta.exif is not None:
         try:

@@ -54,8 +54,8 @@ class FilePlan:
 
 @dataclass
 class _Scan:
-    """What a walk through one folder finds: pictures to take, those that are not read (RAW, GIF, ...), results of ours,
-    closed folders.
+    """What a walk through one folder finds: pictures to take, those that are not read (JPEG XL, PSD, ...), our own
+    results, folders that cannot be listed.
     """
 
     pictures: list[Path] = field(default_factory=list)

@@ -153,6 +153,13 @@ def test_the_task_has_no_model_yet_and_says_so(dfrestore, make_photo, tmp_path: 
     assert answer.err == "dfrestore: there is no model for dejpeg yet: give --model FILE or hf://..., or train one\n"
 
 
+def test_a_picture_too_large_for_a_jpeg_is_that_files_failure(dfrestore, tmp_path: Path) -> None:
+    Image.new("L", (LARGEST_SIDE, 1)).save(tmp_path / "long.png")
+    answer = dfrestore("degrade", "jpeg", tmp_path / "long.png", "-o", tmp_path / "pairs")
+    assert answer.code == 1
+    assert f"long.png: {LARGEST_SIDE} x 1 is more than JPEG can hold" in answer.err
+
+
 def test_pairs_are_made_by_the_command(dfrestore, make_photo, tmp_path: Path) -> None:
     answer = dfrestore("degrade", "jpeg", make_photo(tmp_path / "a.png"), "-o", tmp_path / "pairs", "--preset", "q10")
     assert answer.code == 0
