@@ -17,6 +17,7 @@ from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, re
 from dfrestore.methods.convert import convert_file
 from dfrestore.methods.method import Recognised
 from dfrestore.weights import read_spec
+from dfrestore.weights.containers import StateDict
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 CONFIGURATIONS = {
@@ -150,8 +151,8 @@ def test_related_networks_are_named_as_not_supported_yet(
 def test_another_network_is_refused_with_how_it_begins(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
-    assert "not the weights of a network that is known (methods: c2f-dft)" in message
-    assert "it begins 'conv.weight' [3, 3]" in message
+    assert "not the weights of a network that is known (c2f-dft)" in message
+    assert "its first tensors are 'conv.weight' [3, 3]" in message
 
 
 def test_a_network_that_lacks_its_first_layer_is_refused_with_what_is_missing(tmp_path: Path) -> None:
@@ -253,6 +254,19 @@ def test_whole_numbers_are_not_taken_for_weights(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
     assert "the weights do not fit the network: 'output.weight' of type int64" in message
+
+
+def test_a_method_that_nearly_knows_a_file_does_not_hide_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nearly(shapes: object, name: str) -> None:
+        raise WeightsError(f"{name}: nearly")
+
+    found = Recognised({}, {}, 1, {}, "https://example.org")
+    states = [StateDict(weights(), "")]
+    monkeypatch.setattr(convert, "READERS", {"one": nearly, "two": lambda shapes, name: found})
+    assert convert._recognise(states, "f.pth") == (states[0], "two", found)
+    monkeypatch.setattr(convert, "READERS", {"one": nearly, "two": lambda shapes, name: None})
+    with pytest.raises(WeightsError, match=r"f\.pth: nearly"):
+        convert._recognise(states, "f.pth")
 
 
 def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
