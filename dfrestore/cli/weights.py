@@ -46,6 +46,11 @@ _Name = Annotated[
     ),
 ]
 
+_Base = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The file that the model builds on; without, it is searched by its sha256."),
+]
+
 
 @app.command("list")
 def list_models(
@@ -121,19 +126,16 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="Names or files; all registered models without.",
+            help="Names or files; without, all registered models.",
             autocompletion=complete_models,
         ),
     ] = None,
-    base: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The file that they build on; without, it is looked for by its sha256."),
-    ] = None,
+    base: _Base = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
     """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
 
-    Models that have not been fetched are said to be so and are no failure. Exit code 1 when one is not whole.
+    Models that have not been fetched are named, and are no failure. Exit code 1 when a model is not whole.
 
     \b
     Examples:
@@ -194,6 +196,7 @@ def publish(
         str | None,
         typer.Option(metavar="TEXT", help="Licence of a file that states none; stored in the published copy alone."),
     ] = None,
+    base: _Base = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
     """Publish a checkpoint and its card on the Hugging Face Hub, and print its table for a weights.toml.
@@ -211,7 +214,7 @@ def publish(
     what = prepare(file, repo, branch=branch, licence=licence, card=card_file)
     from dfrestore.methods import load_network  # torch: only now, after what needs none
 
-    load_network(file)  # what does not load for us loads for nobody
+    load_network(file, base=base)  # a file that does not load here would load for nobody
     would = "would publish" if dry_run else "publishing"
     about = {what.file: f" ({_megabytes(len(what.data))}, {what.spec.licence})", "README.md": f" ({what.card})"}
     contents = ", ".join(name + about.get(name, "") for name in what.contents)

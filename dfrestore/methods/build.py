@@ -38,13 +38,13 @@ def load_network(
 
     Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
     the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32, buffers of whole numbers as they
-    are stored. ``base``: the file that the model builds on, where it names one that is not found by itself. Raises
+    are stored. ``base``: the file that the model builds on; without, it is searched by its sha256. Raises
     :class:`WeightsError`.
     """
     resolved = resolve(name_or_file, task=task, restoring=False)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
     if spec.base is not None:
-        tensors = with_base(tensors, spec, resolved.path, given=None if base is None else Path(base))
+        tensors = with_base(tensors, spec, resolved.path, base_file=None if base is None else Path(base))
     network = empty_network(spec, tensors, str(resolved.path))
     floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
     network.load_state_dict({**tensors, **floats}, strict=True, assign=True)

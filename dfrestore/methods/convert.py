@@ -45,8 +45,8 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
     """The weights in the authors' file ``path``, as a checkpoint of ours holds them, and its spec.
 
     key: which weights of the file (``params``, ``state_dict.generator``), None for the likeliest that a method knows.
-    They fit a network strictly, and it computes. Floating point becomes float32, other buffers are kept. Raises
-    :class:`WeightsError`.
+    Floating point becomes float32, other types are kept. Raises :class:`WeightsError` unless the weights fit a network
+    strictly and that network computes.
     """
     states = find_state_dicts(_read(path), str(path), key)
     state, method, found = _recognise(states, str(path))
@@ -66,28 +66,32 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
 
 
 def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, Recognised]:
-    """The first of ``states`` that a method knows, the method's name, and what it is."""
+    """The first of ``states`` that a method knows, the method's name, and what it is.
+
+    One that is nearly a method's network ends the search: what comes after it is less likely to be meant.
+    """
     for state in states:
-        shapes = shapes_of(state.tensors)
+        shapes, nearly = shapes_of(state.tensors), None
         for method in METHODS.values():
             try:
                 found = method.read(shapes, name)
             except WeightsError as error:
-                if other := _of_another_network(shapes, name):
-                    raise other from error
-                raise
+                nearly = nearly or error
+                continue
             if found is not None:
                 return state, method.name, found
+        if nearly is not None:
+            raise _of_related_network(shapes, name) or nearly
     for state in states:
-        if other := _of_another_network(shapes_of(state.tensors), name):
+        if other := _of_related_network(shapes_of(state.tensors), name):
             raise other
     begins = ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes_of(states[0].tensors).items())[:3])
     raise WeightsError(
-        f"{name}: not the weights of a network that is known (methods: {', '.join(METHODS)}); it begins {begins}"
+        f"{name}: not the weights of a network that is known ({', '.join(METHODS)}); its first tensors are {begins}"
     )
 
 
-def _of_another_network(shapes: Shapes, name: str) -> WeightsError | None:
+def _of_related_network(shapes: Shapes, name: str) -> WeightsError | None:
     other = related_network(shapes)
     return WeightsError(f"{name}: these are weights of {other}, which is not supported yet") if other else None
 

@@ -1,4 +1,4 @@
-"""Networks that are related to ours and often taken for them: named in an error, so that one knows what the file is."""
+"""Networks that are related to ours but not built here: an error names them, so that one knows what the file is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dfrestore.methods.method import Shapes
 
 
 def related_network(shapes: Shapes) -> str | None:
-    """The name of the network that these tensors belong to, None when it is none that we know but do not build."""
+    """The network that these tensors belong to, if it is one of these; else None."""
     if any(".attn.kernel." in key or ".ffn.kernel." in key for key in shapes):
         return "DiffIR"
     if any(key.startswith("refinement.") for key in shapes):

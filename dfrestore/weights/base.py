@@ -25,23 +25,25 @@ def find_base(
     spec: ModelSpec,
     file: Path,
     *,
-    given: Path | None = None,
+    base_file: Path | None = None,
     registry: Registry | None = None,
     offline: bool = False,
 ) -> Path:
     """The base of the checkpoint ``file``, whose header says ``spec``; its content has the sha256 that is named there.
 
-    Looked for in this order: ``given`` alone where it is given; the registry's files on this machine; the cache of
+    Looked for in this order: ``base_file``, and then nowhere else; the registry's files on this machine; the cache of
     downloads; the folder of ``file``; the registry's downloads, unless ``offline``. Raises :class:`WeightsError` in one
-    line: a wrong ``given``, or none found, with what was found under its name.
+    line: a wrong ``base_file``, or none found, with what was found under its name.
     """
     base = spec.base
     if base is None:
         raise ValueError(f"{file} builds on no other file")
-    if given is not None:
-        if (digest := sha256_of(given)) != base.sha256:
-            raise WeightsError(f"{given}: is not what {file} builds on (sha256 {digest[:16]}..., not {_named(base)})")
-        return given
+    if base_file is not None:
+        if (digest := sha256_of(base_file)) != base.sha256:
+            raise WeightsError(
+                f"{base_file}: is not what {file} builds on (sha256 {digest[:16]}..., not {_named(base)})"
+            )
+        return base_file
     registry = load_registry() if registry is None else registry
     same = [entry for entry in registry.models.values() if entry.sha256 == base.sha256]
     for path in _on_this_machine(spec, base, file, same):
@@ -59,14 +61,14 @@ def find_base(
 
 
 def with_base(
-    tensors: Mapping[str, Tensor], spec: ModelSpec, file: Path, *, given: Path | None = None, offline: bool = False
+    tensors: Mapping[str, Tensor], spec: ModelSpec, file: Path, *, base_file: Path | None = None, offline: bool = False
 ) -> dict[str, Tensor]:
     """``tensors`` of the checkpoint ``file`` and those of its base (see :func:`find_base`), in one map.
 
     Raises :class:`WeightsError` where the base is missing, of another method, or holds one of ``tensors`` too.
     """
     assert spec.base is not None
-    path = find_base(spec, file, given=given, offline=offline)
+    path = find_base(spec, file, base_file=base_file, offline=offline)
     below, below_spec = load_checkpoint(path, sha256=spec.base.sha256)
     if below_spec.method != spec.method:
         raise WeightsError(f"{path}: is a file of {below_spec.method}; {file}, which builds on it, is of {spec.method}")
@@ -81,10 +83,10 @@ def _on_this_machine(spec: ModelSpec, base: Base, file: Path, entries: list[Mode
     from dfrestore.weights.fetch import cached_blobs
 
     yield from cached_blobs(base.sha256)
-    yield from (path for path in _beside(file) if _could_be_base(path, spec))
+    yield from (path for path in _checkpoints_beside(file) if _could_be_base(path, spec))
 
 
-def _beside(file: Path) -> list[Path]:
+def _checkpoints_beside(file: Path) -> list[Path]:
     """The other checkpoints in the folder of ``file``."""
     return [path for path in sorted(file.parent.glob("*.safetensors")) if path.is_file() and path.name != file.name]
 
@@ -104,7 +106,7 @@ def _other(base: Base, file: Path, registry: Registry) -> str:
     if entry is not None and entry.sha256 is not None:
         return f" ('{base.name}' of {entry.registry} is another file, sha256 {entry.sha256[:16]}...)"
     name = base.name.replace("/", "-")
-    for path in _beside(file):
+    for path in _checkpoints_beside(file):
         if path.stem in (name, base.name.rpartition("/")[2]):
             return f" ({path} is another file, sha256 {sha256_of(path)[:16]}...)"
     return ""

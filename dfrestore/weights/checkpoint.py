@@ -73,7 +73,9 @@ def write_replacing(path: Path, chunks: Iterable[bytes]) -> None:
                 file.write(chunk)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path}: cannot be written ({cause}); what stood there is unchanged") from error
+        raise WeightsError(
+            f"{path}: cannot be written ({cause}); the file that was there before is unchanged"
+        ) from error
 
 
 def read_bytes(path: str | Path) -> bytes:

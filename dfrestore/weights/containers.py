@@ -1,8 +1,8 @@
 """Finding the weights inside what a file holds: by content first, by name second.
 
-A file may hold several: averaged and raw ones, and with a trainer that saves all of its modules in one map
-(``generator.``, ``discriminator.``, ``loss_...``) those of several networks. All that could be meant are handed on, the
-likeliest first; which of them a method knows, is the method's to say.
+A file may hold several sets: averaged and raw weights, and those of several networks where a trainer saves all of its
+modules in one map (``generator.``, ``discriminator.``, ``loss_...``). Every set that could be meant is returned, the
+likeliest first; a method decides which one it knows.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def find_state_dicts(content: object, name: str, key: str | None = None) -> list
 def renamed(tensors: Mapping[str, Tensor], rename: Mapping[str, str], name: str) -> dict[str, Tensor]:
     """``tensors`` under the names that ``rename`` gives them; those that it does not name are left out.
 
-    A module that stands in two places of a network is saved twice. Two names may become one: raises
-    :class:`WeightsError` (``name`` is the file) where their values differ.
+    A module that is used under two names is saved twice, so two names may become one. Raises :class:`WeightsError`,
+    which names the file ``name``, where their values differ.
     """
     import torch
 

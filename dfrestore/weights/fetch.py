@@ -1,6 +1,6 @@
 """Files from the Hugging Face Hub, through its own client and cache, checked by content.
 
-The client checks the size of what it downloads, not the content, and trusts its cache blindly; this looks at both.
+The client checks the size of what it downloads, not the content, and trusts its cache blindly; this checks both.
 What is already in the cache under a fixed revision is used without a request.
 """
 
@@ -206,7 +206,7 @@ def _one_line_errors(address: HubAddress, endpoint: str) -> Iterator[None]:
     """Every failure of the client as one line; its exceptions come from several libraries and span lines."""
     from huggingface_hub import errors as hub
 
-    again = "check the connection and run again; nothing half-fetched is kept"
+    again = "check the connection and run again; no incomplete file is kept"
     try:
         yield
     except WeightsError:

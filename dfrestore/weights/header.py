@@ -146,7 +146,7 @@ def _parse(text: bytes) -> tuple[dict[str, str], dict[str, TensorInfo]]:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return result
 
 

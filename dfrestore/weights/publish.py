@@ -32,7 +32,7 @@ from dfrestore.weights.user_registry import table
 MAIN = "main"
 PLACEHOLDER = "REVISION"
 README = "README.md"
-CREDITS = "LICENSE-WEIGHTS"  # whom the training photos are owed to; it goes with the weights where it lies beside them
+CREDITS = "LICENSE-WEIGHTS"  # who made the training photos; published with the weights where it lies beside them
 _UNKNOWN = "unknown"
 # What the Hub calls the licences that weights come under; any other is 'other' with a name.
 _HUB_LICENCES = frozenset(
@@ -111,13 +111,13 @@ def prepare(
         data, spec = with_metadata(data, {"licence": stated}), replace(spec, licence=stated)
         header = header_of(io.BytesIO(data), len(data), str(path))
     digest = hashlib.sha256(data).hexdigest()
-    given = card or card_beside(path)
-    if given is not None:
-        text = read_card(given)
+    card_file = card or card_beside(path)
+    if card_file is not None:
+        text = read_card(card_file)
     else:
         model = str(HubAddress(repo, path.name, branch))
         text = generated(Described(repo.partition("/")[2], model, header, spec, len(data), digest, entry))
-    origin = str(given) if given else "a card made from its header"
+    origin = str(card_file) if card_file else "a card made from its header"
     readme = _with_front_matter(text, spec)
     beside = path.parent / CREDITS
     owed = read_bytes(beside) if beside.is_file() else None
@@ -125,7 +125,7 @@ def prepare(
     try:
         parse_text(found.registration(), Path(FILE_NAME))
     except WeightsError as error:
-        raise WeightsError(f"{path}: no entry of a registry can be made for it in {repo} ({error})") from error
+        raise WeightsError(f"{path}: it cannot have an entry in a weights.toml as {repo} ({error})") from error
     return found
 
 
@@ -190,16 +190,16 @@ def _check_address(path: Path, repo: str) -> None:
         ) from error
 
 
-def _licence_of(path: Path, spec: ModelSpec, given: str | None) -> str:
-    """The licence to publish under. Raises where none is stated, or two that differ."""
-    stated, given = spec.licence.strip(), (given or "").strip()
+def _licence_of(path: Path, spec: ModelSpec, licence: str | None) -> str:
+    """The licence to publish under: the file's, else ``licence``. Raises where there is none, or both differ."""
+    stated, named = spec.licence.strip(), (licence or "").strip()
     known = bool(stated) and not stated.lower().startswith(_UNKNOWN)
-    if known and given and given != stated:
-        raise UsageError(f"{path}: is under the licence '{stated}', not '{given}'; leave out --licence")
+    if known and named and named != stated:
+        raise UsageError(f"{path}: is under the licence '{stated}', not '{named}'; leave out --licence")
     if known:
         return spec.licence
-    if given:
-        return given
+    if named:
+        return named
     if stated:
         raise WeightsError(
             f"{path}: its licence is {stated}, so it may not be passed on; where its makers have allowed it, "
@@ -273,7 +273,7 @@ def _reason(error: Exception, repo: str, endpoint: str) -> str:
         return f"{endpoint} does not accept this token{said}; run 'hf auth login' again or correct HF_TOKEN"
     if status == 403:
         org = repo.partition("/")[0]
-        return f"{endpoint} does not let this token write there{said}; it needs the right to, and you a part in '{org}'"
+        return f"{endpoint} does not let this token write there{said}; it needs write access to '{org}'"
     if status is not None:
         again = "try again later" if status == 429 or status >= 500 else "nothing was published"
         return f"{endpoint} answered {status}{said}; {again}"

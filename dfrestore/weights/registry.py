@@ -1,7 +1,7 @@
 """The registry of names: ``weights.toml`` of the package, with the user's merged over it.
 
-Both are checked alike: an unknown key, a wrong type or a path that climbs out of its folder is an error that names
-the file and the line. Nothing is fetched or opened here.
+Both are checked in the same way: an unknown key, a wrong type or a path with '..' is an error that names the file and
+the line. Nothing is fetched or opened here.
 """
 
 from __future__ import annotations

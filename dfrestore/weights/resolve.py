@@ -41,8 +41,8 @@ def resolve(
     """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
     ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
 
-    ``offline``: nothing is requested from the network. ``restoring``: a file of a training stage that makes no model
-    is refused; False where such a file can be used, too. Raises :class:`WeightsError`: unknown, missing, damaged, or
+    ``offline``: nothing is requested from the network. ``restoring``: refuse a file of a training stage that makes no
+    model to restore with. Raises :class:`WeightsError`: unknown, missing, damaged, or
     made for another task than ``task``.
     """
     found = _resolved(name, task, offline, registry)
@@ -53,8 +53,8 @@ def resolve(
         _check_task(f"{found.label} ({found.path})", spec.task, found.entry.task)
     if restoring and spec.stage:
         raise WeightsError(
-            f"{found.label} was made by the training stage '{spec.stage}', which cannot restore pictures yet; train on "
-            f"from it with 'dfrestore train {spec.task} --init-from {found.label}'"
+            f"{found.label} was made by the training stage '{spec.stage}', which makes no model to restore with; "
+            f"continue training with 'dfrestore train {spec.task} --init-from {found.label}'"
         )
     return found
 
@@ -96,7 +96,7 @@ def _named(name: str | None, task: str | None, registry: Registry) -> ModelEntry
 
 
 def _without_alias(name: str, registry: Registry) -> str:
-    """``name`` with what its last part is another word for."""
+    """``name`` with an alias in its last part replaced by what it stands for."""
     task, slash, short = name.rpartition("/")
     return f"{task}{slash}{registry.aliases.get(short, short)}"
 

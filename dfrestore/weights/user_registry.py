@@ -33,10 +33,12 @@ def register(name: str, fields: Mapping[str, Value]) -> ModelEntry:
     try:
         after = parse_text(new, path).models
     except WeightsError as error:
-        raise WeightsError(f"{path}: cannot take '{name}' by itself ({error}); add it by hand") from error
+        raise WeightsError(f"{path}: '{name}' could not be added ({error}); add it by hand") from error
     others = {key: entry for key, entry in before.items() if key != name}
     if {key: entry for key, entry in after.items() if key != name} != others:
-        raise WeightsError(f"{path}: its entries are written in a way that cannot be edited; add '{name}' by hand")
+        raise WeightsError(
+            f"{path}: its entries are not written one table each, so '{name}' could not be added; add it by hand"
+        )
     try:
         data = new.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -12,7 +12,7 @@ from conftest import Answer, save_model, tiny_spec
 from publishing_hub import FIRST, TOKEN, PublishingHub, served
 
 from dfrestore import load_network
-from dfrestore.weights import read_spec, resolve
+from dfrestore.weights import Base, load_checkpoint, read_spec, resolve, save_checkpoint
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.registry import parse_text
 
@@ -201,3 +201,25 @@ def test_a_licence_given_here_stands_in_the_published_copy_alone(
     assert spec == replace(read_spec(unlicensed), licence="CC0 1.0")
     original = load_network(unlicensed)[0].state_dict()
     assert all(bool((tensor == original[name]).all()) for name, tensor in network.state_dict().items())
+
+
+def test_a_file_that_builds_on_another_is_published_where_that_one_is_found(
+    publish: Run, model: Path, tmp_path: Path
+) -> None:
+    tensors, spec = load_checkpoint(model)
+    (tmp_path / "apart").mkdir()
+    prior = tmp_path / "apart" / "prior.safetensors"
+    digest = save_checkpoint(prior, {name: tensors.pop(name) for name in list(tensors)[:3]}, spec)
+    small = tmp_path / "small.safetensors"
+    save_checkpoint(small, tensors, replace(spec, base=Base("texture/prior", digest)))
+    missing = publish(small, "--dry-run")
+    assert (missing.code, missing.out, missing.err.count("\n")) == (3, "", 1)
+    assert "builds on 'texture/prior'" in missing.err
+    assert table(publish(small, "--dry-run", "--base", prior))["sha256"] == sha256_of(small)
+
+
+def test_the_card_of_a_published_stage_says_what_it_is_for(publish: Run, hub: PublishingHub, tmp_path: Path) -> None:
+    table(publish(save_model(tmp_path / "s1.safetensors", replace(LICENSED, stage="S1"), 1.0)))
+    readme = hub.tree("main")["README.md"].decode()
+    assert "| training stage | S1, which makes no model to restore with |" in readme
+    assert "dfrestore train derain --init-from hf://org/name/s1.safetensors@main" in readme

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods import METHODS, load_network
+from dfrestore.methods import METHODS, convert, load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
 from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, read
 from dfrestore.methods.convert import convert_file
 from dfrestore.methods.method import Method, Recognised
 from dfrestore.weights import read_spec
+from dfrestore.weights.containers import StateDict
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 CONFIGURATIONS = {
@@ -34,6 +35,10 @@ def converted(tmp_path: Path, name: str, key: str | None = None) -> Path:
     out = tmp_path / "out.safetensors"
     convert_file(PARITY / f"{name}.pth", out, "derain", key)
     return out
+
+
+def a_method(name: str, read: Any, build: Any = None) -> Method:
+    return Method(name, build, read, stages=())
 
 
 def refusal(path: Path, out: Path, **options: Any) -> str:
@@ -152,8 +157,8 @@ def test_related_networks_are_named_as_not_supported_yet(
 def test_another_network_is_refused_with_how_it_begins(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
-    assert "not the weights of a network that is known (methods: c2f-dft)" in message
-    assert "it begins 'conv.weight' [3, 3]" in message
+    assert "not the weights of a network that is known (c2f-dft)" in message
+    assert "its first tensors are 'conv.weight' [3, 3]" in message
 
 
 def test_a_network_that_lacks_its_first_layer_is_refused_with_what_is_missing(tmp_path: Path) -> None:
@@ -257,6 +262,20 @@ def test_whole_numbers_are_not_taken_for_weights(tmp_path: Path) -> None:
     assert "the weights do not fit the network: 'output.weight' of type int64" in message
 
 
+def test_a_method_that_nearly_knows_a_file_does_not_hide_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nearly(shapes: object, name: str) -> None:
+        raise WeightsError(f"{name}: nearly")
+
+    found = Recognised({}, {}, 1, {}, "https://example.org")
+    states = [StateDict(weights(), "")]
+    known = {"one": a_method("one", nearly), "two": a_method("two", lambda shapes, name: found)}
+    monkeypatch.setattr(convert, "METHODS", known)
+    assert convert._recognise(states, "f.pth") == (states[0], "two", found)
+    monkeypatch.setattr(convert, "METHODS", {**known, "two": a_method("two", lambda shapes, name: None)})
+    with pytest.raises(WeightsError, match=r"f\.pth: nearly"):
+        convert._recognise(states, "f.pth")
+
+
 def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +293,7 @@ def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
 
     rename = {f"{where}.{name}": f"conv.{name}" for where in ("net", "outer.net") for name in ("weight", "bias")}
     found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
-    method = Method("tiny", lambda spec: Tiny(), lambda shapes, name: found, stages=())
+    method = a_method("tiny", lambda shapes, name: found, lambda spec: Tiny())
     monkeypatch.setitem(METHODS, "tiny", method)
     monkeypatch.delitem(METHODS, "c2f-dft")
     state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}

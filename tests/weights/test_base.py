@@ -77,7 +77,7 @@ def test_a_registered_base_is_found(small: Path, small_spec: ModelSpec, prior: P
 
 
 def test_a_given_base_is_taken(small: Path, small_spec: ModelSpec, prior: Path) -> None:
-    assert find_base(small_spec, small, given=prior) == prior
+    assert find_base(small_spec, small, base_file=prior) == prior
 
 
 def test_a_base_in_the_cache_is_found_without_a_request(
@@ -112,10 +112,10 @@ def test_a_wrong_given_base_is_refused_though_the_right_one_is_there(
     small: Path, small_spec: ModelSpec, prior: Path
 ) -> None:
     prior.rename(small.parent / "prior.safetensors")
-    message = refusal(small_spec, small, given=small)
+    message = refusal(small_spec, small, base_file=small)
     assert message.startswith(f"{small}: is not what {small} builds on (sha256 ")
     assert "not 'texture/prior', sha256 " in message
-    assert "no such file" in refusal(small_spec, small, given=prior)
+    assert "no such file" in refusal(small_spec, small, base_file=prior)
 
 
 def test_another_file_of_the_same_name_is_not_taken(small: Path, small_spec: ModelSpec, prior_spec: ModelSpec) -> None:
@@ -145,18 +145,18 @@ def test_a_damaged_registered_base_is_passed_over(
 
 
 def test_the_tensors_of_both_files_come_together(small: Path, small_spec: ModelSpec, prior: Path) -> None:
-    found = with_base(OWN, small_spec, small, given=prior)
+    found = with_base(OWN, small_spec, small, base_file=prior)
     assert found.keys() == {"own.weight", "prior.weight"}
 
 
 def test_a_tensor_that_both_hold_is_refused(small: Path, small_spec: ModelSpec, prior: Path) -> None:
     with pytest.raises(WeightsError, match=r"holds the tensor 'prior\.weight', which .*, its base, holds too"):
-        with_base(PRIOR, small_spec, small, given=prior)
+        with_base(PRIOR, small_spec, small, base_file=prior)
 
 
 def test_a_base_of_another_method_is_refused(small: Path, small_spec: ModelSpec, prior: Path) -> None:
     with pytest.raises(WeightsError, match=r"is a file of c2f-dft; .* is of another"):
-        with_base(OWN, replace(small_spec, method="another"), small, given=prior)
+        with_base(OWN, replace(small_spec, method="another"), small, base_file=prior)
 
 
 def test_without_a_cache_of_its_own_the_client_s_is_looked_into(

@@ -224,7 +224,7 @@ def test_bytes_after_the_tensors_are_refused(checkpoint: Path) -> None:
         (b"[]", "not a JSON object"),
         (b"[" * 100_000, "damaged header"),
         (b"{}", "no tensors"),
-        (b'{"a": 1, "a": 2}', "stands twice"),
+        (b'{"a": 1, "a": 2}', "appears twice"),
         (b'{"__metadata__": {"task": 1}, "a": 2}', "not a map of strings"),
         (b'{"__metadata__": ["task"], "a": 2}', "not a map of strings"),
         ({"a": 1}, "lacks dtype"),

@@ -155,7 +155,7 @@ def test_a_transfer_that_always_breaks_off_ends_and_leaves_no_file(
     after: int, tmp_path: Path, large: bytes, hub: Hub
 ) -> None:
     hub.breaks, hub.honour_ranges = [after] * 100, False
-    assert "nothing half-fetched is kept" in refusal(PINNED)
+    assert "no incomplete file is kept" in refusal(PINNED)
     assert cached_files(tmp_path) == []
     hub.breaks = []
     assert fetch(PINNED).path.read_bytes() == large

@@ -220,7 +220,7 @@ def test_a_file_of_a_stage_that_makes_no_model_is_for_training_alone(
     with pytest.raises(WeightsError) as error:
         resolve(path, task="derain")
     assert str(error.value) == (
-        f"{path} was made by the training stage 'S1', which cannot restore pictures yet; train on from it with "
-        f"'dfrestore train derain --init-from {path}'"
+        f"{path} was made by the training stage 'S1', which makes no model to restore with; continue training "
+        f"with 'dfrestore train derain --init-from {path}'"
     )
     assert resolve(path, task="derain", restoring=False).path == path
