@@ -147,6 +147,7 @@ class Restorer:
             ensemble=ensemble,
             keep_color=keep_color,
             mask=checked_mask(mask, rgb),
+            watch=progress,
             name=_name_of(image),
         )
         return finish(drain(work, _counting(progress)).rgb)
@@ -166,7 +167,13 @@ class Restorer:
         """
         rgb, finish = open_picture(image)
         work = self.restore_rgb(
-            rgb, plan=options.pop("tile", None), ensemble=ensemble, spread=True, name=_name_of(image), **options
+            rgb,
+            plan=options.pop("tile", None),
+            ensemble=ensemble,
+            spread=True,
+            watch=progress,
+            name=_name_of(image),
+            **options,
         )
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
