@@ -166,15 +166,8 @@ class Restorer:
         ensemble of less than 2, and as a call.
         """
         rgb, finish = open_picture(image)
-        work = self.restore_rgb(
-            rgb,
-            plan=options.pop("tile", None),
-            ensemble=ensemble,
-            spread=True,
-            watch=progress,
-            name=_name_of(image),
-            **options,
-        )
+        plan, name = options.pop("tile", None), _name_of(image)
+        work = self.restore_rgb(rgb, plan=plan, ensemble=ensemble, spread=True, watch=progress, name=name, **options)
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
         return finish(outcome.rgb), outcome.spread
