@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,35 +21,71 @@ from dfrestore.errors import (
     did_you_mean,
     one_line,
 )
+from dfrestore.tasks import any_of
 
 if TYPE_CHECKING:
     from dfrestore.degrade.pairs import Degraded, Made, Recipe
     from dfrestore.restore import FilePlan, FileResult, Job
 
-# The names of dfrestore.degrade.KINDS, known here without torch (a test keeps them equal).
-PRESETS = {
-    "rain": ("drizzle", "fine", "rain", "storm", "mixed"),
-    "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed"),
-    "blur": ("shake", "linear", "object", "motion", "mixed", "short"),
+# What dfrestore.degrade.KINDS holds, known here without torch (a test keeps them equal): kind -> its presets, each
+# with what the help adds to the name.
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "rain": {"drizzle": "", "fine": "", "rain": "", "storm": "", "mixed": ""},
+    "noise": {"gaussian15": "", "gaussian25": "", "gaussian50": "", "sensor": "", "mixed": ""},
+    "blur": {
+        "shake": "",
+        "linear": "",
+        "object": "",
+        "motion": "all of them",
+        "mixed": "the same",
+        "short": "up to 12 pixels",
+    },
+    "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
 }
+
+
+def _noted(preset: tuple[str, str]) -> str:
+    name, note = preset
+    return f"{name} ({note})" if note else name
+
+
+def help_text() -> str:
+    """The help of the command, with the kinds and their presets."""
+    table = "\n".join(f"{kind:6} {', '.join(map(_noted, presets.items()))}" for kind, presets in PRESETS.items())
+    return f"""Make pairs for training and measuring: damaged photos beside the clean ones.
+
+Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
+OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
+their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+
+\b
+{table}
+
+\b
+Examples:
+  dfrestore degrade rain photos/ -o pairs/ --preset storm --seed 1
+  dfrestore degrade noise photos/ -o pairs/ --preset sensor --preview 8
+  dfrestore degrade jpeg photos/ -o pairs/ --preset q20
+  dfrestore evaluate --task denoise --data pairs/
+"""
 
 
 def _complete_presets(context: typer.Context, incomplete: str) -> list[str]:
     # the option that waits for its value keeps click from sorting the arguments before it
     words = (str(context.params.get("kind")), *map(str, context.args))
     kind = next((word for word in words if word in PRESETS), "")
-    names = PRESETS.get(kind) or tuple(dict.fromkeys(name for group in PRESETS.values() for name in group))
+    names = PRESETS.get(kind) or dict.fromkeys(name for group in PRESETS.values() for name in group)
     return completer(*names)(incomplete)
 
 
 def degrade(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="rain, noise or blur.", autocompletion=completer(*PRESETS))
+        str, typer.Argument(metavar="KIND", help=f"{any_of(PRESETS)}.", autocompletion=completer(*PRESETS))
     ],
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Clean pictures, and folders of them.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder of the pairs.")],
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Which and how heavy, see above.", autocompletion=_complete_presets)
+        str, typer.Option(metavar="NAME", help="Preset of the kind, see above.", autocompletion=_complete_presets)
     ] = "mixed",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; the next has N + 1.")] = 0,
     preview: Annotated[
@@ -60,7 +96,8 @@ def degrade(
         str, typer.Option(metavar="NAME", help="png, jpg, webp, tiff or avif.", autocompletion=completer(*FORMAT_NAMES))
     ] = "png",
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, default 95, and WebP, default lossless.")
+        int | None,
+        typer.Option(min=1, max=100, metavar="Q", help="For JPEG, default: 95, and WebP, default: lossless."),
     ] = None,
     max_pixels: Annotated[
         str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")
@@ -74,23 +111,7 @@ def degrade(
         bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")
     ] = False,
 ) -> None:
-    """Make pairs for training and measuring: photos in rain, with noise or blurred, beside the clean ones.
-
-    Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
-    OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-    their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
-
-    \b
-    rain   drizzle, fine, rain, storm, mixed
-    noise  gaussian15, gaussian25, gaussian50, sensor, mixed
-    blur   shake, linear, object, motion (all of them), mixed (the same), short (up to 12 pixels)
-
-    \b
-    Examples:
-      dfrestore degrade rain photos/ -o pairs/ --preset storm --seed 1
-      dfrestore degrade noise photos/ -o pairs/ --preset sensor --preview 8
-      dfrestore evaluate --task denoise --data pairs/
-    """
+    """See :func:`help_text`."""
     _check_names(kind, preset)
     most = parse_pixels(max_pixels)
     plan, fmt = _plan(inputs, out, format, recursive)
@@ -113,7 +134,7 @@ def degrade(
 
 
 def _check_names(kind: str, preset: str) -> None:
-    """UsageError unless there are such a kind and such a preset of it."""
+    """UsageError unless this kind exists and has this preset."""
     if kind not in PRESETS:
         raise UsageError(f"KIND {kind} is not one of {', '.join(PRESETS)}{did_you_mean(kind, PRESETS)}")
     if preset not in PRESETS[kind]:
@@ -152,7 +173,7 @@ class _Run:
     overwrite: bool
 
     def name(self, job: Job) -> str:
-        """Of both files of a pair, below their folders."""
+        """The name of both files of a pair, relative to their folders."""
         return job.output.relative_to(self.out / "input").as_posix()
 
     def refuse_existing(self) -> None:
@@ -223,7 +244,7 @@ class _Run:
 
 
 def _failed(job: Job, error: Exception) -> FileResult:
-    """The failure of this file alone; what concerns the whole run is raised again."""
+    """The failure of this file alone. Errors that are not about one file are raised again."""
     from dfrestore.engine import is_out_of_memory
     from dfrestore.restore import FileResult
 

@@ -12,6 +12,7 @@ import typer
 
 from dfrestore.cli.options import complete_models, complete_tasks
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
+from dfrestore.tasks import TASKS, any_task
 
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry, Registry
@@ -34,9 +35,7 @@ app = typer.Typer(
 
 _Task = Annotated[
     str | None,
-    typer.Option(
-        metavar="TASK", help="The task that the model is for: derain, denoise or deblur.", autocompletion=complete_tasks
-    ),
+    typer.Option(metavar="TASK", help=f"The task that the model is for: {any_task()}.", autocompletion=complete_tasks),
 ]
 _Name = Annotated[
     str,
@@ -239,7 +238,7 @@ def convert(
         typer.Option(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help="What the model does: derain, denoise, deblur. The file does not say.",
+            help=f"What the model does: {any_task()}. The file does not say.",
         ),
     ],
     out: Annotated[
@@ -328,7 +327,7 @@ def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | Non
 
 
 def _check_task(task: str, registry: Registry) -> None:
-    known = sorted(registry.defaults)
+    known = sorted({*TASKS, *registry.defaults})
     if task not in known:
         raise UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
 

@@ -1,13 +1,18 @@
-"""What the degradations do alike with arrays: checks, the way between photos and tensors, mirrored borders."""
+"""What all degradations need for arrays: checks, conversion between photos and tensors, mirrored borders."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+P = TypeVar("P")
+LayOver = Callable[[Tensor, Sequence[P], torch.Generator | None], Tensor]
+"""A degradation of a batch, each picture with its own parameters."""
 
 
 def check_batch(clean: Tensor, what: str) -> None:
@@ -17,7 +22,7 @@ def check_batch(clean: Tensor, what: str) -> None:
 
 
 def to_tensor(rgb: NDArray[Any], what: str) -> Tensor:
-    """A float photo (H, W, 3) as a batch of one, fp32 (1, 3, H, W), on memory of its own."""
+    """A float photo (H, W, 3) as a batch of one, fp32 (1, 3, H, W); always a copy."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
         raise ValueError(f"{what} needs a float picture of shape (H, W, 3), not {rgb.dtype} {rgb.shape}")
     return torch.from_numpy(np.array(rgb, dtype=np.float32)).permute(2, 0, 1).unsqueeze(0)
@@ -29,13 +34,20 @@ def to_photo(batch: Tensor) -> NDArray[np.float32]:
     return result
 
 
+def on_each(lay_over: LayOver[P], clean: Tensor, params: P, generator: torch.Generator | None) -> Tensor:
+    """``lay_over`` with the same parameters on one picture (3, H, W) or on each of a batch (B, 3, H, W)."""
+    if clean.ndim == 3:
+        return lay_over(clean.unsqueeze(0), [params], generator).squeeze(0)
+    return lay_over(clean, [params] * clean.shape[0], generator)
+
+
 def source_device(generator: torch.Generator | None) -> torch.device:
-    """Where the generator draws; the CPU without one."""
+    """The device that the generator draws on; the CPU if there is no generator."""
     return generator.device if generator is not None else torch.device("cpu")
 
 
 def column(values: list[float], device: torch.device) -> Tensor:
-    """One number a picture, fp32 (B, 1, 1, 1)."""
+    """One number for each picture, fp32 (B, 1, 1, 1), to multiply a batch with."""
     return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dfrestore.degrade.arrays import check_batch, column, mirrored, source_device, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, Range, throw
+from dfrestore.degrade.arrays import check_batch, column, mirrored, on_each, source_device, to_photo, to_tensor
+from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.trajectories import Motion, motion_kernels
 
 GAMMA = 2.2
@@ -112,7 +112,7 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mo
     """``count`` independent blurs of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no blur preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw(count, generator)]
+    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
 
 
 def add_blur(clean: Tensor, params: BlurParams, generator: torch.Generator | None = None) -> Tensor:
@@ -120,9 +120,7 @@ def add_blur(clean: Tensor, params: BlurParams, generator: torch.Generator | Non
 
     In a batch each picture gets its own path of the same parameters.
     """
-    if clean.ndim == 3:
-        return add_blur(clean.unsqueeze(0), params, generator).squeeze(0)
-    return _lay_over(clean, [params] * clean.shape[0], generator)
+    return on_each(_lay_over, clean, params, generator)
 
 
 def degrade_batch(clean: Tensor, preset: str = "motion", generator: torch.Generator | None = None) -> Tensor:

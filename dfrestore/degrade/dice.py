@@ -1,4 +1,4 @@
-"""Random parameters from one draw of a generator: every picture gets a row of uniform numbers and spends them.
+"""Random parameters from one draw of a generator: each picture gets a row of uniform numbers, used one by one.
 
 So a batch costs one call of the generator, and the parameters of a picture do not depend on its device.
 """
@@ -17,7 +17,7 @@ DRAWS = 128  # uniform numbers that the parameters of one picture may use
 
 
 class Dice:
-    """Uniform numbers drawn beforehand, spent one at a time."""
+    """Uniform numbers that were drawn before and are used one at a time."""
 
     def __init__(self, numbers: list[float]) -> None:
         self._numbers: Iterator[float] = iter(numbers)
@@ -46,7 +46,7 @@ class Dice:
         return shares[-1][1]
 
 
-def throw(count: int, generator: torch.Generator | None) -> list[Dice]:
+def throw_dice(count: int, generator: torch.Generator | None) -> list[Dice]:
     """Dice for ``count`` pictures, from one draw of the generator."""
     device = generator.device if generator is not None else None
     numbers = torch.rand(count, DRAWS, generator=generator, device=device, dtype=torch.float64).tolist()

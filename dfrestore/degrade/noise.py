@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade.arrays import check_batch, column, source_device, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, Range, throw
+from dfrestore.degrade.arrays import check_batch, column, on_each, source_device, to_photo, to_tensor
+from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.jpeg import jpeg_loss
 from dfrestore.degrade.sensor import Sensor, sensor_noise
 
@@ -95,14 +95,12 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
     """``count`` independent noises of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no noise preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, preset) for dice in throw(count, generator)]
+    return [_sample(dice, preset) for dice in throw_dice(count, generator)]
 
 
 def add_noise(clean: Tensor, params: NoiseParams, generator: torch.Generator | None = None) -> Tensor:
     """Noise of these parameters on ``clean``, (3, H, W) or (B, 3, H, W) in [0, 1]; same shape, device and dtype."""
-    if clean.ndim == 3:
-        return add_noise(clean.unsqueeze(0), params, generator).squeeze(0)
-    return _lay_over(clean, [params] * clean.shape[0], generator)
+    return on_each(_lay_over, clean, params, generator)
 
 
 def degrade_batch(clean: Tensor, preset: str = "mixed", generator: torch.Generator | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Pairs of files for training and measuring: ``input/NAME`` degraded, ``target/NAME`` clean, and a manifest.
 
-Both are 8 bit RGB without metadata but the colour profile. What a file becomes follows from its pixels, the kind, the
-preset and its seed, all of which the manifest tells.
+Both are 8 bit RGB, without metadata except the colour profile. The pixels, the kind, the preset and the seed decide
+what a file becomes; the manifest lists them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dfrestore import __version__
 from dfrestore.degrade.kinds import Kind
-from dfrestore.errors import PhotoReadError, PhotoWriteError
+from dfrestore.errors import FileFailure, PhotoReadError, PhotoWriteError
 from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
 from dfrestore.photo.sheet import contact_sheet, middle
+from dfrestore.version import __version__
 
 SIDES = ("input", "target")
 MANIFEST = "manifest.jsonl"
@@ -29,7 +29,7 @@ _TILE = 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How files are degraded and stored. format: ``PNG``, ``JPEG``, ``WEBP`` or ``TIFF``; quality: of lossy ones."""
+    """How files are degraded and stored. format: ``PNG``, ``JPEG``, ``WEBP`` or ``TIFF``; quality: if lossy."""
 
     kind: Kind
     preset: str
@@ -61,10 +61,13 @@ class Degraded:
 
 
 def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
-    """Read a photo and degrade it. Raises PhotoReadError."""
+    """Read a photo and degrade it. Raises PhotoReadError, or FileFailure where the degradation cannot be done."""
     photo = read(source, max_pixels=recipe.max_pixels)
     clean = np.round(photo.rgb * 255).astype(np.uint8)
-    degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
+    try:
+        degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
+    except FileFailure as error:
+        raise FileFailure(f"{source}: {error}") from error
     icc = photo.origin.icc
     if icc is not None and icc[16:20] != b"RGB ":  # a grey or CMYK profile does not fit RGB pixels
         icc = None
@@ -97,7 +100,7 @@ def make_pair(
 
 
 def write_manifest(out: Path, made: Iterable[Made]) -> None:
-    """Add lines to ``out/manifest.jsonl``, in place of older ones of the same files. Raises PhotoWriteError."""
+    """Add lines to ``out/manifest.jsonl``; they replace older ones of the same files. Raises PhotoWriteError."""
     path = out / MANIFEST
     fresh = {item.file: json.dumps(asdict(item), ensure_ascii=False) for item in made}
     if not fresh:
@@ -111,7 +114,7 @@ def write_manifest(out: Path, made: Iterable[Made]) -> None:
 
 
 def write_preview(out: Path, pairs: Iterable[tuple[str, Degraded]], *, overwrite: bool = False) -> Path | None:
-    """``out/preview.png``: middles of (caption, pair) at full size, degraded beside clean; None without pairs.
+    """``out/preview.png``: the middle of each pair at full size, degraded beside clean; None without pairs.
 
     One pair is in memory at a time. Raises PhotoWriteError.
     """

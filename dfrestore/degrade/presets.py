@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dfrestore.degrade.dice import Dice, Range, throw
+from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.streaks import Blend, RainParams, StreakLayer, moments
 
 MIN_ASPECT = 5.0  # shorter streaks look like snow
@@ -91,7 +91,7 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
     """``count`` independent rains of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no rain preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, preset) for dice in throw(count, generator)]
+    return [_sample(dice, preset) for dice in throw_dice(count, generator)]
 
 
 def _sample(dice: Dice, preset: str) -> RainParams:

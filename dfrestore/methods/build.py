@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
+from dfrestore.methods import c2f_dft
 from dfrestore.methods.differences import compare_tensors, in_short
+from dfrestore.methods.method import Method, Network
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.base import with_base
 from dfrestore.weights.spec import ModelSpec
 
-METHODS = ("c2f-dft",)
-Network = C2FDFT  # a union once there are more
+METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD,)}
 
 
 def build_network(spec: ModelSpec) -> Network:
@@ -26,11 +26,9 @@ def build_network(spec: ModelSpec) -> Network:
             f"unknown method '{spec.method}'{did_you_mean(spec.method, METHODS)} (known: {', '.join(METHODS)})"
         )
     try:
-        config = C2FDFTConfig.from_mapping(spec.network)
-        sampling = Sampling.from_mapping(spec.sampling)
+        return METHODS[spec.method].build(spec)
     except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"impossible network configuration: {error}") from error
-    return C2FDFT(config, skip="x_t" if sampling.prediction == "epsilon" else "y")
 
 
 def load_network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods.build import Network, build_network
-from dfrestore.methods.c2f_dft.read import read as read_c2f_dft
+from dfrestore.methods.build import METHODS, build_network
 from dfrestore.methods.differences import compare_tensors, in_short, shapes_of
-from dfrestore.methods.method import Recognised, Shapes
+from dfrestore.methods.method import Network, Recognised, Shapes, restored_at_once
 from dfrestore.methods.related import related_network
 from dfrestore.weights.checkpoint import read_bytes, save_checkpoint
 from dfrestore.weights.containers import StateDict, file_label, find_state_dicts, renamed
@@ -25,8 +24,6 @@ from dfrestore.weights.spec import ModelSpec
 from dfrestore.weights.unpickle import read_pth
 
 UNKNOWN_LICENCE = "unknown"
-# The methods' readers by the methods' names.
-READERS: dict[str, Callable[[Shapes, str], Recognised | None]] = {"c2f-dft": read_c2f_dft}
 
 
 def convert_file(
@@ -75,14 +72,14 @@ def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, 
     """
     for state in states:
         shapes, nearly = shapes_of(state.tensors), None
-        for method, read in READERS.items():
+        for method in METHODS.values():
             try:
-                found = read(shapes, name)
+                found = method.read(shapes, name)
             except WeightsError as error:
                 nearly = nearly or error
                 continue
             if found is not None:
-                return state, method, found
+                return state, method.name, found
         if nearly is not None:
             raise _of_related_network(shapes, name) or nearly
     for state in states:
@@ -90,7 +87,7 @@ def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, 
             raise other
     begins = ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes_of(states[0].tensors).items())[:3])
     raise WeightsError(
-        f"{name}: not the weights of a network that is known ({', '.join(READERS)}); its first tensors are {begins}"
+        f"{name}: not the weights of a network that is known ({', '.join(METHODS)}); its first tensors are {begins}"
     )
 
 
@@ -148,8 +145,8 @@ def _prove(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:
         raise WeightsError(f"{name}: the weights do not fit the network: {in_short(differences)}")
     network.load_state_dict(dict(tensors), strict=True)
     side = 2 * network.multiple
-    noise = torch.randn((2, 1, 3, side, side), generator=torch.Generator().manual_seed(0))
+    picture = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        output = network.eval()(noise[0].clamp(-1, 1), noise[1], torch.tensor([500.0]))
+        output = restored_at_once(network.eval(), picture, network.steps[0])
     if not bool(torch.isfinite(output).all()) or float(output.std()) == 0:
         raise WeightsError(f"{name}: the network computes nothing usable with these weights; nothing was written")

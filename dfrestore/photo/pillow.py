@@ -25,7 +25,7 @@ for _library in ("PIL", "tifffile", "imagecodecs"):  # or logging's last resort 
 def quiet_pillow() -> Iterator[None]:
     """Pillow without its pixel limit (ours is checked before), without half-read pictures, and without warnings.
 
-    Its settings are global: they are changed for as long as a lock is held, and put back.
+    Its settings are global: they are changed for as long as a lock is held, and then put back.
     """
     with _pillow, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -33,7 +33,7 @@ class Samples:
 
 
 def decode(data: bytes, format: str, header: Header, icc: bytes | None) -> Samples:
-    """All samples of the first picture. Raises whatever the libraries raise; the caller makes it one error."""
+    """All samples of the first picture. Raises whatever the libraries raise; the caller turns it into one error."""
     if format == "PNG":
         return _decode_png(data, header)
     if format == "HEIF":
@@ -52,6 +52,8 @@ def decode(data: bytes, format: str, header: Header, icc: bytes | None) -> Sampl
     image = _open(data, format, header)
     if format == "JPEG" and _is_cut_off(data, image, header):
         raise Damaged("the file ends early")
+    if format in ("GIF", "BMP") and image.mode in ("P", "L"):
+        return _from_indices(image)
     if image.mode == "CMYK":
         return _from_cmyk(image, icc)
     if image.mode in ("1", "YCbCr", "P", "PA"):
@@ -75,8 +77,8 @@ def _open(data: bytes, format: str, header: Header) -> Image.Image:
 def _is_cut_off(stream: bytes, image: Image.Image, header: Header) -> bool:
     """Whether a JPEG ran out of data before its end marker, which libjpeg fills with grey without a word.
 
-    Only looked into where the last block is that grey: bytes put before the end marker change the picture then,
-    and are passed over by the decoder if the picture was complete.
+    This is checked only where the last block is that grey. More bytes before the end marker then change the picture if
+    it was cut off; after a complete picture the decoder ignores them.
     """
     corner = np.asarray(image)[-1:, -8:]
     if (corner != (128 if image.mode != "CMYK" else corner.flat[0])).any():
@@ -86,7 +88,7 @@ def _is_cut_off(stream: bytes, image: Image.Image, header: Header) -> bool:
 
 
 def _split(array: Pixels) -> Samples:
-    """Channels apart: 1 or 2 are grey, 3 or 4 are RGB, the last of an even number is alpha."""
+    """Colour and alpha apart: 1 or 2 channels are grey, 3 or 4 are RGB; the last of 2 or 4 is alpha."""
     if array.ndim == 2:
         return Samples(array)
     channels = array.shape[2]
@@ -127,6 +129,15 @@ def _from_palette(image: Image.Image, transparency: png.Transparency | None) -> 
     given = np.frombuffer(transparency.data[:256], np.uint8)
     opacity[: len(given)] = given
     return Samples(table[indices], opacity[indices])
+
+
+def _from_indices(image: Image.Image) -> Samples:
+    """A picture of a GIF or BMP; grey where all its colours are. One index of a GIF may be transparent."""
+    indices, key = np.asarray(image), image.info.get("transparency")
+    colour = indices if image.mode == "L" else _from_palette(image, None).colour
+    if colour.ndim == 3 and (colour == colour[..., :1]).all():
+        colour = np.ascontiguousarray(colour[..., 0])
+    return Samples(colour, None if key is None else np.where(indices == key, 0, 255).astype(np.uint8))
 
 
 def _keyed_alpha(colour: Pixels, transparency: png.Transparency) -> Pixels | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
-from dfrestore.restore.tasks import TASKS
+from dfrestore.tasks import TASKS
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
@@ -24,7 +24,7 @@ def format_name(name: str) -> str:
 
 
 def out_is_folder(out: str, file_inputs: int, folder_inputs: int) -> bool:
-    """A file for one input file, otherwise a folder; a trailing slash or an existing folder says folder."""
+    """Whether ``out`` means a folder: for several inputs or a folder, with a slash at its end, or if it is one."""
     separators = tuple(s for s in (os.sep, os.altsep) if s)
     return folder_inputs > 0 or file_inputs != 1 or out.endswith(separators) or is_folder(Path(out))
 
@@ -40,7 +40,7 @@ def is_folder(path: Path) -> bool:
 def result_name(source: Path, task: str | None, fmt: str | None) -> str:
     """The result's file name: the input's, with ``_TASK`` if a task is given, and the ending of the format.
 
-    An input whose ending no writer knows (none, ``.dat``) becomes a PNG; HEIC and RAW see ``WRITTEN_AS``.
+    An input whose ending no writer knows (none, ``.dat``) becomes a PNG; for read-only formats see ``WRITTEN_AS``.
     """
     own = format_of_path(source)
     wanted = fmt or own or WRITTEN_AS.get(read_only_format(source) or "", "PNG")
@@ -70,6 +70,6 @@ def check_out_file(out: Path, fmt: str | None) -> None:
 
 
 def identity(path: Path) -> str:
-    """Equal for two paths to one place: links resolved, case and Unicode form ignored where the system does so."""
+    """A text that is equal for all paths to one place: links resolved, case and Unicode form as the system has them."""
     real = os.path.realpath(path)
     return unicodedata.normalize("NFC", real).casefold() if _CASE_BLIND else real

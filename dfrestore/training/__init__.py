@@ -5,6 +5,6 @@ Networks and samplers are used as they are in restoration; nothing here is neede
 
 from dfrestore.training.check import load_data
 from dfrestore.training.config import TrainConfig, list_presets, load_preset, to_toml
-from dfrestore.training.trainer import Trainer
+from dfrestore.training.trainer import Trainer, spec_of
 
-__all__ = ["TrainConfig", "Trainer", "list_presets", "load_data", "load_preset", "to_toml"]
+__all__ = ["TrainConfig", "Trainer", "list_presets", "load_data", "load_preset", "spec_of", "to_toml"]

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.sizes import parse_bytes
 from dfrestore.weights.spec import ModelSpec
 
 T = TypeVar("T")
@@ -277,17 +278,6 @@ def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
         patch_period=max(1, round(stage.patch_period * factor)) if stage.patch_period else 0,
         warmup=math.ceil(stage.warmup * min(1.0, factor)),
     )
-
-
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-
-
-def parse_bytes(text: str, where: str) -> int:
-    """``"4G"``, ``"512M"`` -> bytes, in powers of 1024. Raises :class:`UsageError`."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{where}: {text!r} is not a size like 4G or 512M")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def to_toml(config: TrainConfig) -> str:

@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore import windows
-from dfrestore.diffusion import alpha_bars, ddim, timesteps
+from dfrestore.diffusion import timesteps
 from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_network
 from dfrestore.methods.c2f_dft import Sampling
+from dfrestore.methods.method import restored_at_once
+from dfrestore.nn import Whole
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
@@ -95,31 +97,20 @@ class Trainer:
         self.device = torch.device(device)
         self.train_photos, self.validation_photos = photos.split(config.data.validation, config.data.least_validation)
         self.degrade = degrade
-        self.spec = ModelSpec(
-            task=config.task,
-            method=config.model.method,
-            network=config.model.network,
-            sampling=Sampling(prediction=config.model.prediction).to_mapping(),
-            window=config.model.window,
-            patch=max((*config.coarse.patches, *config.fine.patches)),
-            default_steps=config.model.default_steps,
-            licence=config.licence,
-            trained_on=config.trained_on,
-            source=config.source,
-        )
+        self.spec = spec_of(config)
         self.windows = windows.parse(self.spec.window)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
         self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
         # Bound to the trained network; validation, which sees other sizes, stays as it is.
-        self._forward = self.network.forward_fast
+        self._forward = self.network.walk
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
         self.optimizer = self._new_optimizer()
         self.dtype = _dtype(config.optim.precision, self.device)
         self.sampling = Sampling.from_mapping(self.spec.sampling)
-        self.alpha_bars = alpha_bars(self.sampling.train_timesteps, self.sampling.betas).to(self.device)
+        self.alpha_bars = self.network.alpha_bars(self.device)
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # inside an update: an exception that comes now leaves a state that must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
@@ -187,15 +178,11 @@ class Trainer:
         return scores, sum(inputs) / max(1, len(inputs))
 
     def restore(self, degraded: Tensor, steps: int, seed: int = 0) -> Tensor:
-        """(3, H, W) in [0, 1] through the EMA network; sides are multiples of its ``multiple``."""
-        y = degraded[None].to(self.device) * 2 - 1
-        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        """(3, H, W) in [0, 1] through the EMA network."""
+        how = Whole(self.dtype, self.windows)
         with torch.no_grad():
-            call = self._call(self.ema)
-            points = timesteps(self.sampling.train_timesteps, steps, self.sampling.timesteps)
-            states = ddim(lambda x, t: call(y, x, t), noise, points, self.alpha_bars, self.sampling.prediction)
-            *_, last = states
-        return ((last.x0[0] + 1) / 2).clamp(0, 1).cpu()
+            restored = restored_at_once(self.ema, degraded.to(self.device), steps, seed, how)
+        return restored.clamp(0, 1).cpu()
 
     def _stage_config(self, name: str) -> StageConfig:
         return self.config.coarse if name == "coarse" else self.config.fine
@@ -300,8 +287,9 @@ class Trainer:
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
 
     def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        forward = self._forward if network is self.network else network.forward_fast
-        return lambda y, x, t: forward(y, x, t, self.dtype, self.windows)
+        forward = self._forward if network is self.network else network.walk
+        how = Whole(self.dtype, self.windows)
+        return lambda y, x, t: forward(how, y, x, t)
 
     # -- validation ---------------------------------------------------------------------------------------------
 
@@ -330,6 +318,22 @@ class Trainer:
             scores[i] = _psnr(self.restore(degraded[i], steps, seed=i), clean[i])
         scores = self.world.sum(scores)
         return sum(scores) / max(1, len(scores))
+
+
+def spec_of(config: TrainConfig) -> ModelSpec:
+    """What the model of a run says of itself."""
+    return ModelSpec(
+        task=config.task,
+        method=config.model.method,
+        network=config.model.network,
+        sampling=Sampling(prediction=config.model.prediction).to_mapping(),
+        default_steps=config.model.default_steps,
+        window=config.model.window,
+        patch=max((*config.coarse.patches, *config.fine.patches)),
+        licence=config.licence,
+        trained_on=config.trained_on,
+        source=config.source,
+    )
 
 
 def _check_compiler(name: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
@@ -117,8 +118,10 @@ def _no_default(task: str, default: str | None, registry: Registry) -> str:
     known = _tasks(registry)
     if task not in known:
         return f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})"
-    missing = f"no model '{default}'" if default else "no default model"
-    return f"there is {missing} for {task} yet: give --model NAME, FILE or hf://... {_listing(registry.models, task)}"
+    missing = f"no model '{default}'" if default else "no model"
+    own = [name for name in registry.models if name.startswith(f"{task}/")]
+    way = f"name one with --model {_listing(own)}" if own else "give --model FILE or hf://..., or train one"
+    return f"there is {missing} for {task} yet: {way}"
 
 
 def _unknown(name: str, task: str | None, registry: Registry) -> str:
@@ -159,7 +162,7 @@ def _listing(models: Iterable[str], task: str | None = None) -> str:
 
 
 def _tasks(registry: Registry) -> list[str]:
-    return sorted({*registry.defaults, *(entry.task for entry in registry.models.values())})
+    return sorted({*TASKS, *registry.defaults, *(entry.task for entry in registry.models.values())})
 
 
 def _check_task(label: str, found: str, wanted: str | None) -> None:

@@ -12,8 +12,8 @@ import pytest
 from conftest import Answer
 
 from dfrestore import __version__
-from dfrestore.restore.measure import test_picture as picture
-from dfrestore.restore.selftest import Check, self_test
+from dfrestore.benchmark.measure import test_picture as picture
+from dfrestore.benchmark.selftest import Check, self_test
 
 Run = Callable[..., Answer]
 Photo = Callable[..., Path]

@@ -172,6 +172,8 @@ TARGETS: dict[str, Callable[[bytes, Path, random.Random], bool]] = {
     "jpeg": picture,
     "webp": picture,
     "tiff": picture,
+    "gif": picture,
+    "bmp": picture,
     "checkpoint": checkpoint,
     "pth": pth,
     "registry": registry,

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from reference.fake_network import FakeNetwork
+from torch import Tensor
 
-from dfrestore.diffusion import ddim, linear_alpha_bars, timesteps
+from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods import convert, load_network
+from dfrestore.methods import METHODS, convert, load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
 from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, read
 from dfrestore.methods.convert import convert_file
-from dfrestore.methods.method import Recognised
+from dfrestore.methods.method import Method, Recognised
 from dfrestore.weights import read_spec
 from dfrestore.weights.containers import StateDict
 
@@ -58,7 +60,7 @@ def test_a_converted_file_restores_as_the_authors_code_does(tmp_path: Path, name
     vectors = safetensors.torch.load_file(PARITY / f"{name}.safetensors")
     y = 2 * vectors[f"{case}.y"] - 1
     with torch.inference_mode():
-        *_, last = ddim(
+        *_, last = sample(
             lambda x, t: network(y, x, t.expand(len(y))),
             vectors[f"{case}.x_T"],
             timesteps(1000, spec.default_steps),
@@ -260,11 +262,14 @@ def test_a_method_that_nearly_knows_a_file_does_not_hide_one_that_does(monkeypat
     def nearly(shapes: object, name: str) -> None:
         raise WeightsError(f"{name}: nearly")
 
+    def method(name: str, read: Any) -> Method:
+        return Method(name, lambda spec: torch.nn.Identity(), read, stages=())  # type: ignore[arg-type, return-value]
+
     found = Recognised({}, {}, 1, {}, "https://example.org")
     states = [StateDict(weights(), "")]
-    monkeypatch.setattr(convert, "READERS", {"one": nearly, "two": lambda shapes, name: found})
+    monkeypatch.setattr(convert, "METHODS", {"one": method("one", nearly), "two": method("two", lambda *_: found)})
     assert convert._recognise(states, "f.pth") == (states[0], "two", found)
-    monkeypatch.setattr(convert, "READERS", {"one": nearly, "two": lambda shapes, name: None})
+    monkeypatch.setattr(convert, "METHODS", {"one": method("one", nearly), "two": method("two", lambda *_: None)})
     with pytest.raises(WeightsError, match=r"f\.pth: nearly"):
         convert._recognise(states, "f.pth")
 
@@ -274,21 +279,21 @@ def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
 ) -> None:
     """A method whose authors save one module twice, with a schedule and a counter beside it."""
 
-    class Tiny(torch.nn.Module):
-        multiple = 8
-
+    class Tiny(FakeNetwork):
         def __init__(self) -> None:
             super().__init__()
+            del self.unused
             self.conv = torch.nn.Conv2d(3, 3, 1)
             self.register_buffer("count", torch.tensor(0))
 
-        def forward(self, y: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            return self.conv(y)
+        def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+            return self.conv(planes)
 
     rename = {f"{where}.{name}": f"conv.{name}" for where in ("net", "outer.net") for name in ("weight", "bias")}
     found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
-    monkeypatch.setattr(convert, "READERS", {"tiny": lambda shapes, name: found})
-    monkeypatch.setattr(convert, "build_network", lambda spec: Tiny())
+    method = Method("tiny", lambda spec: Tiny(), lambda shapes, name: found, stages=())
+    monkeypatch.setitem(METHODS, "tiny", method)
+    monkeypatch.delitem(METHODS, "c2f-dft")
     state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}
     both = {f"{where}.{name}": tensor for where in ("net", "outer.net") for name, tensor in state.items()}
     torch.save({**both, "schedule": torch.ones(4), "count": torch.tensor(7)}, tmp_path / "in.pth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dfrestore.diffusion import ddim_step, linear_alpha_bars
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.nn import Whole
 from dfrestore.training.losses import fine_loss, l1, ms_ssim, negative_psnr
 from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
 
@@ -41,12 +43,16 @@ def assert_named_gradients(network: C2FDFT, vectors: dict[str, Tensor], toleranc
         assert (found.double() - expected).abs().max() <= tolerance * expected.abs().max(), name
 
 
-@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+def called(network: C2FDFT, path: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return partial(network.walk, Whole()) if path == "walk" else network
+
+
+@pytest.mark.parametrize("path", ["forward", "walk"])
 def test_coarse_loss_and_gradients_equal_the_authors(path: str) -> None:
     vectors = load_file(PARITY / "train_coarse.safetensors")
     network = network_a()
     loss = coarse_loss(
-        getattr(network, path),
+        called(network, path),
         vectors["lq"] * 2 - 1,
         vectors["gt"] * 2 - 1,
         vectors["e"],
@@ -60,13 +66,13 @@ def test_coarse_loss_and_gradients_equal_the_authors(path: str) -> None:
     assert_named_gradients(network, vectors, 1e-3)
 
 
-@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+@pytest.mark.parametrize("path", ["forward", "walk"])
 def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str) -> None:
     vectors = load_file(PARITY / "train_fine.safetensors")
     network = network_a()
     y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
     steps, bars = [999, 666, 333, 0], linear_alpha_bars()
-    call = getattr(network, path)
+    call = called(network, path)
     loss = fine_stage_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(fine_loss, "ms-ssim-255"))
     loss.backward()
     assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)

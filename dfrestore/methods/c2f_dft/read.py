@@ -13,7 +13,7 @@ from dfrestore.methods.differences import compare_shapes, in_short
 from dfrestore.methods.method import Recognised, Shapes
 
 if TYPE_CHECKING:
-    from dfrestore.nn.blocks import Norm
+    from dfrestore.nn.norm import Norm
 
 PROJECT = "https://github.com/wlydlut/C2F-DFT"
 DEFAULT_STEPS = 4

@@ -6,7 +6,15 @@ import torch
 from reference import ddim_reference
 from torch import Tensor
 
-from dfrestore.diffusion import ddim, initial_noise, linear_alpha_bars, to_x0_eps
+from dfrestore.diffusion import (
+    Prediction,
+    advance_,
+    initial_noise,
+    linear_alpha_bars,
+    sample,
+    steps_of,
+    to_x0_eps,
+)
 
 TIMES = [999, 666, 333, 0]
 GOLDEN_NOISE = [  # seed 0, 8x8: [0, 0, :4], [1, 3, :4], [2, 7, 4:]
@@ -28,7 +36,7 @@ def network_in_numpy(x: np.ndarray, t: int) -> np.ndarray:
 @pytest.mark.parametrize("times", [TIMES, [999], [999, 500, 0], [999, 250], list(range(999, -1, -111))])
 def test_every_state_agrees_with_the_reference(times: list[int]) -> None:
     x = initial_noise(6, 5, seed=3)[None].double()
-    states = list(ddim(network, x, times, linear_alpha_bars(), "epsilon"))
+    states = list(sample(network, x, times, linear_alpha_bars(), "epsilon"))
     expected = ddim_reference.sample(network_in_numpy, x.numpy(), times)
     assert [state.t for state in states] == times
     assert [state.index for state in states] == list(range(len(times)))
@@ -40,14 +48,14 @@ def test_every_state_agrees_with_the_reference(times: list[int]) -> None:
 
 def test_float32_states_stay_close_to_float64() -> None:
     x = initial_noise(6, 5, seed=3)[None]
-    single = list(ddim(network, x, TIMES, linear_alpha_bars(), "epsilon"))
-    double = list(ddim(network, x.double(), TIMES, linear_alpha_bars(), "epsilon"))
+    single = list(sample(network, x, TIMES, linear_alpha_bars(), "epsilon"))
+    double = list(sample(network, x.double(), TIMES, linear_alpha_bars(), "epsilon"))
     assert single[-1].x.dtype == torch.float32
     torch.testing.assert_close(single[-1].x.double(), double[-1].x, rtol=1e-4, atol=1e-4)
 
 
 def test_the_last_state_is_its_clean_estimate_unclamped() -> None:
-    last = list(ddim(network, 5 * initial_noise(4, 4, seed=0)[None], TIMES, linear_alpha_bars(), "epsilon"))[-1]
+    last = list(sample(network, 5 * initial_noise(4, 4, seed=0)[None], TIMES, linear_alpha_bars(), "epsilon"))[-1]
     assert torch.equal(last.x, last.x0)
     assert last.x.abs().max() > 1
 
@@ -60,7 +68,7 @@ def test_a_sample_network_takes_the_same_way_as_its_epsilon_twin() -> None:
         return to_x0_eps("epsilon", network(x, t), x, alpha_bar[int(t)])[0]
 
     for a, b in zip(
-        ddim(network, x, TIMES, alpha_bar, "epsilon"), ddim(twin, x, TIMES, alpha_bar, "sample"), strict=True
+        sample(network, x, TIMES, alpha_bar, "epsilon"), sample(twin, x, TIMES, alpha_bar, "sample"), strict=True
     ):
         torch.testing.assert_close(a.x, b.x, rtol=1e-10, atol=1e-9)
 
@@ -72,7 +80,7 @@ def test_a_step_is_computed_only_when_asked_for() -> None:
         calls.append(int(t))
         return x
 
-    states = ddim(counted, initial_noise(2, 2, 0)[None], TIMES, linear_alpha_bars(), "epsilon")
+    states = sample(counted, initial_noise(2, 2, 0)[None], TIMES, linear_alpha_bars(), "epsilon")
     next(states)
     assert calls == [999]
 
@@ -105,3 +113,49 @@ def test_drawing_noise_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(1)
     initial_noise(8, 8, seed=0)
     assert torch.equal(torch.randn(3), expected)
+
+
+# --- DPM-Solver++(2M) ---
+
+
+def exact(x: Tensor, t: Tensor) -> Tensor:
+    """The noise in x where clean pictures are standard normal: then the true way leaves x as it is."""
+    return (1 - linear_alpha_bars().double()[int(t)]).sqrt() * x
+
+
+def evenly_in_log_ratio(steps: int) -> list[int]:
+    bars = linear_alpha_bars().double()
+    ratio = (bars / (1 - bars)).log()
+    wanted = torch.linspace(float(ratio[950]), float(ratio[20]), steps + 1)
+    return [int((ratio - value).abs().argmin()) for value in wanted]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample"])
+def test_its_first_step_is_that_of_ddim(prediction: Prediction) -> None:
+    x = initial_noise(6, 5, seed=3)[None].double()
+    ways = [next(iter(sample(network, x, TIMES, linear_alpha_bars(), prediction, s))) for s in ("ddim", "dpmpp-2m")]
+    torch.testing.assert_close(ways[0].x, ways[1].x, rtol=1e-6, atol=1e-6)
+
+
+def test_it_is_of_second_order_where_ddim_is_of_first() -> None:
+    x, bars = initial_noise(16, 16, seed=0)[None].double(), linear_alpha_bars().double()
+
+    def error(sampler: str, steps: int) -> float:
+        *_, last_but_one, _ = sample(exact, x, evenly_in_log_ratio(steps), bars, "epsilon", sampler)
+        return float((last_but_one.x - x).abs().mean())
+
+    for sampler, order in (("ddim", 1), ("dpmpp-2m", 2)):
+        assert error(sampler, 10) / error(sampler, 40) == pytest.approx(4**order, rel=0.4)
+    assert error("dpmpp-2m", 10) < 0.5 * error("ddim", 10)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp-2m"])
+def test_steps_in_place_are_those_of_the_loop(sampler: str) -> None:
+    x, bars = initial_noise(600, 3, seed=0), linear_alpha_bars()
+    expected = list(sample(network, x[None], TIMES, bars, "epsilon", sampler))
+    before = None
+    for state, (t, following) in zip(expected, steps_of(TIMES), strict=True):
+        output = network(x, torch.tensor([float(t)]))
+        before = advance_(sampler, "epsilon", output, x, bars, t, following, before)
+        torch.testing.assert_close(output, state.x0[0], rtol=0, atol=0)
+        torch.testing.assert_close(x, state.x[0], rtol=0, atol=0)
