@@ -37,6 +37,10 @@ def converted(tmp_path: Path, name: str, key: str | None = None) -> Path:
     return out
 
 
+def a_method(name: str, read: Any, build: Any = None) -> Method:
+    return Method(name, build, read, stages=())
+
+
 def refusal(path: Path, out: Path, **options: Any) -> str:
     """The line with which a conversion is refused; nothing may be left behind."""
     before = set(out.parent.iterdir())
@@ -262,14 +266,12 @@ def test_a_method_that_nearly_knows_a_file_does_not_hide_one_that_does(monkeypat
     def nearly(shapes: object, name: str) -> None:
         raise WeightsError(f"{name}: nearly")
 
-    def method(name: str, read: Any) -> Method:
-        return Method(name, lambda spec: torch.nn.Identity(), read, stages=())  # type: ignore[arg-type, return-value]
-
     found = Recognised({}, {}, 1, {}, "https://example.org")
     states = [StateDict(weights(), "")]
-    monkeypatch.setattr(convert, "METHODS", {"one": method("one", nearly), "two": method("two", lambda *_: found)})
+    known = {"one": a_method("one", nearly), "two": a_method("two", lambda shapes, name: found)}
+    monkeypatch.setattr(convert, "METHODS", known)
     assert convert._recognise(states, "f.pth") == (states[0], "two", found)
-    monkeypatch.setattr(convert, "METHODS", {"one": method("one", nearly), "two": method("two", lambda *_: None)})
+    monkeypatch.setattr(convert, "METHODS", {**known, "two": a_method("two", lambda shapes, name: None)})
     with pytest.raises(WeightsError, match=r"f\.pth: nearly"):
         convert._recognise(states, "f.pth")
 
@@ -291,7 +293,7 @@ def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
 
     rename = {f"{where}.{name}": f"conv.{name}" for where in ("net", "outer.net") for name in ("weight", "bias")}
     found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
-    method = Method("tiny", lambda spec: Tiny(), lambda shapes, name: found, stages=())
+    method = a_method("tiny", lambda shapes, name: found, lambda spec: Tiny())
     monkeypatch.setitem(METHODS, "tiny", method)
     monkeypatch.delitem(METHODS, "c2f-dft")
     state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}
