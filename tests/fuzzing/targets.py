@@ -69,7 +69,7 @@ def checkpoint(data: bytes, folder: Path, rng: random.Random) -> bool:
     path = folder / "m.safetensors"
     path.write_bytes(data)
     try:
-        card_of(resolve(path))
+        card_of(resolve(path, restoring=False))
         network, spec = load_network(path)
     except WeightsError as error:
         return _refused(error)
