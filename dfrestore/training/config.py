@@ -15,13 +15,12 @@ from typing import Any, Literal, TypeVar
 
 from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss
 from dfrestore.weights.spec import ModelSpec, Prediction
 
 T = TypeVar("T")
 Unroll = Literal["all", "one"]
-FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
 OptimizerName = Literal["adamw", "muon"]
-SSIM_WEIGHT, PSNR_LEVEL = 0.84, 30.0
 Crops = Literal["independent", "shared-window"]
 
 
@@ -141,7 +140,7 @@ class StageConfig:
     fresh_optimizer: bool = False
     steps: tuple[int, ...] = (1,)
     unroll: Unroll = "all"
-    loss: FineLoss = "l1"
+    loss: PictureLoss = "l1"
     ssim_weight: float = SSIM_WEIGHT
     psnr_level: float = PSNR_LEVEL
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from dfrestore import windows
 from dfrestore.diffusion import alpha_bars, ddim, timesteps
 from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
+from dfrestore.losses import picture_loss
 from dfrestore.methods import Network, build_network
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
-from dfrestore.training.losses import fine_loss
 from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
 from dfrestore.training.photos import Photos
 from dfrestore.training.schedules import learning_rate
@@ -284,7 +284,7 @@ class Trainer:
         unrolled = timesteps(self.spec, steps[int(torch.randint(len(steps), (1,), generator=generator))])
         if stage.unroll == "one":
             unrolled = unrolled[: 1 + int(torch.randint(len(unrolled), (1,), generator=generator))]
-        judge = partial(fine_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)
+        judge = partial(picture_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)
 
         def fine(y: Tensor, target: Tensor, part: slice) -> Tensor:
             own = noise[part].to(self.device)
