@@ -20,7 +20,8 @@ TINY = {"dim": 8, "blocks": (1, 1, 1, 1), "heads": (1, 1, 2, 2)}
 
 def tiny_spec(**changes: object) -> ModelSpec:
     """A model of a few thousand weights that predicts the clean picture in two steps."""
-    settings = {"task": "derain", "method": "c2f-dft", "network": TINY, "prediction": "sample", "default_steps": 2}
+    settings = {"task": "derain", "method": "c2f-dft", "network": TINY, "default_steps": 2}
+    settings["sampling"] = {"prediction": "sample"}
     return ModelSpec(**{**settings, **changes})  # type: ignore[arg-type]
 
 

@@ -4,6 +4,16 @@ Nothing here knows a network, a picture format or a device plan.
 """
 
 from dfrestore.diffusion.ddim import State, ddim, ddim_step, initial_noise
-from dfrestore.diffusion.schedule import alpha_bars, linear_alpha_bars, timesteps, to_x0_eps
+from dfrestore.diffusion.schedule import Prediction, alpha_bars, linear_alpha_bars, timesteps, to_x0_eps
 
-__all__ = ["State", "alpha_bars", "ddim", "ddim_step", "initial_noise", "linear_alpha_bars", "timesteps", "to_x0_eps"]
+__all__ = [
+    "Prediction",
+    "State",
+    "alpha_bars",
+    "ddim",
+    "ddim_step",
+    "initial_noise",
+    "linear_alpha_bars",
+    "timesteps",
+    "to_x0_eps",
+]

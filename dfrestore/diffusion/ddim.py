@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfrestore.diffusion.schedule import to_x0_eps
-from dfrestore.weights.spec import Prediction
+from dfrestore.diffusion.schedule import Prediction, to_x0_eps
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 

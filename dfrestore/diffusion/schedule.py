@@ -5,10 +5,14 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, Eq. 4),
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from dfrestore.weights.spec import ModelSpec, Prediction
+# What a network's output is: the noise, or the clean picture. The names are those of diffusers.
+Prediction = Literal["epsilon", "sample"]
 
 
 def linear_alpha_bars(steps: int = 1000, first: float = 1e-4, last: float = 2e-2) -> Tensor:
@@ -17,21 +21,22 @@ def linear_alpha_bars(steps: int = 1000, first: float = 1e-4, last: float = 2e-2
     return torch.cumprod(1 - betas, dim=0)
 
 
-def alpha_bars(spec: ModelSpec) -> Tensor:
-    """The schedule that a checkpoint was trained with, float32 (T,)."""
-    return linear_alpha_bars(spec.train_timesteps, *spec.betas)
+def alpha_bars(train_timesteps: int, betas: tuple[float, float]) -> Tensor:
+    """The linear schedule from the first to the last of ``betas``, float32 (train_timesteps,)."""
+    return linear_alpha_bars(train_timesteps, *betas)
 
 
-def timesteps(spec: ModelSpec, steps: int) -> list[int]:
-    """The ``steps`` falling evaluation points: the checkpoint's own list, else evenly from T-1 to 0.
+def timesteps(train_timesteps: int, steps: int, lists: Mapping[int, Sequence[int]] | None = None) -> list[int]:
+    """The ``steps`` falling evaluation points: those of ``lists`` for that count, else evenly from T-1 to 0.
 
-    Rounded half to even: 4 -> 999, 666, 333, 0 (the authors'); 1 -> 999. Raises ValueError outside 1..T.
+    T: ``train_timesteps``. Rounded half to even: of 1000, 4 -> 999, 666, 333, 0 (the authors'); 1 -> 999. Raises
+    ValueError outside 1..T.
     """
-    last = spec.train_timesteps - 1
-    if not 1 <= steps <= spec.train_timesteps:
-        raise ValueError(f"steps must be from 1 to {spec.train_timesteps}, got {steps}")
-    if steps in spec.timesteps:
-        return list(spec.timesteps[steps])
+    last = train_timesteps - 1
+    if not 1 <= steps <= train_timesteps:
+        raise ValueError(f"steps must be from 1 to {train_timesteps}, got {steps}")
+    if lists and steps in lists:
+        return list(lists[steps])
     if steps == 1:
         return [last]
     return [round(last * (steps - 1 - i) / (steps - 1)) for i in range(steps)]

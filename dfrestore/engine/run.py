@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.diffusion import alpha_bars, ddim_step, initial_noise, timesteps
+from dfrestore.diffusion import Prediction, alpha_bars, ddim_step, initial_noise, timesteps
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.memory import is_out_of_memory
 from dfrestore.engine.padding import pad
@@ -20,8 +20,9 @@ from dfrestore.engine.plan import Plan, strips_of
 from dfrestore.engine.tiles import Spans, spans, tight, tiles
 from dfrestore.errors import OutOfMemoryFailure
 from dfrestore.methods import Network
+from dfrestore.methods.c2f_dft import Sampling
 from dfrestore.nn.strips import Strips
-from dfrestore.weights.spec import ModelSpec, Prediction
+from dfrestore.weights.spec import ModelSpec
 
 _STRIP = 256  # rows
 
@@ -62,7 +63,8 @@ def restore_array(
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"expected an array (H, W, 3), got {rgb.shape}")
-    times = timesteps(spec, steps)
+    sampling = Sampling.from_mapping(spec.sampling)
+    times = timesteps(sampling.train_timesteps, steps, sampling.timesteps)
     try:
         yield from _restore(network, spec, rgb, times, seed, plan, device, precision)
     except (RuntimeError, MemoryError) as error:
@@ -96,13 +98,14 @@ def _restore(
     walk = _Walk.of(plan, y.shape[1], y.shape[2], network.multiple)
     strips = strips_of(plan, spec, precision, device)
     total = len(times) * walk.evaluations
-    alpha_bar = alpha_bars(spec).to(home)
+    sampling = Sampling.from_mapping(spec.sampling)
+    alpha_bar = alpha_bars(sampling.train_timesteps, sampling.betas).to(home)
     done = 0
     for t, following in zip(times, [*times[1:], None], strict=True):
         evaluation = _evaluate(network, y, x, t, walk, device, strips)
         output = yield from _counted(evaluation, done, walk.evaluations, total)
         done += walk.evaluations
-        _step(spec.prediction, output, x, alpha_bar, t, following)
+        _step(sampling.prediction, output, x, alpha_bar, t, following)
         estimate = _to_pixels(output[:, :height, :width])
         del output  # not held while the caller looks, nor through the next step
         yield Progress(done, total, estimate)

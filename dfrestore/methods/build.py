@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.convert import compare
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.spec import ModelSpec
@@ -26,16 +26,17 @@ def build_network(spec: ModelSpec) -> Network:
         )
     try:
         config = C2FDFTConfig.from_mapping(spec.network)
-    except (ValueError, TypeError) as error:
+        sampling = Sampling.from_mapping(spec.sampling)
+    except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"impossible network configuration: {error}") from error
-    return C2FDFT(config, skip="x_t" if spec.prediction == "epsilon" else "y")
+    return C2FDFT(config, skip="x_t" if sampling.prediction == "epsilon" else "y")
 
 
 def load_network(name_or_file: str | Path | None, *, task: str | None = None) -> tuple[Network, ModelSpec]:
     """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
 
     Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
-    the prediction that ``spec.prediction`` names. Parameters are float32. Raises :class:`WeightsError`.
+    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32. Raises :class:`WeightsError`.
     """
     resolved = resolve(name_or_file, task=task)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
 from dfrestore.methods.build import Network, build_network
+from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.convert import recognise
 from dfrestore.weights.checkpoint import read_bytes, save_checkpoint
 from dfrestore.weights.containers import file_label, find_state_dict
@@ -42,7 +43,7 @@ def convert_file(
         task=task,
         method="c2f-dft",
         network=config.to_mapping(),
-        prediction="epsilon",
+        sampling=Sampling(prediction="epsilon").to_mapping(),
         default_steps=4,
         licence=LICENCE,
         source=f"{file_label(path, state.key)}, sha256 {_digest(path)}; C2F-DFT, {PROJECT}",

@@ -151,7 +151,8 @@ def _restorer_of(request: dict[str, Any]) -> Restorer:
     from dfrestore.weights import ModelSpec
 
     model = load_preset(request["preset"], request["task"]).model
-    spec = ModelSpec(request["task"], model.method, model.network, model.prediction, default_steps=model.default_steps)
+    sampling = {"prediction": model.prediction}
+    spec = ModelSpec(request["task"], model.method, model.network, sampling, model.default_steps)
     torch.manual_seed(0)
     return Restorer(build_network(spec).eval(), spec, label=f"untrained {request['preset']}", **request["options"])
 

@@ -29,6 +29,7 @@ from dfrestore.engine import (
 )
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
+from dfrestore.methods.c2f_dft import Sampling
 from dfrestore.restore.checks import fault
 from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
@@ -291,8 +292,9 @@ class Restorer:
     def checked_steps(self, steps: int | None) -> int:
         """``steps``, or the model's default. Raises :class:`UsageError` for what its schedule does not have."""
         steps = self.spec.default_steps if steps is None else steps
-        if not 1 <= steps <= self.spec.train_timesteps:
-            raise UsageError(f"--steps is from 1 to {self.spec.train_timesteps} for this model, not {steps}")
+        most = Sampling.from_mapping(self.spec.sampling).train_timesteps
+        if not 1 <= steps <= most:
+            raise UsageError(f"--steps is from 1 to {most} for this model, not {steps}")
         return steps
 
 

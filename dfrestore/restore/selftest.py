@@ -12,6 +12,7 @@ from dfrestore.diffusion import alpha_bars, initial_noise, timesteps, to_x0_eps
 from dfrestore.engine import PRECISIONS, choose_device, choose_precision
 from dfrestore.errors import DeviceError, DfrestoreError
 from dfrestore.methods import Network, build_network, load_network
+from dfrestore.methods.c2f_dft import Sampling
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Rgb
 from dfrestore.restore.measure import test_picture
@@ -79,7 +80,7 @@ def _model() -> tuple[Network, ModelSpec]:
         return load_network(None, task="derain")
     except DfrestoreError:
         shape = {"dim": 8, "blocks": (1, 1, 1, 1), "heads": (1, 1, 2, 2)}
-        spec = ModelSpec(task="derain", method="c2f-dft", network=shape, prediction="sample")
+        spec = ModelSpec(task="derain", method="c2f-dft", network=shape, sampling={"prediction": "sample"})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build_network(spec).eval(), spec
@@ -89,10 +90,11 @@ def _model() -> tuple[Network, ModelSpec]:
 def _by_the_paper(network: Network, spec: ModelSpec, picture: Rgb) -> Rgb:
     """One step with the network as it is written down, on the CPU in fp32."""
     network.cpu()
-    t = timesteps(spec, 1)[0]
+    sampling = Sampling.from_mapping(spec.sampling)
+    t = timesteps(sampling.train_timesteps, 1, sampling.timesteps)[0]
     y = torch.from_numpy(picture).permute(2, 0, 1)[None] * 2 - 1
     x = initial_noise(SIDE, SIDE, 0)[None]
     output = network(y, x, torch.tensor([float(t)]))
-    x0, _ = to_x0_eps(spec.prediction, output, x, alpha_bars(spec)[t])
+    x0, _ = to_x0_eps(sampling.prediction, output, x, alpha_bars(sampling.train_timesteps, sampling.betas)[t])
     shown: Rgb = ((x0[0] + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
     return shown

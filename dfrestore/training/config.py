@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar
 from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss
-from dfrestore.weights.spec import ModelSpec, Prediction
+from dfrestore.weights.spec import ModelSpec
 
 T = TypeVar("T")
+Prediction = Literal["epsilon", "sample"]
 Unroll = Literal["all", "one"]
 OptimizerName = Literal["adamw", "muon"]
 Crops = Literal["independent", "shared-window"]
@@ -253,7 +254,7 @@ def with_model(config: TrainConfig, spec: ModelSpec, overrides: Mapping[str, Any
     """The same run on the network of a trained model, for ``--init-from``; ``overrides`` of its table on top."""
     model = {
         "method": spec.method,
-        "prediction": spec.prediction,
+        "prediction": spec.sampling.get("prediction", "epsilon"),
         "default_steps": spec.default_steps,
         "window": spec.window,
         "network": dict(spec.network),

@@ -164,8 +164,10 @@ def require_task(spec: ModelSpec, label: str, task: str) -> None:
 
 def require_trainable(spec: ModelSpec) -> None:
     """Raise :class:`StartError` for what a training run cannot keep: another noise schedule, two inputs."""
-    plain = ModelSpec(task=spec.task, method=spec.method, network={})
-    own = [n for n in ("train_timesteps", "betas", "timesteps") if getattr(spec, n) != getattr(plain, n)]
+    from dfrestore.methods.c2f_dft import Sampling
+
+    plain, found = Sampling(), Sampling.from_mapping(spec.sampling)
+    own = [n for n in ("train_timesteps", "betas", "timesteps", "sampler") if getattr(found, n) != getattr(plain, n)]
     own += ["dual_pixel"] if spec.network.get("dual_pixel") else []
     if own:
         raise StartError(f"this model cannot be finetuned: training knows no {', '.join(own)} of a model's own")

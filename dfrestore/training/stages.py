@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dfrestore.diffusion import ddim_step
+from dfrestore.diffusion import Prediction, ddim_step
 from dfrestore.losses import l1
 from dfrestore.training.config import Unroll
-from dfrestore.weights.spec import Prediction
 
 NetworkCall = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -22,6 +22,7 @@ from dfrestore.diffusion import alpha_bars, ddim, timesteps
 from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
 from dfrestore.losses import picture_loss
 from dfrestore.methods import Network, build_network
+from dfrestore.methods.c2f_dft import Sampling
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig
 from dfrestore.training.data import Degrade, generator_for
@@ -98,7 +99,7 @@ class Trainer:
             task=config.task,
             method=config.model.method,
             network=config.model.network,
-            prediction=config.model.prediction,
+            sampling=Sampling(prediction=config.model.prediction).to_mapping(),
             window=config.model.window,
             patch=max((*config.coarse.patches, *config.fine.patches)),
             default_steps=config.model.default_steps,
@@ -117,7 +118,8 @@ class Trainer:
             self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
         self.optimizer = self._new_optimizer()
         self.dtype = _dtype(config.optim.precision, self.device)
-        self.alpha_bars = alpha_bars(self.spec).to(self.device)
+        self.sampling = Sampling.from_mapping(self.spec.sampling)
+        self.alpha_bars = alpha_bars(self.sampling.train_timesteps, self.sampling.betas).to(self.device)
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # inside an update: an exception that comes now leaves a state that must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
@@ -190,9 +192,8 @@ class Trainer:
         noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         with torch.no_grad():
             call = self._call(self.ema)
-            states = ddim(
-                lambda x, t: call(y, x, t), noise, timesteps(self.spec, steps), self.alpha_bars, self.spec.prediction
-            )
+            points = timesteps(self.sampling.train_timesteps, steps, self.sampling.timesteps)
+            states = ddim(lambda x, t: call(y, x, t), noise, points, self.alpha_bars, self.sampling.prediction)
             *_, last = states
         return ((last.x0[0] + 1) / 2).clamp(0, 1).cpu()
 
@@ -271,9 +272,9 @@ class Trainer:
         """(degraded, clean, part) -> mean loss of this part of the iteration's batch; all of it shares the draws."""
         generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
         noise = torch.randn(shape, generator=generator)
-        call, prediction = self._call(self.network), self.spec.prediction
+        call, prediction = self._call(self.network), self.sampling.prediction
         if name == "coarse":
-            t = antithetic_timesteps(len(noise), self.spec.train_timesteps, generator)
+            t = antithetic_timesteps(len(noise), self.sampling.train_timesteps, generator)
 
             def coarse(y: Tensor, target: Tensor, part: slice) -> Tensor:
                 own, times = noise[part].to(self.device), t[part].to(self.device)
@@ -281,7 +282,8 @@ class Trainer:
 
             return coarse
         steps = self.config.fine_steps
-        unrolled = timesteps(self.spec, steps[int(torch.randint(len(steps), (1,), generator=generator))])
+        count = steps[int(torch.randint(len(steps), (1,), generator=generator))]
+        unrolled = timesteps(self.sampling.train_timesteps, count, self.sampling.timesteps)
         if stage.unroll == "one":
             unrolled = unrolled[: 1 + int(torch.randint(len(unrolled), (1,), generator=generator))]
         judge = partial(picture_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)

@@ -7,13 +7,13 @@ from dfrestore.weights.checkpoint import load_checkpoint, save_checkpoint
 from dfrestore.weights.header import Header, read_header, read_spec
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
 from dfrestore.weights.resolve import Resolved, resolve
-from dfrestore.weights.spec import ModelSpec, Prediction
+from dfrestore.weights.spec import Base, ModelSpec
 
 __all__ = [
+    "Base",
     "Header",
     "ModelEntry",
     "ModelSpec",
-    "Prediction",
     "Registry",
     "Resolved",
     "load_checkpoint",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from dfrestore.weights.spec import ModelSpec
 SUFFIX = ".md"
 MAX_CARD_BYTES = 4 << 20
 NOT_STATED = "not stated"
-_PREDICTIONS = {"epsilon": "epsilon (the noise)", "sample": "sample (the clean picture)"}
 # A file's text may hold what steers a terminal; line breaks and tabs stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -116,14 +115,12 @@ def _rows(described: Described) -> Iterator[tuple[str, str]]:
     count = sum(math.prod(tensor.shape) for tensor in tensors)
     yield "task", spec.task
     yield "method", spec.method
-    yield "network", "; ".join(f"{key} {_plain(value)}" for key, value in spec.network.items()) or NOT_STATED
+    yield "network", _settings(spec.network)
     yield "parameters", f"{count:,}, stored as {', '.join(sorted({tensor.dtype for tensor in tensors}))}"
-    yield "prediction", _PREDICTIONS[spec.prediction]
+    yield "sampling", _settings(spec.sampling)
     yield "window", windows.described(spec.window)
     yield "training patch", f"{spec.patch} pixels" if spec.patch else NOT_STATED
     yield "default steps", str(spec.default_steps)
-    for steps, points in spec.timesteps.items():
-        yield f"timesteps for {steps}", _plain(points)
     yield "licence", spec.licence or (entry.licence if entry else "") or NOT_STATED
     yield "trained on", spec.trained_on or (entry.data if entry else "") or NOT_STATED
     yield "source", spec.source or NOT_STATED
@@ -142,7 +139,14 @@ def _score_rows(entry: ModelEntry) -> Iterable[str]:
             yield f"| {_cell(table)} | {_cell(numbers)} | {_cell(row['command'])} |"
 
 
+def _settings(values: Mapping[str, object]) -> str:
+    """A method's own settings in one line: ``dim 32; blocks 2, 3, 3, 4``."""
+    return "; ".join(f"{key} {_plain(value)}" for key, value in values.items() if value != {}) or NOT_STATED
+
+
 def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

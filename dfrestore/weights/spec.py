@@ -1,62 +1,79 @@
 """What a checkpoint says of itself: :class:`ModelSpec`, stored in the safetensors header.
 
-A file describes itself; there is no configuration beside it. The header's metadata is a flat map of
-strings: ``dfrestore`` (format version), ``task``, ``config`` (JSON, below), ``licence``, ``trained_on``, ``source``.
+A file describes itself; there is no configuration beside it. The header's metadata is a flat map of strings:
+``dfrestore`` (format version), ``task``, ``config`` (JSON, below), ``licence``, ``trained_on``, ``source``.
+
+Version 2, which is written: ``config`` holds ``method``, ``network``, ``sampling``, ``window``, ``patch``,
+``default_steps``, and where they apply ``stage`` and ``base``. ``network`` and ``sampling`` are objects of their own,
+so that no setting of a method can be taken for one of these. Version 1, which is still read, had one flat map: the
+settings of the network, and ``prediction``, ``schedule`` and ``timesteps`` of the sampling, beside the others.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dfrestore import windows
 from dfrestore.errors import WeightsError, did_you_mean
 
-FORMAT_VERSION = "1"
-Prediction = Literal["epsilon", "sample"]
-PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "sample")
+FORMAT_VERSION = "2"
+READ_VERSIONS = ("1", "2")
 MAX_STEPS = 1000
+_KEYS = ("method", "network", "sampling", "window", "patch", "default_steps", "stage", "base")
+_SAMPLING_OF_VERSION_1 = ("prediction", "schedule", "timesteps")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The file whose tensors a model needs beside its own: how it is called, and its sha256 (64 hex digits)."""
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A model without its tensors.
 
-    task: what it restores (``derain``, ...). method: ``c2f-dft``. network: the method's own hyper-parameters,
-    parsed by the method. prediction: ``epsilon`` (network output is the noise) or ``sample`` (the clean image),
-    the names of diffusers. betas: first and last beta of the linear schedule over ``train_timesteps`` steps.
-    window: what the attention's statistics are taken from, see :mod:`dfrestore.windows`. patch: side of the training
-    patches. timesteps: the model's own evaluation points for some step counts, each from high to low.
+    task: what it restores (``derain``, ...). method: the paper (``c2f-dft``). network, sampling: the method's own
+    settings as plain JSON values, which the method alone checks. window: what the attention's statistics are taken
+    from, see :mod:`dfrestore.windows`. patch: side of the training patches, 0 where that is not known. stage: the
+    training stage that made the file, where that stage makes no model to restore with. base: the file that holds the
+    rest of the tensors.
     """
 
     task: str
     method: str
     network: Mapping[str, Any]
-    prediction: Prediction = "epsilon"
-    train_timesteps: int = 1000
-    betas: tuple[float, float] = (1e-4, 2e-2)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    default_steps: int = 4
     window: windows.Words = windows.GLOBAL
     patch: int = 0
-    timesteps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    default_steps: int = 4
+    stage: str = ""
+    base: Base | None = None
     licence: str = ""
     trained_on: str = ""
     source: str = ""
 
     def to_metadata(self) -> dict[str, str]:
         """The safetensors metadata that :meth:`from_metadata` reads back to an equal spec."""
-        config = {
+        config: dict[str, Any] = {
             "method": self.method,
-            **self.network,
-            "prediction": self.prediction,
-            "schedule": {"timesteps": self.train_timesteps, "betas": list(self.betas)},
+            "network": dict(self.network),
+            "sampling": dict(self.sampling),
             "window": self.window,
             "patch": self.patch,
-            "timesteps": {str(n): list(ts) for n, ts in self.timesteps.items()},
             "default_steps": self.default_steps,
         }
+        if self.stage:
+            config["stage"] = self.stage
+        if self.base is not None:
+            config["base"] = {"name": self.base.name, "sha256": self.base.sha256}
         return {
             "dfrestore": FORMAT_VERSION,
             "task": self.task,
@@ -70,66 +87,70 @@ class ModelSpec:
     def from_metadata(cls, metadata: Mapping[str, str] | None, name: str) -> ModelSpec:
         """Parse and check a header's metadata; ``name`` is the file named in errors.
 
-        Raises :class:`WeightsError` when the file is not one of ours, is newer, or holds impossible values.
+        What stands inside ``network`` and ``sampling`` is not looked at. Raises :class:`WeightsError` when the file is
+        not one of ours, is newer, or holds impossible values.
         """
         if not metadata or "dfrestore" not in metadata:
             raise WeightsError(
                 f"{name}: no dfrestore metadata in this file; convert it with 'dfrestore weights convert'"
             )
-        if metadata["dfrestore"] != FORMAT_VERSION:
+        version = metadata["dfrestore"]
+        if version not in READ_VERSIONS:
             raise WeightsError(
-                f"{name}: checkpoint format {metadata['dfrestore']}, this version reads {FORMAT_VERSION}; "
+                f"{name}: checkpoint format {version}, this version reads {' and '.join(READ_VERSIONS)}; "
                 "upgrade dfrestore"
             )
         try:
             config = json.loads(metadata.get("config", ""))
             if not isinstance(config, dict):
                 raise ValueError("config is not a JSON object")
-            return cls._from_config(config, metadata)
+            return cls._from_config(_as_version_2(config) if version == "1" else config, metadata)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
             raise WeightsError(f"{name}: damaged configuration in the header ({_cause(error)})") from error
 
     @classmethod
-    def _from_config(cls, config: dict[str, Any], metadata: Mapping[str, str]) -> ModelSpec:
-        method = _string(config.pop("method"), "method")
-        prediction = config.pop("prediction")
-        if prediction not in PREDICTIONS:
-            known = ", ".join(PREDICTIONS)
-            raise ValueError(
-                f"prediction '{prediction}' is not one of {known}{did_you_mean(str(prediction), PREDICTIONS)}"
-            )
-        schedule = config.pop("schedule")
-        train_timesteps = _integer(schedule["timesteps"], "schedule.timesteps", 2, 100_000)
-        first, last = (float(b) for b in schedule["betas"])
-        if not 0 < first <= last < 1:
-            raise ValueError(f"betas {first}, {last} are not 0 < first <= last < 1")
-        window = windows.normalised(config.pop("window"))
-        lists = {
-            _integer(int(n), "timesteps", 1, MAX_STEPS): tuple(
-                _integer(t, "timestep", 0, train_timesteps - 1) for t in ts
-            )
-            for n, ts in config.pop("timesteps").items()
-        }
-        for n, ts in lists.items():
-            if len(ts) != n or sorted(ts, reverse=True) != list(ts) or len(set(ts)) != n:
-                raise ValueError(f"timestep list for {n} steps is not {n} falling values: {list(ts)}")
-        patch = _integer(config.pop("patch"), "patch", 0, 1 << 20)
-        default_steps = _integer(config.pop("default_steps"), "default_steps", 1, MAX_STEPS)
+    def _from_config(cls, config: Mapping[str, Any], metadata: Mapping[str, str]) -> ModelSpec:
+        for key in config:
+            if key not in _KEYS:
+                raise ValueError(f"unknown key '{key[:80]}'{did_you_mean(key, _KEYS)}")
         return cls(
             task=_string(metadata["task"], "task"),
-            method=method,
-            network=config,
-            prediction=prediction,
-            train_timesteps=train_timesteps,
-            betas=(first, last),
-            window=window,
-            patch=patch,
-            timesteps=lists,
-            default_steps=default_steps,
+            method=_string(config["method"], "method"),
+            network=_object(config["network"], "network"),
+            sampling=_object(config["sampling"], "sampling"),
+            default_steps=_integer(config["default_steps"], "default_steps", 1, MAX_STEPS),
+            window=windows.normalised(config["window"]),
+            patch=_integer(config["patch"], "patch", 0, 1 << 20),
+            stage=_string(config["stage"], "stage") if "stage" in config else "",
+            base=_base(config["base"]) if "base" in config else None,
             licence=metadata.get("licence", ""),
             trained_on=metadata.get("trained_on", ""),
             source=metadata.get("source", ""),
         )
+
+
+def _as_version_2(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a version-1 header as version 2 has it. Raises KeyError for what is missing."""
+    own = {key: flat[key] for key in ("method", "window", "patch", "default_steps")}
+    sampling = {key: flat[key] for key in _SAMPLING_OF_VERSION_1}
+    network = {key: value for key, value in flat.items() if key not in own and key not in sampling}
+    return {**own, "network": network, "sampling": sampling}
+
+
+def _base(value: object) -> Base:
+    table = _object(value, "base")
+    if set(table) != {"name", "sha256"}:
+        raise ValueError("base does not hold a name and a sha256, and these alone")
+    digest = _string(table["sha256"], "base.sha256")
+    if not _SHA256.fullmatch(digest):
+        raise ValueError("base.sha256 is not 64 hexadecimal digits in small letters")
+    return Base(_string(table["name"], "base.name"), digest)
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not a JSON object")
+    return value
 
 
 def _string(value: object, what: str) -> str:

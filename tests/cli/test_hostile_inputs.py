@@ -152,13 +152,22 @@ def test_a_small_file_cannot_ask_for_a_network_of_gigabytes(
     ],
     ids=lambda change: f"{change!s:.40}",
 )  # fmt: skip
+@pytest.mark.parametrize("version", ["1", "2"])
 def test_a_configuration_with_wild_values_cannot_start(
-    restore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path, change: dict[str, object]
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path, change: dict[str, object], version: str
 ) -> None:
-    metadata = tiny_spec().to_metadata()
-    config = {**json.loads(metadata["config"]), **change}
+    config = json.loads(tiny_spec().to_metadata()["config"])
+    if version == "1":  # one flat map
+        sampling = {"prediction": "sample", "schedule": {"timesteps": 1000, "betas": [1e-4, 2e-2]}, "timesteps": {}}
+        config = {**config.pop("network"), **sampling, **{k: v for k, v in config.items() if k != "sampling"}, **change}
+    else:
+        for key, value in change.items():
+            places = {"timesteps": "sampling", "schedule": "sampling", "prediction": "sampling"}
+            inside = config if key in config else config[places.get(key, "network")]
+            inside[key] = value
     model = tmp_path / "m.safetensors"
-    model.write_bytes(with_metadata(identity_model.read_bytes(), {"config": json.dumps(config)}))
+    header = {"dfrestore": version, "config": json.dumps(config)}
+    model.write_bytes(with_metadata(identity_model.read_bytes(), header))
     answer = restore(make_photo(tmp_path / "a.png"), model=model)
     assert str(model) in failed(answer, 3)
     assert len(answer.err) < 5000

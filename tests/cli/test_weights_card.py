@@ -62,7 +62,7 @@ def test_a_file_without_a_card_is_described_by_its_own_header(card: Card, model:
     assert found["task"] == "derain"
     assert found["method"] == "c2f-dft"
     assert found["network"] == "blocks 1, 1, 1, 1; dim 8; heads 1, 1, 2, 2"
-    assert found["prediction"] == "sample (the clean picture)"
+    assert found["sampling"] == "prediction sample"
     assert (found["window"], found["training patch"], found["default steps"]) == ("96 pixels", "64 pixels", "2")
     assert (found["licence"], found["trained on"]) == ("CC BY 4.0", "four photos")
     assert found["source"] == "dfrestore train"

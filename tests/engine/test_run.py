@@ -13,10 +13,10 @@ from reference.random_network import identity_network, random_network
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrestore.diffusion import alpha_bars, ddim, initial_noise, timesteps
+from dfrestore.diffusion import Prediction, ddim, initial_noise, linear_alpha_bars, timesteps
 from dfrestore.engine import Plan, Progress, choose_device, choose_precision, make_plan, restore_array
 from dfrestore.methods import Network
-from dfrestore.weights import ModelSpec, Prediction
+from dfrestore.weights import ModelSpec
 
 CPU = choose_device("cpu")
 FP32, BF16 = choose_precision("fp32", CPU), choose_precision("bf16", CPU)
@@ -56,7 +56,7 @@ def test_the_result_is_the_samplers_with_the_papers_forward(prediction: Predicti
     y = torch.from_numpy(rgb).permute(2, 0, 1)[None] * 2 - 1
     x_t = initial_noise(16, 24, seed=5)[None]
     with torch.no_grad():
-        states = list(ddim(lambda x, t: network(y, x, t), x_t, timesteps(spec, 4), alpha_bars(spec), prediction))
+        states = list(ddim(lambda x, t: network(y, x, t), x_t, timesteps(1000, 4), linear_alpha_bars(), prediction))
     expected = ((states[-1].x + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(restored((network, spec), rgb, steps=4, seed=5), expected, rtol=0, atol=1e-4)
 

@@ -55,7 +55,7 @@ def data(tmp_path: Path) -> Path:
 def tiny_model(tmp_path: Path) -> Path:
     """A checkpoint of an untrained network."""
     shape = {"dim": 8, "blocks": [1, 1, 1, 1], "heads": [1, 1, 1, 1], "ffn_factor": 1.0}
-    spec = ModelSpec(task="derain", method="c2f-dft", network=shape, prediction="sample", patch=64)
+    spec = ModelSpec(task="derain", method="c2f-dft", network=shape, sampling={"prediction": "sample"}, patch=64)
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, build_network(spec).state_dict(), spec)

@@ -128,10 +128,10 @@ def _tiff() -> list[bytes]:
 
 
 def _checkpoint() -> list[bytes]:
-    return [model_bytes("sample", 1), model_bytes("epsilon", 1, timesteps={2: (999, 0)}), model_bytes("sample", 2)]
+    return [model_bytes("sample", 1), model_bytes("epsilon", 1, {"2": [999, 0]}), model_bytes("sample", 2)]
 
 
-def model_bytes(prediction: str, stem: int, **spec: object) -> bytes:
+def model_bytes(prediction: str, stem: int, timesteps: dict[str, list[int]] | None = None) -> bytes:
     """A checkpoint of a few thousand random weights."""
     import tempfile
     from dataclasses import replace
@@ -141,9 +141,10 @@ def model_bytes(prediction: str, stem: int, **spec: object) -> bytes:
     from dfrestore.weights import save_checkpoint
 
     network, found = random_network(prediction, stem=stem, dim=4)
+    sampling = {**found.sampling, "timesteps": timesteps or {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.safetensors"
-        save_checkpoint(path, network.state_dict(), replace(found, **spec))
+        save_checkpoint(path, network.state_dict(), replace(found, sampling=sampling))
         return path.read_bytes()
 
 

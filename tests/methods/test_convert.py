@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from dfrestore.diffusion import alpha_bars, ddim, timesteps
+from dfrestore.diffusion import ddim, linear_alpha_bars, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
 from dfrestore.methods import load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
@@ -59,9 +59,9 @@ def test_a_converted_file_restores_as_the_authors_code_does(tmp_path: Path, name
         *_, last = ddim(
             lambda x, t: network(y, x, t.expand(len(y))),
             vectors[f"{case}.x_T"],
-            timesteps(spec, spec.default_steps),
-            alpha_bars(spec),
-            spec.prediction,
+            timesteps(1000, spec.default_steps),
+            linear_alpha_bars(),
+            spec.sampling["prediction"],
         )
     restored = ((last.x + 1) / 2).clamp(0, 1)
     assert (restored - vectors[f"{case}.{key}.restored"]).abs().max() < (1e-3 if name == "cfg_b" else 2e-4)
@@ -88,7 +88,8 @@ def test_the_old_and_the_new_container_give_the_same_weights(tmp_path: Path) -> 
 
 def test_the_spec_says_where_the_weights_come_from(tmp_path: Path) -> None:
     spec = read_spec(converted(tmp_path, "cfg_a"))
-    assert (spec.task, spec.method, spec.prediction, spec.default_steps) == ("derain", "c2f-dft", "epsilon", 4)
+    assert (spec.task, spec.method, spec.default_steps) == ("derain", "c2f-dft", 4)
+    assert spec.sampling["prediction"] == "epsilon"
     assert spec.licence == "unknown (the authors state none)"
     assert spec.source.startswith("cfg_a.pth [params_ema], sha256 ")
     assert "github.com/wlydlut/C2F-DFT" in spec.source

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from dfrestore.diffusion import Prediction
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.weights import ModelSpec, Prediction
+from dfrestore.weights import ModelSpec
 
 
 def random_network(prediction: Prediction = "sample", *, seed: int = 0, **config: Any) -> tuple[C2FDFT, ModelSpec]:
@@ -16,7 +17,7 @@ def random_network(prediction: Prediction = "sample", *, seed: int = 0, **config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = C2FDFT(shape, skip="x_t" if prediction == "epsilon" else "y").eval()
-    return network, ModelSpec("derain", "c2f-dft", shape.to_mapping(), prediction)
+    return network, ModelSpec("derain", "c2f-dft", shape.to_mapping(), {"prediction": prediction})
 
 
 def identity_network(**config: Any) -> tuple[C2FDFT, ModelSpec]:

@@ -90,7 +90,7 @@ def test_the_fine_stage_unrolls_the_models_default_steps_where_none_are_given() 
 
 
 def test_a_run_on_a_trained_model_takes_its_network() -> None:
-    spec = ModelSpec("derain", "c2f-dft", {"dim": 16}, prediction="epsilon", default_steps=4)
+    spec = ModelSpec("derain", "c2f-dft", {"dim": 16}, {"prediction": "epsilon"}, default_steps=4)
     config = with_model(load_preset("finetune"), spec)
     assert (config.model.network, config.model.prediction, config.fine_steps) == ({"dim": 16}, "epsilon", (4,))
     assert with_model(config, spec, {"default_steps": 2}).fine_steps == (2,)

@@ -299,11 +299,11 @@ def test_a_model_of_another_task_is_refused_with_both_named() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"betas": (1e-4, 1e-2)}, "betas"), ({"timesteps": {1: (999,)}}, "timesteps")],
+    [({"schedule": {"betas": [1e-4, 1e-2]}}, "betas"), ({"timesteps": {"1": [999]}}, "timesteps")],
 )
 def test_a_model_with_a_schedule_of_its_own_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(StartError, match=f"cannot be finetuned.*{said}"):
-        require_trainable(tiny_spec(**changes))
+        require_trainable(tiny_spec(sampling=changes))
 
 
 def test_one_pair_is_refused_and_four_are_warned_of() -> None:

@@ -102,5 +102,5 @@ def test_optimiser_loss_and_data_are_the_authors(task: str) -> None:
 def test_networks_have_the_authors_size(task: str, parameters: int) -> None:
     model = load_preset(f"paper-{task}").model
     assert (model.prediction, model.default_steps) == ("epsilon", 4)
-    network = build_network(ModelSpec(task, model.method, model.network, prediction=model.prediction))
+    network = build_network(ModelSpec(task, model.method, model.network, {"prediction": model.prediction}))
     assert sum(p.numel() for p in network.parameters()) == parameters

@@ -3,7 +3,7 @@
 Sampling, schedules and losses are not here: they are the same for every method that predicts noise or image.
 """
 
-from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
 
-__all__ = ["C2FDFT", "C2FDFTConfig"]
+__all__ = ["C2FDFT", "C2FDFTConfig", "Sampling"]

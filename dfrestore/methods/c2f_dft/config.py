@@ -1,14 +1,18 @@
-"""Hyper-parameters of a C2F-DFT network and their check."""
+"""The settings of a C2F-DFT network and of its sampling, and their check."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args
 
+from dfrestore.diffusion.schedule import Prediction
 from dfrestore.errors import did_you_mean
 from dfrestore.nn.blocks import Norm
 
+PREDICTIONS: tuple[str, ...] = get_args(Prediction)
+SAMPLERS = ("ddim",)
+MAX_STEPS = 1000
 # The level that each stage works at, in the order in which they do.
 LEVELS = {
     "encoder_level1": 1,
@@ -72,6 +76,89 @@ class C2FDFTConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Plain values that :meth:`from_mapping` reads back."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a C2F-DFT network is sampled; the defaults are the paper's.
+
+    prediction: what its output is, the noise (``epsilon``) or the clean picture (``sample``). betas: first and last of
+    the linear schedule of ``train_timesteps`` steps. timesteps: the model's own evaluation points for some step
+    counts, each list from high to low; other counts are spread evenly. sampler: ``ddim``.
+    """
+
+    prediction: Prediction = "epsilon"
+    train_timesteps: int = 1000
+    betas: tuple[float, float] = (1e-4, 2e-2)
+    timesteps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    sampler: str = "ddim"
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Sampling:
+        """From the ``sampling`` of a checkpoint's header. Raises ValueError on unknown or impossible values.
+
+        ``prediction``, ``sampler``, ``schedule`` ({"timesteps": 1000, "betas": [0.0001, 0.02]}) and ``timesteps``
+        ({"2": [999, 250]}); each may be left out.
+        """
+        known = ("prediction", "sampler", "schedule", "timesteps")
+        for key in values:
+            if key not in known:
+                raise ValueError(f"unknown setting '{key}' of c2f-dft's sampling{did_you_mean(key, known)}")
+        total, betas = _schedule(values.get("schedule", {}))
+        return cls(
+            prediction=_one_of(values.get("prediction", "epsilon"), PREDICTIONS, "prediction"),
+            train_timesteps=total,
+            betas=betas,
+            timesteps=_lists(values.get("timesteps", {}), total),
+            sampler=_one_of(values.get("sampler", "ddim"), SAMPLERS, "sampler"),
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_mapping` reads back, nothing left out."""
+        return {
+            "prediction": self.prediction,
+            "sampler": self.sampler,
+            "schedule": {"timesteps": self.train_timesteps, "betas": list(self.betas)},
+            "timesteps": {str(count): list(points) for count, points in self.timesteps.items()},
+        }
+
+
+def _one_of(value: object, known: tuple[str, ...], what: str) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{what} {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
+    return value
+
+
+def _schedule(values: Any) -> tuple[int, tuple[float, float]]:
+    """The number of timesteps and the betas of a ``schedule``."""
+    if not isinstance(values, Mapping) or not {"timesteps", "betas"} >= set(values):
+        raise ValueError(f"schedule {values!r} does not hold timesteps and betas")
+    total = _integer(values.get("timesteps", 1000), "schedule.timesteps", 2, 100_000)
+    betas = values.get("betas", [1e-4, 2e-2])
+    numbers = [float(b) for b in betas if type(b) in (int, float)] if isinstance(betas, list | tuple) else []
+    if len(numbers) != 2 or len(betas) != 2 or not 0 < numbers[0] <= numbers[1] < 1:
+        raise ValueError(f"betas {betas!r} are not two numbers with 0 < first <= last < 1")
+    return total, (numbers[0], numbers[1])
+
+
+def _lists(values: Any, total: int) -> dict[int, tuple[int, ...]]:
+    """``timesteps``, their counts as numbers: each list falls and has as many points as its count says."""
+    if not isinstance(values, Mapping) or not all(isinstance(points, list | tuple) for points in values.values()):
+        raise ValueError(f"timesteps {values!r} are not a list for each of some step counts")
+    lists = {}
+    for key, points in values.items():
+        count = _integer(int(key), "timesteps", 1, MAX_STEPS)
+        found = tuple(_integer(t, "timestep", 0, total - 1) for t in points)
+        if len(found) != count or sorted(set(found), reverse=True) != list(found):
+            raise ValueError(f"timestep list for {count} steps is not {count} falling values: {list(found)}")
+        lists[count] = found
+    return lists
+
+
+def _integer(value: object, what: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{what} {value!r} is not a whole number from {low} to {high}")
+    return value
 
 
 def _check_types(values: dict[str, Any]) -> None:
