@@ -18,10 +18,20 @@ from dfrestore.cli.training_job import (
     fitted_to,
     given_settings,
     look_at_data,
-    overrides,
     run_job,
 )
-from dfrestore.cli.training_options import Clean, Device, Minutes, Quiet, Resume, Run, Threads
+from dfrestore.cli.training_options import (
+    Clean,
+    Device,
+    Minutes,
+    Quiet,
+    Resume,
+    Run,
+    Settings,
+    Threads,
+    overrides,
+    require_minutes,
+)
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,10 +73,7 @@ def finetune(
             help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable.",
         ),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set fine.lr=1e-5. Repeatable."),
-    ] = None,
+    setting: Settings = None,
     licence: Annotated[
         str, typer.Option(metavar="TEXT", help="Licence of the weights; without, the start model's.")
     ] = "",
@@ -103,14 +110,16 @@ def finetune(
 
         torch.set_num_threads(threads)
     if resume:
-        _require_resumable(resume, minutes, task, model)
-        _resume(resume, given | _words(licence, trained_on), device, quiet)
+        require_minutes(minutes, resume)
+        if task or model:
+            raise UsageError(f"--resume {resume} continues with that run's own task and model; leave them out")
+        _resume(resume, given | _descriptions(licence, trained_on), device, quiet)
         return
     _require(run, given, minutes, print_config)
     start, label = _start_model(model, task)
     config, photos = _configure(start, label, given, licence, trained_on, quiet)
     if print_config or run is None:
-        from dfrestore.training.config import to_toml
+        from dfrestore.training.toml import to_toml
 
         typer.echo(to_toml(config), nl=False)
         return
@@ -118,7 +127,7 @@ def finetune(
     if minutes is not None:
         from dfrestore.training.finetune import with_time
 
-        fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), None)
+        fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), {})
         job = replace(job, config=with_time(fitted, given))
     run_job(job, resumed=False)
 
@@ -126,22 +135,15 @@ def finetune(
 def _settings(
     setting: list[str] | None, data: list[Path] | None, clean: list[Path] | None, mix: list[Path] | None
 ) -> dict[str, Any]:
-    """What was asked for, as nested plain values."""
-    from dfrestore.training.config import merge
+    """What the options set, as nested plain values."""
+    from dfrestore.training.toml import merge
 
     given = merge(overrides(setting or []), given_settings(clean, data, None, None, "", ""))
     return merge(given, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else given
 
 
-def _words(licence: str, trained_on: str) -> dict[str, str]:
+def _descriptions(licence: str, trained_on: str) -> dict[str, str]:
     return {key: text for key, text in (("licence", licence), ("trained_on", trained_on)) if text}
-
-
-def _require_resumable(resume: Path, minutes: float | None, task: str | None, model: str | None) -> None:
-    if minutes is not None:
-        raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
-    if task or model:
-        raise UsageError(f"--resume {resume} goes on with that run's own task and model; leave them out")
 
 
 def _require(run: Path | None, given: dict[str, Any], minutes: float | None, print_config: bool) -> None:
@@ -153,19 +155,18 @@ def _require(run: Path | None, given: dict[str, Any], minutes: float | None, pri
         raise UsageError("finetune needs photos: --data FOLDER of pairs, or --clean FOLDER (pairs are made on the fly)")
     if run is None and not print_config:
         raise UsageError("finetune needs a folder for its results: --run FOLDER")
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g} is no time to train in")
+    require_minutes(minutes, None)
     if run is not None:
         require_free(run, finetuning=True)
 
 
 def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
-    """The named model or the task's default, of this task, and how to call it in the result: no private paths."""
+    """The named model or the task's default, and how the result will name it, without private paths."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
 
     if name is None and task is None:
-        raise UsageError("finetune what? name a task, e.g. 'dfrestore finetune derain', or a --model")
+        raise UsageError("finetune needs a model: name a task, as in 'dfrestore finetune derain', or a --model")
     bare = name is None or ("/" not in name and not Path(name).is_file())
     found = resolve(name, task=task if bare else None)
     for line in found.warnings:
@@ -186,7 +187,6 @@ def _configure(
     start: Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
 ) -> tuple[TrainConfig, Photos]:
     """The data, looked at, and the settings that fit them."""
-    from dfrestore.training.config import merge
     from dfrestore.training.finetune import (
         data_config,
         finetune_config,
@@ -195,11 +195,12 @@ def _configure(
         require_trainable,
         with_origin,
     )
+    from dfrestore.training.toml import merge
 
     require_trainable(start.spec)
     given = merge(with_origin(start.spec, label, licence, trained_on), given)
-    first = data_config(start.spec.task, given)
-    degradation_of(first)  # whether there is one is known before all photos are read
+    first = data_config(start.spec.task, start.spec, given)
+    degradation_of(first)  # so that a missing one is said before all photos are read
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, given)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
+from dfrestore.methods import c2f_dft
+from dfrestore.methods.c2f_dft import C2FDFT
 from dfrestore.methods.c2f_dft.convert import compare
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.spec import ModelSpec
 
-METHODS = ("c2f-dft",)
+METHODS = {method.name: method for method in (c2f_dft.METHOD,)}
 Network = C2FDFT  # a union once there are more
 
 
@@ -25,11 +26,10 @@ def build_network(spec: ModelSpec) -> Network:
             f"unknown method '{spec.method}'{did_you_mean(spec.method, METHODS)} (known: {', '.join(METHODS)})"
         )
     try:
-        config = C2FDFTConfig.from_mapping(spec.network)
-        sampling = Sampling.from_mapping(spec.sampling)
+        network: Network = METHODS[spec.method].build(spec)
     except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"impossible network configuration: {error}") from error
-    return C2FDFT(config, skip="x_t" if sampling.prediction == "epsilon" else "y")
+    return network
 
 
 def load_network(name_or_file: str | Path | None, *, task: str | None = None) -> tuple[Network, ModelSpec]:

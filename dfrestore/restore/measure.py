@@ -147,12 +147,10 @@ def _restorer_of(request: dict[str, Any]) -> Restorer:
     import torch
 
     from dfrestore.methods import build_network
-    from dfrestore.training.config import load_preset
-    from dfrestore.weights import ModelSpec
+    from dfrestore.training.config import spec_of
+    from dfrestore.training.settings import load_preset
 
-    model = load_preset(request["preset"], request["task"]).model
-    sampling = {"prediction": model.prediction}
-    spec = ModelSpec(request["task"], model.method, model.network, sampling, model.default_steps)
+    spec = spec_of(load_preset(request["preset"], request["task"]))
     torch.manual_seed(0)
     return Restorer(build_network(spec).eval(), spec, label=f"untrained {request['preset']}", **request["options"])
 

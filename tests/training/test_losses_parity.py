@@ -14,7 +14,7 @@ from torch import Tensor
 from dfrestore.diffusion import ddim_step, linear_alpha_bars
 from dfrestore.losses import l1, ms_ssim, negative_psnr, picture_loss
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
+from dfrestore.methods.c2f_dft.stages import coarse_loss, fine_loss, unrolled_ddim
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NUMBERS = json.loads((PARITY / "train_ssim_numbers.json").read_text())
@@ -67,9 +67,7 @@ def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str)
     y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
     steps, bars = [999, 666, 333, 0], linear_alpha_bars()
     call = getattr(network, path)
-    loss = fine_stage_loss(
-        call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(picture_loss, "ms-ssim-255")
-    )
+    loss = fine_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(picture_loss, "ms-ssim-255"))
     loss.backward()
     assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)
     assert gradient_norm(network) == pytest.approx(NUMBERS["fine fp32"]["grad_l2"], rel=1e-4)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig
+from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.strips import evaluate
 from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
 from dfrestore.nn import channels_last as fast
@@ -43,6 +43,7 @@ class C2FDFT(nn.Module):
         super().__init__()
         self.config = config
         self.skip = skip
+        self.sampling = Sampling("epsilon" if skip == "x_t" else "sample")
         self.multiple = 8 * config.stem
         dim, blocks, heads = config.dim, config.blocks, config.heads
         unshuffled = config.stem**2
@@ -132,6 +133,10 @@ class C2FDFT(nn.Module):
         For inference. Equal to :meth:`forward` within rounding.
         """
         return evaluate(self, y, x_t, t, strips)
+
+    def ends(self) -> tuple[nn.Module, ...]:
+        """The layers that read or write pictures."""
+        return self.patch_embed.proj, self.output
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
         # The authors make one embedding a stage, in fp32, and hand it on unchanged.
