@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dfrestore.version import __version__
+
 if TYPE_CHECKING:
     from dfrestore.methods import load_network
     from dfrestore.restore import Restorer
 
 __all__ = ["Restorer", "__version__", "load_network"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

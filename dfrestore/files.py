@@ -186,6 +186,14 @@ def _alive(process: int) -> bool:
     return True
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``DFRESTORE_CACHE_DIR``, else the platform's folder for it."""
+    import platformdirs
+
+    override = os.environ.get("DFRESTORE_CACHE_DIR")
+    return Path(override).expanduser() if override else platformdirs.user_cache_path("dfrestore")
+
+
 def remedy(error: OSError) -> str:
     """What a user can do about a file that could not be written."""
     return {

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means
 
-from dfrestore.evaluation import find_pairs
 from dfrestore.metrics import psnr_rgb, psnr_y, to_8bit
 from dfrestore.photo import read
+from dfrestore.photo.pairs import find_pairs
 
 Picture = NDArray[np.float32]
 Filter = Callable[[Picture], Picture]

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from skimage.filters import prewitt_h, prewitt_v
 
 from dfrestore import Restorer
-from dfrestore.evaluation import find_pairs
 from dfrestore.metrics import psnr_y, ssim_y, to_8bit
 from dfrestore.metrics.luma import luma
 from dfrestore.photo import read
+from dfrestore.photo.pairs import find_pairs
 
 SEEDS = (1, 2)
 PROBE = 24  # iterations of each stage whose time is measured

@@ -1,4 +1,4 @@
-"""Measuring speed and memory of restoring and of training; the self-test.
+"""Measuring speed and memory of restoring and of training; the self-test of every device.
 
-Nothing that restores or trains needs what is here.
+What is measured is the engine's, the Restorer's and the trainer's own work: nothing is computed here.
 """

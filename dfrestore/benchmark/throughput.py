@@ -8,26 +8,25 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dfrestore.errors import UsageError
-from dfrestore.methods.method import Call
+from dfrestore.nn import Whole
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.data import Degrade
 from dfrestore.training.photos import Photos
-from dfrestore.training.trainer import Trainer
+from dfrestore.training.trainer import Call, Pictures, Trainer
 
 ROUNDS, WARM = 7, 1  # of each way: measured, passed over before
-Pictures = tuple[Tensor, Tensor]  # clean, degraded
 
 
 @dataclass(frozen=True)
 class Way:
     """A way to compute the step. function: the network's method, ``forward`` as the paper writes it (B, C, H, W), or
-    ``forward_fast``. training: whether training takes this one here.
+    ``walk``. training: whether training takes this one here.
     """
 
     function: str
@@ -113,7 +112,7 @@ class _Stepper:
 
     def ways(self) -> list[Way]:
         chosen = self.trainer.dtype
-        fast = [Way("forward_fast", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
+        fast = [Way("walk", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
         return [Way("forward", torch.float32, False), *fast]
 
     def step(self, way: Way, data: Pictures) -> tuple[float, float]:
@@ -128,10 +127,10 @@ class _Stepper:
         return self.trainer.draw(self.trainer.iteration)
 
     def _call(self, way: Way) -> Call:
-        fast: Call = self.trainer.network.forward_fast
+        network = self.trainer.network
         if way.function == "forward":
-            return self.trainer.network.forward
-        return self.trainer.call() if way.training else lambda *t: fast(*t, way.dtype, self.trainer.windows)
+            return network
+        return self.trainer.call() if way.training else partial(network.walk, Whole(way.dtype, self.trainer.windows))
 
     def _timed(self, work: Callable[[], object]) -> float:
         device = self.trainer.device

@@ -22,9 +22,10 @@ from dfrestore.cli.options import (
 )
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import UsageError, one_line
+from dfrestore.tasks import any_task
 
 if TYPE_CHECKING:
-    from dfrestore.restore.measure import Measurement
+    from dfrestore.benchmark.measure import Measurement
 
 _RESTORING = ("model", "size", "steps", "window", "memory", "plain")
 _TRAINING = ("patch", "batch", "clean", "rounds")
@@ -33,7 +34,7 @@ _TRAINING = ("patch", "batch", "clean", "rounds")
 def benchmark(
     context: typer.Context,
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="derain, denoise or deblur.", autocompletion=complete_tasks)
+        str, typer.Argument(metavar="TASK", help=f"{any_task()}.", autocompletion=complete_tasks)
     ] = "derain",
     model: Annotated[
         str | None,
@@ -111,7 +112,7 @@ def benchmark(
         "window": parse_window(window),
         "memory": parse_memory(memory),
     }
-    from dfrestore.restore.measure import Subject, measure
+    from dfrestore.benchmark.measure import Subject, measure
     from dfrestore.weights import read_spec, resolve
 
     if preset is not None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from dfrestore import __version__
-from dfrestore.cli import files
+from dfrestore.cli import degrade, restoring, weights
 from dfrestore.cli.benchmark import benchmark
+from dfrestore.cli.evaluate import evaluate
+from dfrestore.cli.finetune import finetune
 from dfrestore.cli.info import info
-from dfrestore.restore.tasks import TASKS
+from dfrestore.cli.train import train
+from dfrestore.tasks import TASKS, any_of
+from dfrestore.version import __version__
 
-_HELP = """Take rain, noise and blur out of photos with few-step diffusion Transformers.
+_REMOVED = any_of([task.removes for task in TASKS.values()], "and")
+_HELP = f"""Take {_REMOVED} out of photos with few-step diffusion Transformers.
 
 \b
 Examples:
@@ -33,14 +35,6 @@ Exit codes:
 
 Results go to standard output, all words for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
 """
-
-# Commands that come as plain functions: module of this package -> (command, attribute).
-_FUNCTIONS = {
-    "train": ("train",),
-    "finetune": ("finetune",),
-    "evaluate": ("evaluate",),
-    "degrade": ("degrade",),
-}
 
 app = typer.Typer(
     help=_HELP,
@@ -65,18 +59,12 @@ def _root(
     pass
 
 
-for _task, _summary in TASKS.items():
-    app.command(_task, help=files.help_text(_task, _summary))(files.restore)
-
-for _module, _names in _FUNCTIONS.items():
-    if find_spec(f"dfrestore.cli.{_module}") is not None:
-        _functions = import_module(f"dfrestore.cli.{_module}")
-        for _name in _names:
-            if hasattr(_functions, _name):
-                app.command(_name)(getattr(_functions, _name))
-
-if find_spec("dfrestore.cli.weights") is not None:
-    app.add_typer(import_module("dfrestore.cli.weights").app, name="weights")
-
+for _task in TASKS.values():
+    app.command(_task.name, help=restoring.help_text(_task.name, _task.summary))(restoring.restore)
+app.command("train")(train)
+app.command("finetune")(finetune)
+app.command("evaluate")(evaluate)
+app.command("degrade", help=degrade.help_text())(degrade.degrade)
+app.add_typer(weights.app, name="weights")
 app.command("benchmark")(benchmark)
 app.command("info")(info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,30 +21,65 @@ from dfrestore.errors import (
     did_you_mean,
     one_line,
 )
+from dfrestore.tasks import any_of
 
 if TYPE_CHECKING:
     from dfrestore.degrade.pairs import Degraded, Made, Recipe
     from dfrestore.restore import FilePlan, FileResult, Job
 
-# The names of dfrestore.degrade.KINDS, known here without torch (a test keeps them equal).
-PRESETS = {
-    "rain": ("drizzle", "fine", "rain", "storm", "mixed"),
-    "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed"),
-    "blur": ("shake", "linear", "object", "motion", "mixed", "short"),
+# What dfrestore.degrade.KINDS holds, known here without torch (a test keeps them equal): kind -> its presets, each
+# with what the help adds to the name.
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "rain": {"drizzle": "", "fine": "", "rain": "", "storm": "", "mixed": ""},
+    "noise": {"gaussian15": "", "gaussian25": "", "gaussian50": "", "sensor": "", "mixed": ""},
+    "blur": {
+        "shake": "",
+        "linear": "",
+        "object": "",
+        "motion": "all of them",
+        "mixed": "the same",
+        "short": "up to 12 pixels",
+    },
+    "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
 }
+
+
+def _noted(preset: tuple[str, str]) -> str:
+    name, note = preset
+    return f"{name} ({note})" if note else name
+
+
+def help_text() -> str:
+    """The help of the command, with the kinds and their presets."""
+    table = "\n".join(f"{kind:6} {', '.join(map(_noted, presets.items()))}" for kind, presets in PRESETS.items())
+    return f"""Make pairs for training and measuring: damaged photos beside the clean ones.
+
+Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
+OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
+their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+
+\b
+{table}
+
+\b
+Examples:
+  dfrestore degrade rain photos/ -o pairs/ --preset storm --seed 1
+  dfrestore degrade noise photos/ -o pairs/ --preset sensor --preview 8
+  dfrestore evaluate --task denoise --data pairs/
+"""
 
 
 def _complete_presets(context: typer.Context, incomplete: str) -> list[str]:
     # the option that waits for its value keeps click from sorting the arguments before it
     words = (str(context.params.get("kind")), *map(str, context.args))
     kind = next((word for word in words if word in PRESETS), "")
-    names = PRESETS.get(kind) or tuple(dict.fromkeys(name for group in PRESETS.values() for name in group))
+    names = PRESETS.get(kind) or dict.fromkeys(name for group in PRESETS.values() for name in group)
     return completer(*names)(incomplete)
 
 
 def degrade(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="rain, noise or blur.", autocompletion=completer(*PRESETS))
+        str, typer.Argument(metavar="KIND", help=f"{any_of(PRESETS)}.", autocompletion=completer(*PRESETS))
     ],
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Clean pictures, and folders of them.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder of the pairs.")],
@@ -74,23 +109,7 @@ def degrade(
         bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")
     ] = False,
 ) -> None:
-    """Make pairs for training and measuring: photos in rain, with noise or blurred, beside the clean ones.
-
-    Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
-    OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-    their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
-
-    \b
-    rain   drizzle, fine, rain, storm, mixed
-    noise  gaussian15, gaussian25, gaussian50, sensor, mixed
-    blur   shake, linear, object, motion (all of them), mixed (the same), short (up to 12 pixels)
-
-    \b
-    Examples:
-      dfrestore degrade rain photos/ -o pairs/ --preset storm --seed 1
-      dfrestore degrade noise photos/ -o pairs/ --preset sensor --preview 8
-      dfrestore evaluate --task denoise --data pairs/
-    """
+    """See :func:`help_text`."""
     _check_names(kind, preset)
     most = parse_pixels(max_pixels)
     plan, fmt = _plan(inputs, out, format, recursive)

@@ -25,10 +25,12 @@ from dfrestore.cli.options import (
 from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
+from dfrestore.tasks import any_pair_folders, any_task, channel_of
 
 if TYPE_CHECKING:
-    from dfrestore.evaluation import Convention, FileScore, Matching, Pair, Restore
+    from dfrestore.evaluation import Convention, FileScore, Restore
     from dfrestore.photo import Photo
+    from dfrestore.photo.pairs import Matching, Pair
 
 
 class Net(StrEnum):
@@ -54,13 +56,13 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TASK",
-            help="Restore the inputs of --data first: derain, denoise or deblur.",
+            help=f"Restore the inputs of --data first: {any_task()}.",
             autocompletion=complete_tasks,
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp."),
+        typer.Option(metavar="FOLDER", help=f"Folder of pairs: {any_pair_folders()}."),
     ] = None,
     model: Annotated[
         str | None,
@@ -121,7 +123,8 @@ def evaluate(
       dfrestore evaluate --task denoise --data pairs/ --model my-model.safetensors --steps 4 --json
       dfrestore evaluate restored/ clean/ --lpips --dists
     """
-    from dfrestore.evaluation import Convention, default_channel, find_pairs, match_folders, measure_pairs
+    from dfrestore.evaluation import Convention, measure_pairs
+    from dfrestore.photo.pairs import find_pairs, match_folders
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -130,7 +133,7 @@ def evaluate(
     if lpips_net is not None and not lpips:
         raise UsageError("--lpips-net is about --lpips; add it")
     convention = Convention(
-        "y" if y_rounded and channel is None else channel.value if channel else default_channel(task),
+        "y" if y_rounded and channel is None else channel.value if channel else channel_of(task),
         y_rounded,
         crop_border,
     )

@@ -33,6 +33,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
     from dfrestore.training.config import TrainConfig
@@ -45,14 +46,12 @@ def finetune(
         typer.Argument(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help="What the model removes: derain, denoise or deblur; without, the model's.",
+            help=f"What the model does: {any_task()}; default: what the model to start from does.",
         ),
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp. Repeatable."
-        ),
+        typer.Option(metavar="FOLDER", help=f"Folder of pairs: {any_pair_folders()}. Repeatable."),
     ] = None,
     clean: Clean = None,
     model: Annotated[

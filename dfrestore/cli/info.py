@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore import __version__
 from dfrestore.errors import DfrestoreError, one_line
+from dfrestore.version import __version__
 
 _LIBRARIES = (
     "torch",
@@ -65,8 +65,8 @@ def _version(name: str) -> str | None:
 
 
 def _devices() -> list[dict[str, str]]:
+    from dfrestore.benchmark.selftest import devices
     from dfrestore.engine import choose_device, choose_precision
-    from dfrestore.restore.selftest import devices
 
     rows = []
     for name in devices():
@@ -90,7 +90,7 @@ def _models() -> list[dict[str, Any]] | str:
 
 
 def _tested() -> tuple[list[dict[str, Any]], int]:
-    from dfrestore.restore.selftest import self_test
+    from dfrestore.benchmark.selftest import self_test
 
     rows = []
     failed = 0

@@ -6,34 +6,29 @@ import re
 from collections.abc import Callable
 from importlib.resources import files
 
-from dfrestore import windows
+from dfrestore import sizes, windows
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.tasks import TASKS
 
 # Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-
 
 def parse_memory(text: str | None) -> int | None:
-    """``8G``, ``512M``, ``1.5GiB``, ``800000000`` -> bytes, in powers of 1024. Raises UsageError."""
-    if text is None:
-        return None
-    value = _scaled(text, 1024, r"(?:i?B)?")
-    if not value:
-        raise UsageError(f"--memory {text} is not a size like 8G or 512M")
+    """``--memory``, like ``8G`` -> bytes, more than none (see :mod:`dfrestore.sizes`). Raises UsageError."""
+    value = None if text is None else sizes.parse_bytes(text, "--memory")
+    if value == 0:
+        raise UsageError(f"--memory {text} is none at all; give a size like 8G or 512M")
     return value
 
 
 def parse_pixels(text: str | None) -> int | None:
-    """``200M``, ``64000000`` -> a count, in powers of 1000. Raises UsageError."""
-    if text is None:
-        return None
-    value = _scaled(text, 1000, r"(?:P|px)?")
-    if not value:
-        raise UsageError(f"--max-pixels {text} is not a number of pixels like 200M")
+    """``--max-pixels``, like ``200M`` -> a count, more than 0 (see :mod:`dfrestore.sizes`). Raises UsageError."""
+    value = None if text is None else sizes.parse_pixels(text, "--max-pixels")
+    if value == 0:
+        raise UsageError(f"--max-pixels {text} would refuse every picture; give a number like 200M")
     return value
 
 
@@ -52,8 +47,6 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_task(task: str) -> None:
     """Raises UsageError where no command restores ``task``."""
-    from dfrestore.restore.tasks import TASKS
-
     if task not in TASKS:
         raise UsageError(f"unknown task '{task}'{did_you_mean(task, TASKS)} (known: {', '.join(TASKS)})")
 
@@ -69,8 +62,6 @@ def completer(*names: str) -> Callable[[str], list[str]]:
 
 def complete_tasks(incomplete: str) -> list[str]:
     """The tasks that have a command."""
-    from dfrestore.restore.tasks import TASKS
-
     return completer(*TASKS)(incomplete)
 
 
@@ -92,8 +83,3 @@ def complete_models(incomplete: str) -> list[str]:
         return []
     names = {name for entry in models for name in (entry.name, entry.short_name)}
     return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _scaled(text: str, base: int, unit: str) -> int | None:
-    match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?){unit}", text.strip(), re.IGNORECASE)
-    return int(float(match[1]) * base ** _POWERS[match[2].upper()]) if match else None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dfrestore.cli.options import DEVICE_NAMES, PRECISION_NAMES, completer
+from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, complete_models, completer
 
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES))
@@ -24,4 +24,90 @@ Window = Annotated[
         help="Side of the attention's windows in pixels, at some levels alone (384@2) or at all; default: the model's.",
         autocompletion=completer("global"),
     ),
+]
+
+# -- of the commands that restore files alone ----------------------------------------------------------------------
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures; or -.")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="Result: a file for one input file, else a folder; default: beside the input.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Name, file or hf://ORG/REPO/FILE@REV; default: the task's own.",
+        autocompletion=complete_models,
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, max=1000, metavar="N", help="Steps of diffusion; default: the model's own.")
+]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise.")]
+Tile = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Work in tiles of N pixels; 0: whole; default: whole if it fits."),
+]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Memory to use on the device, like 8G; default: what is free.")
+]
+MaxPixels = Annotated[str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="png, jpg, webp, tiff or avif; default: as OUT, else as the input.",
+        autocompletion=completer(*FORMAT_NAMES),
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, WebP and AVIF; default: as the input, at least 95."),
+]
+Strength = Annotated[
+    float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
+]
+Ensemble = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="K", help="Mean of K restorations of the picture turned; K times as long."),
+]
+KeepColor = Annotated[
+    bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
+]
+Uncertainty = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MAP.png|FOLDER", help="Map of where members (4, or --ensemble) disagree; white: 10 % or more."
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|FOLDER", help="Picture of before | after, .jpg or .png, at most 4096 pixels wide."),
+]
+Trace = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.gif", help="Animation from noise to photo, .gif or .webp; more --steps show more."),
+]
+StripMetadata = Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")]
+ReportPage = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write a page to look through, before and after, also of what was done before; replaces a report.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo and replace outputs that exist.")]
+Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into folders below an input folder.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; default: one a core, or what OMP_NUM_THREADS says.")
 ]

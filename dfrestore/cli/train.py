@@ -36,6 +36,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
     from dfrestore.training.config import TrainConfig
@@ -47,7 +48,7 @@ def train(
         typer.Argument(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help="What the model shall remove: derain, denoise or deblur; without, the preset's.",
+            help=f"What the model shall do: {any_task()}; default: the preset's task.",
         ),
     ] = None,
     clean: Clean = None,
@@ -55,7 +56,7 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of pairs: input/ with target/, lq/gt, rain/norain or blur/sharp, at any depth. Repeatable.",
+            help=f"Folder of pairs: {any_pair_folders()}, at any depth. Repeatable.",
         ),
     ] = None,
     input_: Annotated[

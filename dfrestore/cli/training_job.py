@@ -86,7 +86,7 @@ def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None
     from dfrestore.weights import load_checkpoint, resolve
 
     bare = "/" not in name and not Path(name).is_file()
-    found = resolve(name, task=task if bare else None)
+    found = resolve(name, task=task if bare else None, restoring=False)
     for line in found.warnings:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)

@@ -12,6 +12,7 @@ import typer
 
 from dfrestore.cli.options import complete_models, complete_tasks
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
+from dfrestore.tasks import TASKS, any_task
 
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry, Registry
@@ -34,9 +35,7 @@ app = typer.Typer(
 
 _Task = Annotated[
     str | None,
-    typer.Option(
-        metavar="TASK", help="The task that the model is for: derain, denoise or deblur.", autocompletion=complete_tasks
-    ),
+    typer.Option(metavar="TASK", help=f"The task that the model is for: {any_task()}.", autocompletion=complete_tasks),
 ]
 _Name = Annotated[
     str,
@@ -91,7 +90,7 @@ def path_of(name: _Name, task: _Task = None) -> None:
     """
     from dfrestore.weights import resolve
 
-    resolved = resolve(name, task=task, offline=True)
+    resolved = resolve(name, task=task, offline=True, restoring=False)
     _warn(resolved.warnings)
     typer.echo(str(resolved.path))
 
@@ -111,7 +110,7 @@ def get(
     """
     from dfrestore.weights import resolve
 
-    resolved = resolve(name, task=task, offline=offline)
+    resolved = resolve(name, task=task, offline=offline, restoring=False)
     _warn(resolved.warnings)
     typer.echo(str(resolved.path))
 
@@ -125,6 +124,10 @@ def verify(
             help="Names or files; all registered models without.",
             autocompletion=complete_models,
         ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file that they build on; without, it is looked for by its sha256."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
@@ -144,7 +147,7 @@ def verify(
     if not names and not registry.models:
         typer.echo("no model is registered", err=True)
     for name in names or sorted(registry.models):
-        record = _verified(name, registry, explicit=bool(names))
+        record = _verified(name, registry, explicit=bool(names), base=base)
         failed |= record["state"] == "failed"
         if as_json:
             typer.echo(json.dumps(record, ensure_ascii=False))
@@ -170,7 +173,7 @@ def card(name: _Name, task: _Task = None) -> None:
     from dfrestore.weights import resolve
     from dfrestore.weights.card import card_of
 
-    resolved = resolve(name, task=task, offline=True)
+    resolved = resolve(name, task=task, offline=True, restoring=False)
     _warn(resolved.warnings)
     typer.echo(card_of(resolved), nl=False)
 
@@ -232,13 +235,13 @@ def convert(
         typer.Option(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help="What the model does: derain, denoise, deblur. The file does not say.",
+            help=f"What the model does: {any_task()}. The file does not say.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/full."
+            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/METHOD."
         ),
     ] = None,
     key: Annotated[
@@ -251,14 +254,14 @@ def convert(
     \b
     Examples:
       dfrestore weights convert net_g_derain_fine.pth --task derain
-      dfrestore derain rainy.jpg --model full
+      dfrestore derain rainy.jpg --model c2f-dft
     """
     from dfrestore.weights import load_registry
 
-    _check_task(task, load_registry())
+    registry = load_registry()
+    _check_task(task, registry)
     if out is None:
-        target = _convert_and_register(file, task, key, overwrite)
-        typer.echo(f"registered as {task}/full", err=True)
+        target = _convert_and_register(file, task, key, overwrite, registry)
     else:
         from dfrestore.methods.convert import convert_file
 
@@ -267,32 +270,41 @@ def convert(
     typer.echo(str(target))
 
 
-def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool) -> Path:
-    from dfrestore.methods.convert import convert_file
-    from dfrestore.weights.checkpoint import sha256_of
+def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool, registry: Registry) -> Path:
+    """Convert to a file of the user's data folder, and register it by its task, its method, and its stage if any."""
+    from dfrestore.methods.convert import check_output, read_original
+    from dfrestore.weights import save_checkpoint
     from dfrestore.weights.registry import data_folder
     from dfrestore.weights.user_registry import register, source_for
 
-    target = data_folder() / f"{task}-full.safetensors"
+    folder = data_folder()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{target.parent}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
+    tensors, spec = read_original(file, task, key)
+    short = f"{spec.method}-{spec.stage.lower()}" if spec.stage else spec.method
+    target = folder / f"{task}-{short}.safetensors"
+    check_output(file, target, overwrite)
     existed = target.exists()
-    spec = convert_file(file, target, task, key, overwrite=overwrite)
+    digest = save_checkpoint(target, tensors, spec)
     try:
         fields: dict[str, str | int | float] = {"task": task, "method": spec.method, "source": source_for(target)}
-        fields |= {"size": target.stat().st_size, "sha256": sha256_of(target), "licence": spec.licence}
+        fields |= {"size": target.stat().st_size, "sha256": digest, "licence": spec.licence}
         fields["note"] = f"converted from {spec.source}"
-        register(f"{task}/full", fields)
+        register(f"{task}/{short}", fields)
     except DfrestoreError:
         if not existed:
             target.unlink(missing_ok=True)
         raise
+    typer.echo(f"registered as {task}/{short}", err=True)
+    for alias in (alias for alias, name in registry.aliases.items() if name == short):
+        if f"{task}/{alias}" in registry.models:
+            typer.echo(f"{task}/{alias} was registered before and stays what '--model {alias}' means", err=True)
     return target
 
 
-def _verified(name: str, registry: Registry, *, explicit: bool) -> dict[str, Any]:
+def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | None) -> dict[str, Any]:
     """The outcome for one model: state ``ok``, ``not fetched`` or ``failed``, with its path or error."""
     from dfrestore.methods import load_network
     from dfrestore.weights import resolve
@@ -304,15 +316,15 @@ def _verified(name: str, registry: Registry, *, explicit: bool) -> dict[str, Any
     if entry is not None and is_download and not explicit and not is_fetched(parse_address(entry.source)):
         return {"model": name, "state": "not fetched", "source": entry.source}
     try:
-        resolved = resolve(name, offline=True, registry=registry)
-        load_network(resolved.path)
+        resolved = resolve(name, offline=True, restoring=False, registry=registry)
+        load_network(resolved.path, base=base)
     except DfrestoreError as error:
         return {"model": name, "state": "failed", "error": str(error)}
     return {"model": name, "state": "ok", "path": str(resolved.path)}
 
 
 def _check_task(task: str, registry: Registry) -> None:
-    known = sorted(registry.defaults)
+    known = sorted({*TASKS, *registry.defaults})
     if task not in known:
         raise UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
 

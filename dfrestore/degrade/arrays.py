@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+P = TypeVar("P")
+LayOver = Callable[[Tensor, Sequence[P], torch.Generator | None], Tensor]
+"""A degradation of a batch, each picture with its own parameters."""
 
 
 def check_batch(clean: Tensor, what: str) -> None:
@@ -27,6 +32,13 @@ def to_photo(batch: Tensor) -> NDArray[np.float32]:
     """The first picture of a batch as fp32 (H, W, 3)."""
     result: NDArray[np.float32] = np.ascontiguousarray(batch[0].permute(1, 2, 0).numpy())
     return result
+
+
+def on_each(lay_over: LayOver[P], clean: Tensor, params: P, generator: torch.Generator | None) -> Tensor:
+    """``lay_over`` with the same parameters on one picture (3, H, W) or on each of a batch (B, 3, H, W)."""
+    if clean.ndim == 3:
+        return lay_over(clean.unsqueeze(0), [params], generator).squeeze(0)
+    return lay_over(clean, [params] * clean.shape[0], generator)
 
 
 def source_device(generator: torch.Generator | None) -> torch.device:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dfrestore.degrade.arrays import check_batch, column, mirrored, source_device, to_photo, to_tensor
+from dfrestore.degrade.arrays import check_batch, column, mirrored, on_each, source_device, to_photo, to_tensor
 from dfrestore.degrade.dice import Dice, Range, throw
 from dfrestore.degrade.trajectories import Motion, motion_kernels
 
@@ -120,9 +120,7 @@ def add_blur(clean: Tensor, params: BlurParams, generator: torch.Generator | Non
 
     In a batch each picture gets its own path of the same parameters.
     """
-    if clean.ndim == 3:
-        return add_blur(clean.unsqueeze(0), params, generator).squeeze(0)
-    return _lay_over(clean, [params] * clean.shape[0], generator)
+    return on_each(_lay_over, clean, params, generator)
 
 
 def degrade_batch(clean: Tensor, preset: str = "motion", generator: torch.Generator | None = None) -> Tensor:

@@ -1,14 +1,19 @@
-"""JPEG's loss on tensors: colour transform, chroma at half size, quantised 8x8 cosines; nothing is entropy-coded.
+"""JPEG's loss: exactly, through Pillow's encoder and decoder, and close to that on tensors of any device.
 
-Tables and their scaling are those of ITU-T T.81, Annex K, and of libjpeg. Close to a real JPEG, not bit-equal; it
-runs on batches with a quality each, on any device.
+The close one is colour transform, chroma at half size and quantised 8x8 cosines; nothing is entropy-coded. Its tables
+and their scaling are those of ITU-T T.81, Annex K, and of libjpeg. It runs on batches with a quality each.
 """
 
 from __future__ import annotations
 
+import io
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +27,24 @@ CHROMA = (17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26
 HALF_CHROMA_BELOW = 90  # quality from which colour keeps its full size, as cameras and editors do
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+
+
+def round_trip(pixels: NDArray[np.uint8], quality: int, *, half_chroma: bool | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) as Pillow reads it from a JPEG that Pillow wrote, of ``quality`` 1 to 100.
+
+    half_chroma: 4:2:0, else 4:4:4; None: as the quality has it, see :data:`HALF_CHROMA_BELOW`.
+    """
+    half = quality < HALF_CHROMA_BELOW if half_chroma is None else half_chroma
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0" if half else "4:4:4")
+    file.seek(0)
+    return np.array(JpegImageFile(file))  # not Image.open, whose limit of pixels is no matter here
+
+
+def jpeg_round_trip(image: Tensor, quality: int) -> Tensor:
+    """:func:`round_trip` of a picture (3, H, W) in [0, 1] on the CPU; rounded to 8 bits before."""
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return torch.from_numpy(round_trip(pixels, quality)).permute(2, 0, 1).float() / 255
 
 
 def mix_channels(batch: Tensor, matrix: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade import blur, noise, rain
+from dfrestore.degrade import blur, compression, noise, rain
 from dfrestore.degrade.presets import PRESETS as RAIN_PRESETS
 
 
@@ -46,6 +46,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("rain", "derain", tuple(RAIN_PRESETS), rain.degrade_batch, rain.apply),
             Kind("noise", "denoise", tuple(noise.PRESETS), noise.degrade_batch, noise.apply),
             Kind("blur", "deblur", tuple(blur.PRESETS), blur.degrade_batch, blur.apply),
+            Kind("jpeg", "dejpeg", tuple(compression.PRESETS), compression.degrade_batch, compression.apply),
         )
     }
 )

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade.arrays import check_batch, column, source_device, to_photo, to_tensor
+from dfrestore.degrade.arrays import check_batch, column, on_each, source_device, to_photo, to_tensor
 from dfrestore.degrade.dice import Dice, Range, throw
 from dfrestore.degrade.jpeg import jpeg_loss
 from dfrestore.degrade.sensor import Sensor, sensor_noise
@@ -100,9 +100,7 @@ def sample_many(count: int, generator: torch.Generator | None, preset: str = "mi
 
 def add_noise(clean: Tensor, params: NoiseParams, generator: torch.Generator | None = None) -> Tensor:
     """Noise of these parameters on ``clean``, (3, H, W) or (B, 3, H, W) in [0, 1]; same shape, device and dtype."""
-    if clean.ndim == 3:
-        return add_noise(clean.unsqueeze(0), params, generator).squeeze(0)
-    return _lay_over(clean, [params] * clean.shape[0], generator)
+    return on_each(_lay_over, clean, params, generator)
 
 
 def degrade_batch(clean: Tensor, preset: str = "mixed", generator: torch.Generator | None = None) -> Tensor:

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dfrestore import __version__
 from dfrestore.degrade.kinds import Kind
 from dfrestore.errors import PhotoReadError, PhotoWriteError
 from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
 from dfrestore.photo.sheet import contact_sheet, middle
+from dfrestore.version import __version__
 
 SIDES = ("input", "target")
 MANIFEST = "manifest.jsonl"

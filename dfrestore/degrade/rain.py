@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from dfrestore.degrade.arrays import check_batch, on_each, to_photo, to_tensor
 from dfrestore.degrade.presets import sample_many, sample_params
 from dfrestore.degrade.streaks import RainParams, streak_maps
 
@@ -30,9 +31,7 @@ def add_rain(clean: Tensor, params: RainParams, generator: torch.Generator | Non
 
     In a batch each picture gets its own streaks of the same parameters.
     """
-    if clean.ndim == 3:
-        return add_rain(clean.unsqueeze(0), params, generator).squeeze(0)
-    return _lay_over(clean, [params] * clean.shape[0], generator)
+    return on_each(_lay_over, clean, params, generator)
 
 
 def degrade_batch(clean: Tensor, preset: str = "mixed", generator: torch.Generator | None = None) -> Tensor:
@@ -42,18 +41,13 @@ def degrade_batch(clean: Tensor, preset: str = "mixed", generator: torch.Generat
 
 def apply(rgb: NDArray[Any], preset: str = "rain", seed: int = 0, *, scale: float = 1.0) -> NDArray[np.float32]:
     """Rain on a whole photo (H, W, 3) in [0, 1]; a new fp32 array. ``scale`` enlarges the streaks for large photos."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype.kind != "f":
-        raise ValueError(f"rain needs a float picture of shape (H, W, 3), not {rgb.dtype} {rgb.shape}")
     generator = torch.Generator().manual_seed(seed)
-    params = sample_params(generator, preset).scaled(scale)
-    clean = torch.from_numpy(np.array(rgb, dtype=np.float32)).permute(2, 0, 1)
-    result: NDArray[np.float32] = np.ascontiguousarray(add_rain(clean, params, generator).permute(1, 2, 0).numpy())
-    return result
+    clean = to_tensor(rgb, "rain")
+    return to_photo(add_rain(clean, sample_params(generator, preset).scaled(scale), generator))
 
 
 def _lay_over(clean: Tensor, rains: Sequence[RainParams], generator: torch.Generator | None) -> Tensor:
-    if clean.ndim != 4 or clean.shape[1] != 3 or not clean.is_floating_point():
-        raise ValueError(f"rain needs float pictures of shape (B, 3, H, W), not {clean.dtype} {tuple(clean.shape)}")
+    check_batch(clean, "rain")
     height, width = clean.shape[2:]
     device = clean.device
     streaks = streak_maps(rains, height, width, generator).to(device).unsqueeze(1)

@@ -3,17 +3,19 @@
 Nothing here knows a network, a picture format or a device plan.
 """
 
-from dfrestore.diffusion.ddim import State, ddim, ddim_step, initial_noise
-from dfrestore.diffusion.schedule import Prediction, alpha_bars, linear_alpha_bars, timesteps, to_x0_eps
+from dfrestore.diffusion.samplers import SAMPLERS, State, advance_, ddim_step, initial_noise, sample, steps_of
+from dfrestore.diffusion.schedule import Prediction, linear_alpha_bars, timesteps, to_x0_eps
 
 __all__ = [
+    "SAMPLERS",
     "Prediction",
     "State",
-    "alpha_bars",
-    "ddim",
+    "advance_",
     "ddim_step",
     "initial_noise",
     "linear_alpha_bars",
+    "sample",
+    "steps_of",
     "timesteps",
     "to_x0_eps",
 ]

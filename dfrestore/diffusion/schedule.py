@@ -21,11 +21,6 @@ def linear_alpha_bars(steps: int = 1000, first: float = 1e-4, last: float = 2e-2
     return torch.cumprod(1 - betas, dim=0)
 
 
-def alpha_bars(train_timesteps: int, betas: tuple[float, float]) -> Tensor:
-    """The linear schedule from the first to the last of ``betas``, float32 (train_timesteps,)."""
-    return linear_alpha_bars(train_timesteps, *betas)
-
-
 def timesteps(train_timesteps: int, steps: int, lists: Mapping[int, Sequence[int]] | None = None) -> list[int]:
     """The ``steps`` falling evaluation points: those of ``lists`` for that count, else evenly from T-1 to 0.
 

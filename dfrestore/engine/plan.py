@@ -10,21 +10,19 @@ from typing import Literal
 
 import torch
 
-from dfrestore import windows
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.memory import available_memory
-from dfrestore.engine.padding import round_up
 from dfrestore.engine.tiles import tight
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network
-from dfrestore.nn.strips import VALUES, Strips
-from dfrestore.weights.spec import ModelSpec
+from dfrestore.nn import Strips
+from dfrestore.nn.padding import round_up
+from dfrestore.nn.rows import VALUES
+from dfrestore.windows import Windows
 
 TILE_SIZES = (4096, 2048, 1024, 512, 256)
 # Part of the free memory that a plan may count on: the rest is for decoding, encoding and other programs.
 _SHARE = 0.8
-# Float32 values a pixel that the sampler itself holds: y, x, output or blend, the estimate handed out.
-_STATES = 12
 # What libraries take whatever the size, and maps of a strip that exist at once (measured, see network_bytes).
 _FIXED, _STRIP_MAPS = 64 << 20, 7
 # A GPU wants fewer and larger strips: values of the widest map.
@@ -61,7 +59,6 @@ class Plan:
 def make_plan(
     height: int,
     width: int,
-    spec: ModelSpec,
     network: Network,
     *,
     tile: int | None = None,
@@ -72,7 +69,7 @@ def make_plan(
     """Whole as long as that fits, else the largest of :data:`TILE_SIZES` that does.
 
     tile: the side to use instead, rounded up to the network's multiple; 0 asks for the whole image. memory: budget in
-    bytes on ``device``, by default most of what is free. spec: the model.
+    bytes on ``device``, by default most of what is free.
     Raises :class:`UsageError` for an impossible tile, :class:`OutOfMemoryFailure` when nothing fits; an explicit tile
     is honoured whatever it needs.
     """
@@ -109,11 +106,11 @@ def smaller_plan(
     return next((c for c in candidates if c.predicted_bytes < plan.predicted_bytes), None)
 
 
-def strips_of(plan: Plan, spec: ModelSpec, precision: Precision, device: Device) -> Strips:
-    """How the plan's pictures or tiles are walked, with the attention's windows of the model."""
+def strips_of(plan: Plan, windows: Windows | None, precision: Precision, device: Device) -> Strips:
+    """How the plan's pictures or tiles are walked."""
     values = VALUES if device.torch_device.type == "cpu" else _GPU_VALUES
     features = torch.bfloat16 if plan.half_features else None
-    return Strips(precision.dtype, features, windows.parse(spec.window), values)
+    return Strips(precision.dtype, features, windows, values)
 
 
 def with_precision(plan: Plan, precision: Precision) -> Plan:
@@ -128,16 +125,16 @@ def with_precision(plan: Plan, precision: Precision) -> Plan:
 
 
 def network_bytes(height: int, width: int, network: Network, precision: Precision, half_features: bool = False) -> int:
-    """Peak of one ``forward_strips`` on a (padded) image on a CPU, in bytes.
+    """Peak of one evaluation in strips on a (padded) image on a CPU, in bytes.
 
-    In the last stage: its features and its v, 2 * dim channels each at level 1, and some maps of one strip. Up to a
-    quarter above the resident memory measured from 512x512 to 2048x2048 for dim 16, 32, 48, both stems and precisions.
+    What is kept, and some maps of one strip. For C2F-DFT up to a quarter above the resident memory measured from
+    512x512 to 2048x2048 for dim 16, 32, 48, both stems and precisions.
     """
-    config = network.config
-    positions = height * width // config.stem**2
-    kept = 4 * config.dim * positions * (2 if half_features else precision.dtype.itemsize)
-    row = width // config.stem * config.dim * 2 * max(3.0, config.ffn_factor)
-    strip = _STRIP_MAPS * max(min(VALUES, row * height // config.stem), 2 * row) * precision.dtype.itemsize
+    footprint = network.footprint
+    stride = footprint.stride
+    kept = footprint.kept * (height * width // stride**2) * (2 if half_features else precision.dtype.itemsize)
+    row = width // stride * footprint.widest
+    strip = _STRIP_MAPS * max(min(VALUES, row * height // stride), 2 * row) * precision.dtype.itemsize
     return int(kept + strip) + _FIXED
 
 
@@ -159,7 +156,7 @@ def _plan(
     half_features: bool = False,
 ) -> Plan:
     height, width = round_up(height, network.multiple), round_up(width, network.multiple)
-    states = _STATES * 4 * height * width
+    states = network.footprint.states * 4 * height * width
     if tile == 0:
         need = network_bytes(height, width, network, precision, half_features) + states
         return Plan("whole", 0, 0, explicit, precision.name, need, half_features)

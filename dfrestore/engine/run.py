@@ -1,72 +1,80 @@
-"""A network on a whole picture: padding, noise, sampling, tiles; one generator that reports every evaluation."""
+"""A network's restoration of a whole picture: padding, tiles, devices; one generator that reports every evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.diffusion import Prediction, alpha_bars, ddim_step, initial_noise, timesteps
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.memory import is_out_of_memory
-from dfrestore.engine.padding import pad
 from dfrestore.engine.plan import Plan, strips_of
 from dfrestore.engine.tiles import Spans, spans, tight, tiles
+from dfrestore.engine.work import values_a_pixel
 from dfrestore.errors import OutOfMemoryFailure
 from dfrestore.methods import Network
-from dfrestore.methods.c2f_dft import Sampling
-from dfrestore.nn.strips import Strips
-from dfrestore.weights.spec import ModelSpec
+from dfrestore.methods.method import Evaluate, Given
+from dfrestore.nn import Strips
+from dfrestore.windows import Windows
 
-_STRIP = 256  # rows
+Watch = Callable[[float, float], object]
+"""watch(done, total): called many times an evaluation, between the records."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """``done`` of ``total`` network evaluations (a tile is one).
+    """``done`` of ``total`` network evaluations (a tile is one; parts of a network count as what they cost).
 
-    x0: at the end of a sampling step its clean estimate, float32 (H, W, 3) clamped to [0, 1]; the last is the result.
+    estimate: at the end of a sampling step, float32 (sH, sW, 3) clamped to [0, 1]; the last one is the result. x_t: the
+    sampler's state then, where there is one, (3, H, W), the engine's own memory: to look at, at once.
     """
 
-    done: int
-    total: int
-    x0: NDArray[np.float32] | None = None
+    done: float
+    total: float
+    estimate: NDArray[np.float32] | None = None
+    x_t: Tensor | None = None
 
     @property
     def result(self) -> NDArray[np.float32] | None:
         """The restored picture, on the last record only."""
-        return self.x0 if self.done == self.total else None
+        return self.estimate if self.done == self.total else None
 
 
 def restore_array(
     network: Network,
-    spec: ModelSpec,
     rgb: NDArray[np.float32],
     *,
+    mask: NDArray[np.float32] | None = None,
     steps: int,
     seed: int,
     plan: Plan,
     device: Device,
     precision: Precision,
+    windows: Windows | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Progress]:
-    """Restore ``rgb``, float32 (H, W, 3) in [0, 1] of any size, in ``steps`` DDIM steps: a record an evaluation.
+    """Restore ``rgb``, float32 (H, W, 3) in [0, 1] of any size, in ``steps`` steps: a record an evaluation.
 
-    The noise follows from size and seed alone. The network is moved to the device; sampling states are float32 in every
-    precision. A result that is not finite is handed on as it is: judging it is the caller's. Raises ValueError for
-    impossible steps or arrays, :class:`OutOfMemoryFailure`.
+    mask: (H, W), 1 where there is a hole, for networks that take one. The noise follows from size and seed alone. The
+    network is moved to the device; sampling states are float32 in every precision. A result that is not finite is
+    handed on as it is: judging it is the caller's. Raises ValueError for impossible steps or arrays,
+    :class:`OutOfMemoryFailure`.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"expected an array (H, W, 3), got {rgb.shape}")
-    sampling = Sampling.from_mapping(spec.sampling)
-    times = timesteps(sampling.train_timesteps, steps, sampling.timesteps)
+    if network.mask != (mask is not None):
+        raise ValueError("this network needs a mask" if network.mask else "this network takes no mask")
+    if steps not in network.steps:
+        raise ValueError(f"this network cannot do {steps} steps")
     try:
-        yield from _restore(network, spec, rgb, times, seed, plan, device, precision)
+        yield from _restore(network, _to_planes(rgb, mask), steps, seed, plan, device, precision, windows, watch)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -81,110 +89,144 @@ def restore_array(
 @torch.inference_mode()
 def _restore(
     network: Network,
-    spec: ModelSpec,
-    rgb: NDArray[np.float32],
-    times: list[int],
+    planes: Tensor,
+    steps: int,
     seed: int,
     plan: Plan,
     device: Device,
     precision: Precision,
+    windows: Windows | None,
+    watch: Watch | None,
 ) -> Iterator[Progress]:
-    height, width, _ = rgb.shape
     network.to(device.torch_device)
     # Tiles leave the whole picture in main memory: only a tile at a time is on the device.
     home = device.torch_device if plan.kind == "whole" else torch.device("cpu")
-    y = pad(_to_planes(rgb), network.multiple).to(home)
-    x = pad(initial_noise(height, width, seed), network.multiple).to(home)
-    walk = _Walk.of(plan, y.shape[1], y.shape[2], network.multiple)
-    strips = strips_of(plan, spec, precision, device)
-    total = len(times) * walk.evaluations
-    sampling = Sampling.from_mapping(spec.sampling)
-    alpha_bar = alpha_bars(sampling.train_timesteps, sampling.betas).to(home)
-    done = 0
-    for t, following in zip(times, [*times[1:], None], strict=True):
-        evaluation = _evaluate(network, y, x, t, walk, device, strips)
-        output = yield from _counted(evaluation, done, walk.evaluations, total)
-        done += walk.evaluations
-        _step(sampling.prediction, output, x, alpha_bar, t, following)
-        estimate = _to_pixels(output[:, :height, :width])
-        del output  # not held while the caller looks, nor through the next step
-        yield Progress(done, total, estimate)
+    given = Given.of(planes, seed, network, home)
+    del planes
+    run = _Evaluations(network, steps, plan, given, device, strips_of(plan, windows, precision, device), watch)
+    height, width = given.height * network.scale, given.width * network.scale
+    restoration = network.restore(given, run, steps)
+    del given  # not held beside what the network makes of it
+    for estimate in restoration:
+        if estimate is None:
+            yield Progress(run.done, run.total)
+            continue
+        pixels = _to_pixels(estimate.image[:, :height, :width])
+        x_t = estimate.x_t
+        del estimate  # not held while the caller looks, nor through the next step
+        yield Progress(run.done, run.total, pixels, x_t)
 
 
-def _step(prediction: Prediction, output: Tensor, x: Tensor, alpha_bar: Tensor, t: int, following: int | None) -> None:
-    """One DDIM step in place, (3, H, W): x becomes the next x, output the clean estimate.
+class _Evaluations:
+    """The :class:`~dfrestore.methods.method.Run` of one restoration: each evaluation over the grid of the plan."""
 
-    A few rows at a time, so that its temporaries do not count in a large picture.
-    """
-    for top in range(0, x.shape[1], _STRIP):
-        rows = slice(top, top + _STRIP)
-        x[:, rows], output[:, rows] = ddim_step(prediction, output[:, rows], x[:, rows], alpha_bar, t, following)
+    def __init__(
+        self,
+        network: Network,
+        steps: int,
+        plan: Plan,
+        given: Given,
+        device: Device,
+        how: Strips,
+        watch: Watch | None,
+    ) -> None:
+        self._plan, self._device, self._how, self._watch = plan, device, how, watch
+        self._multiple = network.multiple
+        self._tiles = _Grid.of(plan, given.planes.shape[1], given.planes.shape[2], network.multiple, 1).tiles
+        self._ends = list(accumulate((part * self._tiles for part in network.parts(steps)), initial=0.0))
+        self._part = 0  # of the network, in the order of its evaluations
+        self.done = 0.0
+        self.total = self._ends[-1]
+        self._values = values_a_pixel(network) if watch is not None else 0.0
+
+    def __call__(self, evaluate: Evaluate, *pictures: Tensor, scale: int = 1) -> Generator[None, None, Tensor]:
+        """In tiles the outputs are blended, in every evaluation: what a step makes of an output is linear in it."""
+        height, width = pictures[0].shape[1:]
+        walk = _Grid.of(self._plan, height, width, self._multiple, 1)
+        if walk.tiles == 1:
+            output = self._evaluated(evaluate, pictures)
+        else:
+            output = yield from self._blended(evaluate, pictures, walk, scale)
+        self._finished(self._tiles)
+        return output
+
+    def whole(self, evaluate: Evaluate, *pictures: Tensor) -> Generator[None, None, Tensor]:
+        yield from ()
+        output = self._evaluated(evaluate, pictures, self._tiles)
+        self._finished(self._tiles)
+        return output
+
+    def _blended(
+        self, evaluate: Evaluate, pictures: tuple[Tensor, ...], walk: _Grid, scale: int
+    ) -> Generator[None, None, Tensor]:
+        height, width = pictures[0].shape[1:]
+        enlarged = _Grid.of(self._plan, height, width, self._multiple, scale)
+        blend: Tensor | None = None
+        parts = zip(tiles(walk.rows, walk.columns), tiles(enlarged.rows, enlarged.columns), strict=True)
+        for number, (tile, place) in enumerate(parts, 1):
+            output = self._evaluated(evaluate, tuple(picture[:, tile.rows, tile.columns] for picture in pictures))
+            if blend is None:
+                blend = pictures[0].new_zeros(len(output), height * scale, width * scale)
+            blend[:, place.rows, place.columns] += output * place.weight
+            if number < walk.tiles:
+                self.done = self._reached(number)
+                yield
+        assert blend is not None
+        return blend
+
+    def _evaluated(self, evaluate: Evaluate, pictures: tuple[Tensor, ...], tiles: int = 1) -> Tensor:
+        """One evaluation of one (C, h, w) picture on the device; its output comes back to where the picture is."""
+        place, home = self._device.torch_device, pictures[0].device
+        self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], tiles)
+        with _same_bytes(place):
+            output = evaluate(self._how, *(picture.to(place)[None] for picture in pictures))[0]
+        return output.to(home)
+
+    def _ticker(self, pixels: int, tiles: int) -> Callable[[int], object] | None:
+        """Tells the watch how far this evaluation is, by what the strips have gone through."""
+        watch, expected, begin = self._watch, self._values * pixels, self.done
+        if watch is None or not expected:
+            return None
+        weight = self._reached(tiles) - self._reached(0)
+        seen = 0
+
+        def tick(values: int) -> None:
+            nonlocal seen
+            seen += values
+            watch(begin + weight * min(1.0, seen / expected), self.total)
+
+        return tick
+
+    def _reached(self, tiles: int) -> float:
+        """What is done after so many tiles of this part."""
+        begin, end = self._ends[self._part], self._ends[self._part + 1]
+        return begin + (end - begin) * tiles / self._tiles
+
+    def _finished(self, tiles: int) -> None:
+        self.done = self._reached(tiles)
+        self._part += 1
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """The grid of a plan over one picture; whole pictures are a grid of one."""
+class _Grid:
+    """The tiles of a plan over one picture, enlarged ``scale`` times; a whole picture is a grid of one."""
 
     rows: Spans
     columns: Spans
 
     @classmethod
-    def of(cls, plan: Plan, height: int, width: int, multiple: int) -> _Walk:
+    def of(cls, plan: Plan, height: int, width: int, multiple: int, scale: int) -> _Grid:
         def axis(side: int) -> Spans:
             tile = plan.tile or side
             if not plan.explicit:
                 tile = tight(side, tile, plan.overlap, multiple)
-            return spans(side, tile, plan.overlap, multiple)
+            return spans(side * scale, tile * scale, plan.overlap * scale, multiple * scale)
 
         return cls(axis(height), axis(width))
 
     @property
-    def evaluations(self) -> int:
+    def tiles(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)
-
-
-def _evaluate(
-    network: Network, y: Tensor, x: Tensor, t: int, walk: _Walk, device: Device, strips: Strips
-) -> Generator[None, None, Tensor]:
-    """The network's output for the whole picture at ``t``, (3, H, W) float32; pauses after each tile.
-
-    Tiles are blended here, in every step: at a given x the clean estimate is linear in the output, so blending
-    outputs is blending estimates.
-    """
-    if walk.evaluations == 1:
-        output = _call(network, y, x, t, device, strips).to(x.device)
-        yield
-        return output
-    blend = torch.zeros_like(x)
-    for tile in tiles(walk.rows, walk.columns):
-        output = _call(network, y[:, tile.rows, tile.columns], x[:, tile.rows, tile.columns], t, device, strips)
-        blend[:, tile.rows, tile.columns] += output.to(blend.device) * tile.weight
-        yield
-    return blend
-
-
-def _call(network: Network, y: Tensor, x: Tensor, t: int, device: Device, strips: Strips) -> Tensor:
-    """One evaluation of one (3, h, w) picture on the device."""
-    place = device.torch_device
-    time = torch.full((1,), float(t), device=place)
-    with _same_bytes(place):
-        return network.forward_strips(y.to(place), x.to(place), time, strips)
-
-
-def _counted(
-    evaluation: Generator[None, None, Tensor], done: int, parts: int, total: int
-) -> Generator[Progress, None, Tensor]:
-    """Number the pauses of one evaluation; its last part is left to the record that carries the estimate."""
-    part = 0
-    while True:
-        try:
-            next(evaluation)
-        except StopIteration as end:
-            output: Tensor = end.value
-            return output
-        part += 1
-        if part < parts:
-            yield Progress(done + part, total)
 
 
 def _same_bytes(device: torch.device) -> AbstractContextManager[None]:
@@ -197,14 +239,17 @@ def _same_bytes(device: torch.device) -> AbstractContextManager[None]:
     return flags
 
 
-def _to_planes(rgb: NDArray[np.float32]) -> Tensor:
-    """(H, W, 3) in [0, 1] -> (3, H, W) in [-1, 1], float32, a copy."""
-    return torch.from_numpy(np.array(rgb.transpose(2, 0, 1), dtype=np.float32, order="C")).mul_(2).sub_(1)
+def _to_planes(rgb: NDArray[np.float32], mask: NDArray[np.float32] | None) -> Tensor:
+    """(H, W, 3) and a mask (H, W) -> (3 or 4, H, W), float32, a copy."""
+    planes = np.array(rgb.transpose(2, 0, 1), dtype=np.float32, order="C")
+    if mask is not None:
+        planes = np.concatenate([planes, mask[None].astype(np.float32)])
+    return torch.from_numpy(planes)
 
 
-def _to_pixels(x: Tensor) -> NDArray[np.float32]:
-    """(3, H, W) in [-1, 1] -> (H, W, 3) in [0, 1], clamped, float32, a copy; infinities become NaN, not 0 or 1."""
-    copy = x.cpu().permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
+def _to_pixels(image: Tensor) -> NDArray[np.float32]:
+    """(3, H, W) -> (H, W, 3) clamped to [0, 1], float32, a copy; infinities become NaN, not 0 or 1."""
+    copy = image.cpu().permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
     copy.nan_to_num_(nan=math.nan, posinf=math.nan, neginf=math.nan)
-    pixels: NDArray[np.float32] = copy.add_(1).div_(2).clamp_(0, 1).numpy()
+    pixels: NDArray[np.float32] = copy.clamp_(0, 1).numpy()
     return pixels

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfrestore.engine.padding import round_up
+from dfrestore.nn.padding import round_up
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfrestore.errors import FileFailure
-from dfrestore.evaluation.pairs import Pair
 from dfrestore.metrics import crop, psnr_rgb, psnr_y, ssim_rgb, ssim_y, to_8bit
 from dfrestore.photo import Photo, read
+from dfrestore.photo.pairs import Pair
+from dfrestore.tasks import Channel
 
-Channel = Literal["y", "rgb"]
 # A restoration: Photo -> float (H, W, 3) in [0, 1]. Raises FileFailure for a picture it cannot do.
 Restore = Callable[[Photo], NDArray[Any]]
 Picture = NDArray[np.uint8]
-
-# Tasks whose papers measure all three channels; the others measure luma.
-RGB_TASKS = frozenset({"denoise", "deblur"})
 
 
 @dataclass(frozen=True)
@@ -131,11 +128,6 @@ class Summary:
     def gain(self) -> float | None:
         """dB that the restoration added to the mean PSNR of the inputs."""
         return None if self.result is None or self.input is None else gain(self.input, self.result)
-
-
-def default_channel(task: str | None) -> Channel:
-    """The channel that the papers measure for ``task``: RGB for denoising and deblurring, otherwise luma."""
-    return "rgb" if task in RGB_TASKS else "y"
 
 
 def gain(before: Scores, after: Scores) -> float:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.methods import c2f_dft
-from dfrestore.methods.c2f_dft import C2FDFT
-from dfrestore.methods.c2f_dft.convert import compare
+from dfrestore.methods.differences import compare_tensors, in_short
+from dfrestore.methods.method import Method, Network
 from dfrestore.weights import load_checkpoint, resolve
+from dfrestore.weights.base import with_base
 from dfrestore.weights.spec import ModelSpec
 
-METHODS = {method.name: method for method in (c2f_dft.METHOD,)}
-Network = C2FDFT  # a union once there are more
+METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD,)}
 
 
 def build_network(spec: ModelSpec) -> Network:
@@ -26,22 +26,28 @@ def build_network(spec: ModelSpec) -> Network:
             f"unknown method '{spec.method}'{did_you_mean(spec.method, METHODS)} (known: {', '.join(METHODS)})"
         )
     try:
-        network: Network = METHODS[spec.method].build(spec)
+        return METHODS[spec.method].build(spec)
     except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"impossible network configuration: {error}") from error
-    return network
 
 
-def load_network(name_or_file: str | Path | None, *, task: str | None = None) -> tuple[Network, ModelSpec]:
+def load_network(
+    name_or_file: str | Path | None, *, task: str | None = None, base: str | Path | None = None
+) -> tuple[Network, ModelSpec]:
     """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
 
     Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
-    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32. Raises :class:`WeightsError`.
+    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32, buffers of whole numbers as they
+    are stored. ``base``: the file that the model builds on, where it names one that is not found by itself. Raises
+    :class:`WeightsError`.
     """
-    resolved = resolve(name_or_file, task=task)
+    resolved = resolve(name_or_file, task=task, restoring=False)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)
+    if spec.base is not None:
+        tensors = with_base(tensors, spec, resolved.path, given=None if base is None else Path(base))
     network = empty_network(spec, tensors, str(resolved.path))
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
+    floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
     return network.requires_grad_().eval(), spec
 
 
@@ -56,10 +62,6 @@ def empty_network(spec: ModelSpec, tensors: Mapping[str, Tensor], name: str) -> 
             network = build_network(spec)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
-    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    if differences := compare({key: tuple(tensor.shape) for key, tensor in tensors.items()}, expected):
-        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise WeightsError(
-            f"{name}: tensors do not fit the configuration in the header: {', '.join(differences[:3])}{more}"
-        )
+    if differences := compare_tensors(tensors, network.state_dict()):
+        raise WeightsError(f"{name}: tensors do not fit the configuration in the header: {in_short(differences)}")
     return network

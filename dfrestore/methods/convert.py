@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods.build import Network, build_network
-from dfrestore.methods.c2f_dft.config import Sampling
-from dfrestore.methods.c2f_dft.convert import recognise
+from dfrestore.methods.build import METHODS, build_network
+from dfrestore.methods.differences import compare_tensors, in_short, shapes_of
+from dfrestore.methods.method import Network, Recognised, Shapes, restored_at_once
+from dfrestore.methods.related import related_network
 from dfrestore.weights.checkpoint import read_bytes, save_checkpoint
-from dfrestore.weights.containers import file_label, find_state_dict
+from dfrestore.weights.containers import StateDict, file_label, find_state_dicts, renamed
 from dfrestore.weights.header import header_of
+from dfrestore.weights.registry import load_registry
 from dfrestore.weights.spec import ModelSpec
 from dfrestore.weights.unpickle import read_pth
 
-LICENCE = "unknown (the authors state none)"
-PROJECT = "https://github.com/wlydlut/C2F-DFT"
+UNKNOWN_LICENCE = "unknown"
 
 
 def convert_file(
@@ -30,30 +31,77 @@ def convert_file(
 ) -> ModelSpec:
     """Convert the PyTorch (or foreign safetensors) file ``path`` to the checkpoint ``out``; returns its spec.
 
-    key: which weights of the file (``params``), None for the averaged ones where there are some. Nothing is written
-    unless the weights fit a network strictly and that network computes. Raises :class:`WeightsError`,
-    :class:`FileFailure` when ``out`` exists (without ``overwrite``), :class:`UsageError` for impossible names.
+    :func:`read_original`, then written. Raises as that does, and :class:`FileFailure` when ``out`` exists (without
+    ``overwrite``), :class:`UsageError` for impossible names.
     """
     path, out = Path(path), Path(out)
-    _check_output(path, out, overwrite)
-    state = find_state_dict(_read(path), str(path), key)
-    tensors = _as_float32(state.tensors, str(path))
-    config = recognise({name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
-    spec = ModelSpec(
-        task=task,
-        method="c2f-dft",
-        network=config.to_mapping(),
-        sampling=Sampling(prediction="epsilon").to_mapping(),
-        default_steps=4,
-        licence=LICENCE,
-        source=f"{file_label(path, state.key)}, sha256 {_digest(path)}; C2F-DFT, {PROJECT}",
-    )
-    _prove(build_network(spec), tensors, str(path))
+    check_output(path, out, overwrite)
+    tensors, spec = read_original(path, task, key)
     save_checkpoint(out, tensors, spec)
     return spec
 
 
-def _check_output(path: Path, out: Path, overwrite: bool) -> None:
+def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[str, Tensor], ModelSpec]:
+    """The weights in the authors' file ``path``, as a checkpoint of ours holds them, and its spec.
+
+    key: which weights of the file (``params``, ``state_dict.generator``), None for the likeliest that a method knows.
+    They fit a network strictly, and it computes. Floating point becomes float32, other buffers are kept. Raises
+    :class:`WeightsError`.
+    """
+    states = find_state_dicts(_read(path), str(path), key)
+    state, method, found = _recognise(states, str(path))
+    tensors = _as_float32(renamed(state.tensors, found.rename, str(path)))
+    spec = ModelSpec(
+        task=task,
+        method=method,
+        network=found.network,
+        sampling=found.sampling,
+        default_steps=found.default_steps,
+        stage=found.stage,
+        licence=_licence(task, method, found.project),
+        source=f"{file_label(path, state.key)}, sha256 {_digest(path)}; {found.project}",
+    )
+    _prove(build_network(spec), tensors, str(path))
+    return tensors, spec
+
+
+def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, Recognised]:
+    """The first of ``states`` that a method knows, the method's name, and what it is."""
+    for state in states:
+        shapes = shapes_of(state.tensors)
+        for method in METHODS.values():
+            try:
+                found = method.read(shapes, name)
+            except WeightsError as error:
+                if other := _of_another_network(shapes, name):
+                    raise other from error
+                raise
+            if found is not None:
+                return state, method.name, found
+    for state in states:
+        if other := _of_another_network(shapes_of(state.tensors), name):
+            raise other
+    begins = ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes_of(states[0].tensors).items())[:3])
+    raise WeightsError(
+        f"{name}: not the weights of a network that is known (methods: {', '.join(METHODS)}); it begins {begins}"
+    )
+
+
+def _of_another_network(shapes: Shapes, name: str) -> WeightsError | None:
+    other = related_network(shapes)
+    return WeightsError(f"{name}: these are weights of {other}, which is not supported yet") if other else None
+
+
+def _licence(task: str, method: str, project: str) -> str:
+    """What the registry says of the authors' licence: for this model, else for another of the same project."""
+    originals = load_registry(user=False).originals
+    known = [originals[f"{task}/{method}"]] if f"{task}/{method}" in originals else []
+    known += [original for original in originals.values() if original.project == project]
+    return known[0].licence if known else UNKNOWN_LICENCE
+
+
+def check_output(path: Path, out: Path, overwrite: bool) -> None:
+    """Raise :class:`UsageError` or :class:`FileFailure` where ``out`` cannot be the result of converting ``path``."""
     if out.suffix != ".safetensors":
         raise UsageError(f"{out}: the output of a conversion is a .safetensors file")
     if out.exists():
@@ -81,23 +129,20 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _as_float32(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Float32 copies; the file's own storages may be shared or of another type."""
-    for key, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise WeightsError(f"{name}: tensor '{key}' is {tensor.dtype}, not floating point")
-    return {key: tensor.detach().to(torch.float32).contiguous().clone() for key, tensor in tensors.items()}
+def _as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies, floating point as float32; the file's own storages may be shared or of another type."""
+    own = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
+    return {key: tensor.to(torch.float32) if tensor.is_floating_point() else tensor for key, tensor in own.items()}
 
 
 def _prove(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load strictly and run once on a small picture: finite, and not the same value everywhere."""
-    try:
-        network.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{name}: the weights do not load: {' '.join(str(error).split())}") from error
+    if differences := compare_tensors(tensors, network.state_dict()):
+        raise WeightsError(f"{name}: the weights do not fit the network: {in_short(differences)}")
+    network.load_state_dict(dict(tensors), strict=True)
     side = 2 * network.multiple
-    noise = torch.randn((2, 1, 3, side, side), generator=torch.Generator().manual_seed(0))
+    picture = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        output = network.eval()(noise[0].clamp(-1, 1), noise[1], torch.tensor([500.0]))
+        output = restored_at_once(network.eval(), picture, network.steps[0])
     if not bool(torch.isfinite(output).all()) or float(output.std()) == 0:
         raise WeightsError(f"{name}: the network computes nothing usable with these weights; nothing was written")

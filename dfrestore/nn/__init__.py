@@ -1,19 +1,32 @@
-"""Blocks that the methods share: norms, transposed attention, feed-forwards, time embedding, resampling.
+"""What the methods' networks are made of: norms, transposed attention, branches, resampling, two ways to walk.
 
-No whole network, no sampling and no image handling live here; the modules' ``forward`` is the papers' arithmetic
-on (B, C, H, W), and :mod:`dfrestore.nn.channels_last` does the same arithmetic faster on (B, H, W, C).
+No whole network, no sampling and no image handling live here. The modules' ``forward`` is the papers' arithmetic on
+(B, C, H, W); :mod:`.whole` and :mod:`.strips` walk the same parameters faster on (B, H, W, C).
 """
 
-from dfrestore.nn.blocks import FeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
+from dfrestore.nn.attention import AttentionBranch, TransposedAttention
+from dfrestore.nn.branches import Branch, Mixing, Pointwise, Spatial
+from dfrestore.nn.how import How, Literal
+from dfrestore.nn.norm import LayerNorm2d, Norm, Normed, shifted
 from dfrestore.nn.resample import Downsample, Upsample
-from dfrestore.nn.time_embedding import time_embedding
+from dfrestore.nn.strips import Strips
+from dfrestore.nn.whole import Whole
 
 __all__ = [
+    "AttentionBranch",
+    "Branch",
     "Downsample",
-    "FeedForward",
+    "How",
     "LayerNorm2d",
-    "TransformerBlock",
+    "Literal",
+    "Mixing",
+    "Norm",
+    "Normed",
+    "Pointwise",
+    "Spatial",
+    "Strips",
     "TransposedAttention",
     "Upsample",
-    "time_embedding",
+    "Whole",
+    "shifted",
 ]

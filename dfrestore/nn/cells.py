@@ -19,20 +19,20 @@ LEAST_CELL = 16  # positions: windows of fewer cost more and gain nothing (measu
 CELLS_A_WINDOW = 4
 # From centre to centre the matrices take so many steps down at least, a row being the smallest: finer ones cost more
 # and differ by less than 16 bit do (measured). More rows than that to a step gain nothing.
-STEPS, MOST_ALIKE = 8, 4
+STEPS, MOST_STEP_ROWS = 8, 4
 
 
 @dataclass(frozen=True)
 class Axis:
     """``length`` positions in ``cells`` cells of ``side`` (the last one may be shorter).
 
-    ``alike`` rows are a step; half a side is a whole number of them. The window of cell i is made of the cells from
+    ``step_rows`` rows are a step; half a side is a whole number of them. The window of cell i is made of the cells from
     ``first[i]`` on, as many as there are ``weights``, which say how much of each is in it, from 0 to 1.
     """
 
     length: int
     side: int
-    alike: int
+    step_rows: int
     cells: int
     first: tuple[int, ...]
     weights: tuple[float, ...]
@@ -59,7 +59,7 @@ class Axis:
         first, end = self.band(i)
         return end - first == self.side
 
-    def around(self, i: int) -> tuple[int, int]:
+    def neighbours(self, i: int) -> tuple[int, int]:
         """The cells between whose centres band i lies; at the border the same one twice."""
         return max(0, i - 1), min(i, self.cells - 1)
 
@@ -108,7 +108,7 @@ def pieces(axis: Axis, bands: range, most: int, ring: int) -> Iterator[Piece]:
             yield Piece(range(i, i + len(full)), range(axis.side))
             i += len(full)
             continue
-        step = evenly(end - first, most, axis.alike)
+        step = evenly(end - first, most, axis.step_rows)
         yield from (Piece(range(i, i + 1), range(k, min(k + step, end))) for k in range(first, end, step))
         i += 1
 
@@ -133,16 +133,16 @@ def cells_of(windows: Windows | None, level: int, height: int, width: int, pictu
 def axis(length: int, window: float) -> Axis:
     """One axis. A cell is about a quarter of the window, but at least :data:`LEAST_CELL` positions."""
     least = max(LEAST_CELL, window / CELLS_A_WINDOW)
-    alike = min(max(1, int(least / STEPS)), MOST_ALIKE)
-    side = _side(length, least, 2 * alike)
+    step_rows = min(max(1, int(least / STEPS)), MOST_STEP_ROWS)
+    side = _side(length, least, 2 * step_rows)
     cells = math.ceil(length / side)
     half = max(window / side, 1) / 2  # of a window, in cells
     if length <= window or cells <= 2 * half:
-        return Axis(length, side, alike, cells, (0,) * cells, (1.0,) * cells)
+        return Axis(length, side, step_rows, cells, (0,) * cells, (1.0,) * cells)
     reach = min(math.ceil(half - 0.5), (cells - 1) // 2)
     weights = tuple(min(1.0, max(0.0, half + 0.5 - abs(offset))) for offset in range(-reach, reach + 1))
     first = tuple(min(max(0, i - reach), cells - 1 - 2 * reach) for i in range(cells))
-    return Axis(length, side, alike, cells, first, weights)
+    return Axis(length, side, step_rows, cells, first, weights)
 
 
 def _side(length: int, least: float, multiple: int) -> int:

@@ -1,10 +1,11 @@
 """Reading and writing pictures with all that belongs to them: depth, alpha, colour profile, metadata.
 
-Reduced copies and captioned sheets to look at are made by ``view`` and ``sheet``. No tensors, no networks and no
-choice of output names live here.
+Other sizes are made by ``enlarged``, masks are read and shaped in ``mask``, reduced copies and captioned sheets to look
+at are made by ``view`` and ``sheet``. No tensors, no networks and no choice of output names live here.
 """
 
 from dfrestore.photo.encode import encode
+from dfrestore.photo.enlarged import enlarged
 from dfrestore.photo.formats import (
     FORMATS,
     READ_ONLY,
@@ -31,6 +32,7 @@ __all__ = [
     "atomic_write",
     "decode",
     "encode",
+    "enlarged",
     "format_of_content",
     "format_of_path",
     "is_candidate",

@@ -25,22 +25,22 @@ READ_ONLY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "HEIF": (".heic", ".heif", ".hif"),
         "RAW": tuple(f".{name}" for name in _RAW_NAMES.split()),
+        "GIF": (".gif",),
+        "BMP": (".bmp", ".dib"),
     }
 )
-"""Formats that are read where their extra is installed, and never written."""
+"""Formats that are read, some only where their extra is installed, and never written."""
 
-WRITTEN_AS: Mapping[str, str] = MappingProxyType({"HEIF": "JPEG", "RAW": "TIFF"})
+WRITTEN_AS: Mapping[str, str] = MappingProxyType({"HEIF": "JPEG", "RAW": "TIFF", "GIF": "PNG", "BMP": "PNG"})
 """What a result of a picture in a format of :data:`READ_ONLY` becomes: what every program opens, in the same depth."""
 
 _EXTRAS = {"HEIF": ("heic", "pillow_heif"), "RAW": ("raw", "rawpy")}
-_OTHERS = frozenset({".gif", ".bmp", ".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"})
+_OTHERS = frozenset({".jxl", ".jp2", ".psd", ".exr", ".tga", ".ppm"})
 FOREIGN = _OTHERS | {".pdf", ".svg"} | {suffix for group in READ_ONLY.values() for suffix in group}
 """Extensions of pictures that are not written here."""
 
 _NAMES = {"jpg": "JPEG", "tif": "TIFF"}
 _FOREIGN = (
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
@@ -49,6 +49,7 @@ _FOREIGN = (
     (b"\x76\x2f\x31\x01", "OpenEXR"),
 )
 _RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"IIU\x00", b"MMOR", b"FOVb", b"\x00MRM")
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, each a version of the format
 _AVIF, _HEIF = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -66,7 +67,7 @@ def format_of_path(path: str | Path) -> str | None:
 
 
 def read_only_format(path: str | Path) -> str | None:
-    """``HEIF`` or ``RAW`` for a path with an extension of these, else None."""
+    """``HEIF``, ``RAW``, ``GIF`` or ``BMP`` for a path with an extension of these, else None."""
     suffix = Path(path).suffix.lower()
     return next((name for name, suffixes in READ_ONLY.items() if suffix in suffixes), None)
 
@@ -106,6 +107,10 @@ def format_of_content(head: bytes) -> str | None:
         if b"crx " in brands:
             return "RAW"
         return "AVIF" if brands & _AVIF else "HEIF" if brands & _HEIF else None
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
     return "RAW" if head.startswith(_RAW) else None
 
 

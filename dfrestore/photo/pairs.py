@@ -9,14 +9,12 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError
 from dfrestore.photo.formats import is_candidate
+from dfrestore.tasks import pair_folders, role_words
 
 # Folder names of the usual data sets: degraded, clean. Compared without case.
-LAYOUTS = (("input", "target"), ("lq", "gt"), ("rain", "norain"), ("blur", "sharp"))
+LAYOUTS = pair_folders()
 # Words that name a picture's role in its file name, such as norain-001 beside rain-001, or a_derain beside a.
-ROLES = frozenset(
-    {"input", "target", "lq", "gt", "hq", "rain", "rainy", "norain", "blur", "blurry", "sharp", "clean", "noisy"}
-    | {"real", "mean", "degraded", "restored", "derain", "denoise", "deblur", "desnow", "dehaze", "deraindrop"}
-)
+ROLES = role_words()
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ Rgb = NDArray[np.float32]
 class Origin:
     """What the file said besides its pixels; everything that a result must keep.
 
-    format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``AVIF``, ``HEIF`` or ``RAW``, by content. mode: the file's own
-    (``1``, ``L``, ``LA``, ``P``, ``RGB``, ``RGBA``, ``CMYK``). bits: 8, or 16 for all that is more. icc: byte for byte.
-    exif: a TIFF block without the ``Exif`` prefix,
-    already upright and without thumbnail. iptc: Photoshop ``8BIM`` resources. dpi: (x, y) in pixels an inch.
-    quality, subsampling, progressive: of a JPEG. lossless: the file held its pixels exactly. compression: of a TIFF,
-    only when it is lossless and can be written. extrasample: TIFF's meaning of the fourth channel.
-    native: pieces that only the same format can hold (name, bytes).
+    format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``AVIF``, ``HEIF``, ``RAW``, ``GIF`` or ``BMP``, by content. mode:
+    the file's own (``1``, ``L``, ``LA``, ``P``, ``RGB``, ``RGBA``, ``CMYK``). bits: 8, or 16 for all that is more.
+    icc: byte for byte. exif: a TIFF block without the ``Exif`` prefix, already upright and without thumbnail.
+    orientation: of EXIF, 1 to 8, by which the file's pixels were turned. iptc: Photoshop ``8BIM`` resources. dpi:
+    (x, y) in pixels an inch. quality, subsampling, progressive: of a JPEG. lossless: the file held its pixels exactly.
+    compression: of a TIFF, only when it is lossless and can be written. extrasample: TIFF's meaning of the fourth
+    channel. native: pieces that only the same format can hold (name, bytes).
     """
 
     format: str = "PNG"
@@ -34,6 +34,7 @@ class Origin:
     grey: bool = False
     icc: bytes | None = None
     exif: bytes | None = None
+    orientation: int = 1
     xmp: bytes | None = None
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None

@@ -52,6 +52,8 @@ def decode(data: bytes, format: str, header: Header, icc: bytes | None) -> Sampl
     image = _open(data, format, header)
     if format == "JPEG" and _is_cut_off(data, image, header):
         raise Damaged("the file ends early")
+    if format in ("GIF", "BMP") and image.mode in ("P", "L"):
+        return _from_indices(image)
     if image.mode == "CMYK":
         return _from_cmyk(image, icc)
     if image.mode in ("1", "YCbCr", "P", "PA"):
@@ -127,6 +129,15 @@ def _from_palette(image: Image.Image, transparency: png.Transparency | None) -> 
     given = np.frombuffer(transparency.data[:256], np.uint8)
     opacity[: len(given)] = given
     return Samples(table[indices], opacity[indices])
+
+
+def _from_indices(image: Image.Image) -> Samples:
+    """A picture of a GIF or BMP; grey where all its colours are. One index of a GIF may be transparent."""
+    indices, key = np.asarray(image), image.info.get("transparency")
+    colour = indices if image.mode == "L" else _from_palette(image, None).colour
+    if colour.ndim == 3 and (colour == colour[..., :1]).all():
+        colour = np.ascontiguousarray(colour[..., 0])
+    return Samples(colour, None if key is None else np.where(indices == key, 0, 255).astype(np.uint8))
 
 
 def _keyed_alpha(colour: Pixels, transparency: png.Transparency) -> Pixels | None:

@@ -6,13 +6,14 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from dfrestore.errors import PhotoReadError
-from dfrestore.photo import avif, heif, jpeg, pixels, png, raw, tiff, webp
+from dfrestore.photo import avif, gif_bmp, heif, jpeg, pixels, png, raw, tiff, webp
 from dfrestore.photo import exif as exif_block
 from dfrestore.photo.formats import foreign_format, format_of_content, missing_extra, read_only_format
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
@@ -30,6 +31,8 @@ _CONTAINERS: _Containers = {
     "AVIF": (avif.read_header, avif.read_metadata),
     "HEIF": (heif.read_header, heif.read_metadata),
     "RAW": (raw.read_header, raw.read_metadata),
+    "GIF": (partial(gif_bmp.read_header, format="GIF"), partial(gif_bmp.read_metadata, format="GIF")),
+    "BMP": (partial(gif_bmp.read_header, format="BMP"), partial(gif_bmp.read_metadata, format="BMP")),
 }
 _UPRIGHT = ("HEIF", "RAW")  # their decoders turn the pixels
 
@@ -172,7 +175,8 @@ def _photo(format: str, header: Header, meta: Metadata, samples: pixels.Samples,
         what = "page" if format == "TIFF" else "frame"
         notes.insert(0, f"{what} 1 of {header.frames} taken")
     if header.mode == "P":
-        notes.append(f"palette picture: the result is {'RGB' if samples.alpha is None else 'RGBA'}")
+        opaque, clear = ("grey", "grey with alpha") if samples.colour.ndim == 2 else ("RGB", "RGBA")
+        notes.append(f"palette picture: the result is {opaque if samples.alpha is None else clear}")
     if header.mode == "1":
         notes.append("black and white picture: the result is grey")
     dpi, subsampling = meta.dpi, header.subsampling
@@ -182,7 +186,7 @@ def _photo(format: str, header: Header, meta: Metadata, samples: pixels.Samples,
         subsampling = "4:4:4" if subsampling in ("4:2:2", "4:4:0", "4:1:1") else subsampling
     origin = Origin(
         format=format, mode=header.mode, bits=header.bits, grey=samples.colour.ndim == 2,
-        icc=samples.icc or meta.icc, exif=meta.exif, xmp=meta.xmp, iptc=meta.iptc, dpi=dpi,
+        icc=samples.icc or meta.icc, exif=meta.exif, orientation=turn, xmp=meta.xmp, iptc=meta.iptc, dpi=dpi,
         quality=header.quality, subsampling=subsampling, progressive=header.progressive, lossless=header.lossless,
         compression=header.compression, extrasample=header.extrasample, native=meta.native,
     )  # fmt: skip

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
     from dfrestore.restore.results import FileResult, Settings, Started
-    from dfrestore.restore.tasks import TASKS
     from dfrestore.restore.todo import triage
 
 __all__ = [
-    "TASKS",
     "FilePlan",
     "FileResult",
     "Job",
@@ -31,9 +29,8 @@ __all__ = [
     "triage",
 ]
 
-# Imported on first use: a help text needs TASKS alone, planning files needs numpy, only the Restorer needs torch.
+# Imported on first use: planning files needs numpy, only the Restorer needs torch.
 _HOMES = {
-    "TASKS": "tasks",
     "FilePlan": "planning",
     "Job": "planning",
     "plan_files": "planning",

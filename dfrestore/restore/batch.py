@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
+from dfrestore.photo.enlarged import enlarged
+from dfrestore.photo.mask import fitted, read_mask
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import standing
 from dfrestore.restore.lanes import Beside, InPlace
@@ -29,6 +31,7 @@ from dfrestore.restore.uncertainty import uncertainty_png
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
+    from dfrestore.restore.images import Mask
     from dfrestore.restore.restorer import Outcome, Restorer
 
 
@@ -40,11 +43,14 @@ def run_batch(
     *,
     max_pixels: int = photo.MAX_PIXELS,
     overlap: bool | None = None,
+    watch: Callable[[Job, float], object] | None = None,
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs that ``triage`` left; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
     overlap: the next photo is read and the last one written beside the work, so that a result may come after the next
     one has Started; None: where the device is not the CPU, whose cores the work needs.
+
+    watch(job, share) is told many times between two events how much of that job is done, from 0 to 1.
 
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
@@ -52,7 +58,7 @@ def run_batch(
     lanes: InPlace[FileResult] = Beside() if beside else InPlace()
     try:
         for job, taken in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
-            yield from _one(job, taken, restorer, settings, records, lanes)
+            yield from _one(job, taken, restorer, settings, records, lanes, watch)
         yield from lanes.rest()
     finally:
         lanes.close()
@@ -65,13 +71,14 @@ def _one(
     settings: Settings,
     records: Records,
     lanes: InPlace[FileResult],
+    watch: Callable[[Job, float], object] | None,
 ) -> Iterator[Started | Progress | FileResult]:
     begin = time.perf_counter()
     failed = partial(_failure, job, settings, records, begin)
     try:
         result = made_meanwhile(job, settings, records)
         if result is None:
-            made = yield from _restored(job, taken(), restorer, settings)
+            made = yield from _restored(job, taken(), restorer, settings, watch)
             finish = partial(_finished, made, settings, records, restorer.label, begin)
             del made
             yield from lanes.write(partial(_settled, finish, failed))
@@ -84,10 +91,13 @@ def _one(
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo that has been read. stamp: of its file, where a record wants to know."""
+    """A photo that has been read, and its mask. stamps: of their files, where a record wants to know."""
 
     stamp: Stamp | None
     photo: photo.Photo
+    mask: Mask | None = None
+    mask_stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,16 +113,26 @@ class _Made:
 def _read(job: Job, max_pixels: int) -> _Taken:
     # before reading: a file that changes meanwhile is redone next time
     stamp = Stamp.of(job.input) if job.record is not None else None
-    return _Taken(stamp, read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels))
+    taken = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
+    if job.mask is None:
+        return _Taken(stamp, taken)
+    mask_stamp = Stamp.of(job.mask) if job.record is not None else None
+    mask = read_mask(job.mask, max_pixels=max_pixels, soft=True)
+    strength, note = fitted(mask.strength, taken, str(job.mask))
+    return _Taken(stamp, taken, strength, mask_stamp, (*mask.notes, *([note] if note else [])))
 
 
 def _restored(
-    job: Job, taken: _Taken, restorer: Restorer, settings: Settings
+    job: Job,
+    taken: _Taken,
+    restorer: Restorer,
+    settings: Settings,
+    watch: Callable[[Job, float], object] | None,
 ) -> Generator[Started | Progress, None, _Made]:
     rgb = taken.photo.rgb
     height, width = rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
-    yield Started(job, (width, height), plan.describe(), plan.kind == "whole")
+    yield _started(job, restorer, height, width, plan, settings)
     work = restorer.restore_rgb(
         rgb,
         steps=settings.steps,
@@ -122,13 +142,16 @@ def _restored(
         ensemble=settings.ensemble,
         spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
+        mask=taken.mask,
+        watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
     trace = None
     if job.extras.trace is not None:
         noise = restorer.noise(height, width, settings.seed)
-        trace = Trace(taken.photo, noise, steps=settings.steps, members=settings.ensemble)
-        del noise  # a small copy is kept
+        start = rgb if noise is None else noise
+        trace = Trace(taken.photo, start, steps=settings.steps, members=settings.ensemble)
+        del noise, start  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
@@ -139,11 +162,12 @@ def _restored(
 
 def _finished(made: _Made, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
     """Everything of a photo written."""
-    job, taken, outcome = made.job, made.taken.photo, made.outcome
+    job, outcome = made.job, made.outcome
+    taken = enlarged(made.taken.photo, *outcome.rgb.shape[:2])
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
-        unrecorded.extend(_recorded(job, made.taken.stamp, settings, records, size))
+        unrecorded.extend(_recorded(made, settings, records, size))
 
     with standing(made.extras, job.extras.replace):
         notes = _written(job, taken, outcome, settings, record)
@@ -160,7 +184,7 @@ def _finished(made: _Made, settings: Settings, records: Records, label: str, beg
         ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
-        warnings=(*taken.warnings, *outcome.warnings, *notes, *unrecorded),
+        warnings=(*taken.warnings, *made.taken.notes, *outcome.warnings, *notes, *unrecorded),
         extras=job.extras,
     )
 
@@ -233,6 +257,11 @@ def _written(
     return notes
 
 
+def _started(job: Job, restorer: Restorer, height: int, width: int, plan: Plan, settings: Settings) -> Started:
+    seconds = restorer.expected_seconds(height, width, settings.steps, plan, settings.ensemble)
+    return Started(job, (width, height), plan.describe(), plan.kind == "whole", seconds)
+
+
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
     try:
         return restorer.plan(height, width, settings.tile)
@@ -240,12 +269,13 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(job: Job, stamp: Stamp | None, settings: Settings, records: Records, size: int) -> list[str]:
+def _recorded(made: _Made, settings: Settings, records: Records, size: int) -> list[str]:
+    job, stamp = made.job, made.taken.stamp
     record = records.of(job)
     if record is None or stamp is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash, size)
+        record.add(job.output, stamp, settings.hash, size, made.taken.mask_stamp)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)
@@ -277,4 +307,4 @@ def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | 
         plan = _plan(job, restorer, height, width, settings)
     except FileFailure as error:
         return failed_result(job, str(error))
-    return Started(job, (width, height), plan.describe(), plan.kind == "whole")
+    return _started(job, restorer, height, width, plan, settings)

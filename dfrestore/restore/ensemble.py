@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from dfrestore.engine import Progress
 from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
+from dfrestore.tasks import is_upright
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Made = TypeVar("Made")
 
-UPRIGHT = frozenset({"derain"})
-"""Tasks whose pictures know up from down: rain falls, and a quarter turn would make it fly sideways."""
 # First the turns that keep lines upright.
 _QUARTERS = (0, 2, 1, 3)
 _ROWS = 256
@@ -38,13 +40,18 @@ class Turn:
         back = np.rot90(rgb, -self.quarters)
         return back[:, ::-1] if self.mirrored else back
 
+    def undo_planes(self, planes: Tensor) -> Tensor:
+        """:meth:`undo` for a tensor (C, H, W); a copy."""
+        back = planes.rot90(-self.quarters, (1, 2))
+        return back.flip(2) if self.mirrored else back
+
 
 def turn_of(member: int, task: str) -> Turn:
     """Member 0 is plain, 1 mirrored; 2 and 3 the same upside down; 4 to 7 the same after one and three quarter turns.
 
-    Then again from 0; tasks in :data:`UPRIGHT` have the first four only.
+    Then again from 0; tasks whose pictures are upright have the first four only.
     """
-    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if task in UPRIGHT else 4)])
+    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if is_upright(task) else 4)])
 
 
 class Tally:
@@ -91,18 +98,21 @@ class Tally:
 
 def as_member(
     work: Generator[Progress, None, Made], member: int, members: int, turn: Turn
-) -> Generator[Progress, None, tuple[Made, int]]:
+) -> Generator[Progress, None, tuple[Made, float]]:
     """One member's work in the counts of them all, its estimates upright; returns (what it returns, all evaluations).
 
     The last record of the last member is kept back: the result is not that member's.
     """
-    total = 0
+    total = 0.0
 
     def counted(state: Progress) -> Progress | None:
         nonlocal total
         total = members * state.total
         done = member * state.total + state.done
-        return Progress(done, total, None if state.x0 is None else turn.undo(state.x0)) if done < total else None
+        if done == total:
+            return None
+        x_t = None if state.x_t is None else turn.undo_planes(state.x_t)
+        return Progress(done, total, None if state.estimate is None else turn.undo(state.estimate), x_t)
 
     made = yield from tapped(work, counted)
     return made, total

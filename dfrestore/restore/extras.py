@@ -133,7 +133,7 @@ def mark() -> bytes:
     """EXIF that names its maker, for extras that a later run over the same folder may replace."""
     from PIL import Image
 
-    from dfrestore import __version__
+    from dfrestore.version import __version__
 
     exif = Image.Exif()
     exif[SOFTWARE] = f"dfrestore {__version__}"

@@ -16,8 +16,11 @@ from PIL import Image
 
 from dfrestore import photo
 from dfrestore.photo.encode import quantise
+from dfrestore.photo.enlarged import enlarged, resized
 
 Rgb: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.float32]
+"""float32 (H, W) in [0, 1]: how much of the result there is at a pixel."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 Finish: TypeAlias = Callable[[Rgb], Any]
 
@@ -44,6 +47,15 @@ def open_picture(image: Picture) -> tuple[Rgb, Finish]:
     raise TypeError(f"a path, a PIL image or a numpy array is needed, not {type(image).__name__}")
 
 
+def enlarged_rgb(rgb: Rgb, height: int, width: int) -> Rgb:
+    """The plain resize of a picture to another size; the picture itself where that is its own."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    planes = [resized(rgb[..., channel], height, width) for channel in range(3)]
+    enlarged: Rgb = np.stack(planes, axis=2)
+    return enlarged
+
+
 def _from_array(array: NDArray[Any]) -> tuple[Rgb, Finish]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)) or 0 in array.shape:
         raise ValueError(f"an array (H, W) or (H, W, 1 to 4) is needed, not {array.shape}")
@@ -54,10 +66,18 @@ def _from_array(array: NDArray[Any]) -> tuple[Rgb, Finish]:
     rgb = colour if colours == 3 else np.repeat(colour, 3, axis=2)
 
     def finish(result: Rgb) -> NDArray[Any]:
+        size = result.shape[:2]
         shown = _from_unit(result, array.dtype, grey=colours == 1)
-        return np.concatenate([shown.reshape(*rgb.shape[:2], colours), alpha], axis=2).reshape(array.shape)
+        opacity = alpha if size == rgb.shape[:2] or not alpha.size else _resized_samples(alpha, *size)
+        return np.concatenate([shown.reshape(*size, colours), opacity.reshape(*size, -1)], axis=2).reshape(
+            *size, *array.shape[2:]
+        )
 
     return rgb, finish
+
+
+def _resized_samples(alpha: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    return _from_unit(np.dstack([resized(_to_unit(alpha)[..., 0], height, width)] * 3), alpha.dtype, grey=True)
 
 
 def _to_unit(samples: NDArray[Any]) -> Rgb:
@@ -100,9 +120,10 @@ def _from_pil(image: Image.Image) -> tuple[Rgb, Finish]:
 
 
 def _from_file(path: Path) -> tuple[Rgb, Finish]:
-    taken = photo.read(path)
+    read = photo.read(path)
 
     def finish(result: Rgb) -> Image.Image:
+        taken = enlarged(read, *result.shape[:2])
         # PIL holds 16 bits for grey alone; colour comes back in 8.
         sixteen = taken.origin.bits == 16 and taken.origin.grey and taken.alpha is None
         planes = _from_unit(result, np.dtype(np.uint16 if sixteen else np.uint8), grey=taken.origin.grey)
@@ -114,4 +135,4 @@ def _from_file(path: Path) -> tuple[Rgb, Finish]:
             image.info["icc_profile"] = taken.origin.icc
         return image
 
-    return taken.rgb, finish
+    return read.rgb, finish

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
-from dfrestore.restore.tasks import TASKS
+from dfrestore.tasks import TASKS
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 

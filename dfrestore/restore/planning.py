@@ -28,6 +28,7 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 class Job:
     """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
 
+    mask: a picture that says where the photo may change.
     replace: an output that is there may be replaced, and its extras. stdin, stdout: the picture comes from, or goes
     to, a stream.
     """
@@ -39,6 +40,7 @@ class Job:
     stdin: bool = False
     stdout: bool = False
     extras: Extras = NONE
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ class Stamp:
     size: int
     mtime_ns: int
 
+    @property
+    def content(self) -> tuple[int, int]:
+        """The same for a copy of the file."""
+        return self.size, self.mtime_ns
+
     @classmethod
     def of(cls, path: Path) -> Stamp:
         """Raises OSError."""
@@ -40,11 +45,12 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Entry:
-    """One finished output: the input it was made from, the settings' hash, and its own size in bytes."""
+    """One finished output: the input (and mask) it was made from, the settings' hash, and its own size in bytes."""
 
     input: Stamp
     settings: str
     bytes: int
+    mask: Stamp | None = None
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -70,12 +76,14 @@ class Record:
     def get(self, output: Path) -> Entry | None:
         return self._entries.get(self._key(output))
 
-    def add(self, output: Path, source: Stamp, settings: str, bytes: int | None = None) -> None:
+    def add(
+        self, output: Path, source: Stamp, settings: str, bytes: int | None = None, mask: Stamp | None = None
+    ) -> None:
         """Append one finished output and flush it to disk. Raises OSError.
 
         bytes: its size, where it is complete but has not got its name yet; while it has none, it counts as to do.
         """
-        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes)
+        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes, mask)
         key = self._key(output)
         line = {
             "output": key,
@@ -85,6 +93,8 @@ class Record:
             "settings": settings,
             "bytes": entry.bytes,
         }
+        if mask is not None:
+            line["mask"] = [mask.path, mask.size, mask.mtime_ns]
         # ASCII only: names that are not Unicode survive as lone surrogates.
         data = json.dumps(line).encode("ascii") + b"\n"
         if self.path.exists() and not self.path.is_file():
@@ -107,15 +117,19 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
 
     ``done``: made from this input with these settings. ``foreign``: not in the record. ``other-settings``,
     ``other-input``: made differently. ``edited``: the input changed, but so did the output since we wrote it.
-    A changed input is ``todo``. Raises OSError when the input cannot be looked at.
+    A changed input or mask is ``todo``. Raises OSError when one of them cannot be looked at.
     """
     if not os.path.lexists(job.output):
         return "todo"
     entry = record.get(job.output) if record else None
     if entry is None:
         return "foreign"
-    now = Stamp.of(job.input)
-    same_content = (now.size, now.mtime_ns) == (entry.input.size, entry.input.mtime_ns)
+    now, mask = Stamp.of(job.input), None if job.mask is None else Stamp.of(job.mask)
+    if (mask is None) != (entry.mask is None):
+        return "other-settings"
+    same_content = now.content == entry.input.content
+    if mask is not None and entry.mask is not None:
+        same_content = same_content and mask.content == entry.mask.content
     if not same_content and now.path != entry.input.path:
         return "other-input"
     if entry.settings != settings:
@@ -134,11 +148,16 @@ def _read(path: Path) -> dict[str, Entry]:
     for line in lines:
         try:
             item = json.loads(line)
-            stamp = Stamp(str(item["input"]), int(item["size"]), int(item["mtime_ns"]))
-            entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]))
-        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            stamp = _stamp(item["input"], item["size"], item["mtime_ns"])
+            mask = _stamp(*item["mask"]) if item.get("mask") else None
+            entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]), mask)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue
     return entries
+
+
+def _stamp(path: object, size: Any, mtime_ns: Any) -> Stamp:
+    return Stamp(str(path), int(size), int(mtime_ns))
 
 
 def _ends_with_newline(file: Any) -> bool:

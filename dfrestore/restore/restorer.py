@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from dfrestore import windows
 from dfrestore.diffusion import initial_noise
 from dfrestore.engine import (
+    WORTH_MEASURING,
     Device,
     Plan,
     Precision,
     Progress,
+    Speeds,
+    Watch,
+    amount,
     choose_device,
     choose_precision,
     make_plan,
@@ -29,12 +34,11 @@ from dfrestore.engine import (
 )
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
-from dfrestore.methods.c2f_dft import Sampling
 from dfrestore.restore.checks import fault
-from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
-from dfrestore.restore.images import Picture, Rgb, open_picture
+from dfrestore.restore.images import Mask, Picture, Rgb, open_picture
+from dfrestore.restore.work import Work, checked_mask, on_top
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
 
@@ -77,9 +81,11 @@ class Restorer:
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
         self.spec = _with_window(spec, window)
+        self.windows = windows.parse(self.spec.window)
         self.network = network.eval()  # the engine moves it to the device
         self.label = label
         self.memory = memory
+        self._speeds = Speeds(self.network, self.device, self.precision, self.windows)
 
     @classmethod
     def from_pretrained(
@@ -117,7 +123,8 @@ class Restorer:
         strength: float = 1.0,
         ensemble: int = 1,
         keep_color: bool = False,
-        progress: Callable[[int, int], object] | None = None,
+        mask: Mask | None = None,
+        progress: Watch | None = None,
     ) -> Any:
         """The restored image: path -> PIL image, PIL -> PIL, array -> array of the same shape and dtype.
 
@@ -126,7 +133,8 @@ class Restorer:
         steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
         whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
         ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
-        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours.
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours. mask: (H, W) from 0,
+        where the input stays as it is, to 1.
         progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
@@ -138,12 +146,18 @@ class Restorer:
             strength=strength,
             ensemble=ensemble,
             keep_color=keep_color,
+            mask=checked_mask(mask, rgb),
             name=_name_of(image),
         )
         return finish(drain(work, _counting(progress)).rgb)
 
     def with_spread(
-        self, image: Picture, *, ensemble: int = 4, progress: Callable[[int, int], object] | None = None, **options: Any
+        self,
+        image: Picture,
+        *,
+        ensemble: int = 4,
+        progress: Watch | None = None,
+        **options: Any,
     ) -> tuple[Any, NDArray[np.float32]]:
         """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
 
@@ -170,7 +184,6 @@ class Restorer:
         return make_plan(
             height,
             width,
-            self.spec,
             self.network,
             tile=tile,
             memory=self.memory,
@@ -178,8 +191,26 @@ class Restorer:
             device=self.device,
         )
 
-    def noise(self, height: int, width: int, seed: int = 0) -> Rgb:
-        """x_T, what a restoration begins with, as a picture: float32 (H, W, 3), clamped to [0, 1]."""
+    def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
+        """How long a restoration will take here; None where that is unknown and not worth a measurement.
+
+        What is not known yet is measured, in a second or two.
+        """
+        work = members * amount(self.network, height, width, steps, plan)
+        speed = self._speeds.known()
+        if speed is None:
+            if work < WORTH_MEASURING:
+                return None
+            speed = self._speeds.measured()
+        return speed * work
+
+    def noise(self, height: int, width: int, seed: int = 0) -> Rgb | None:
+        """x_T, what a restoration begins with, as a picture: float32 (H, W, 3), clamped to [0, 1].
+
+        None for models that do not start from a picture of noise.
+        """
+        if not self.network.from_noise:
+            return None
         return initial_noise(height, width, seed).add_(1).div_(2).clamp_(0, 1).permute(1, 2, 0).numpy()
 
     def restore_rgb(
@@ -194,9 +225,14 @@ class Restorer:
         ensemble: int = 1,
         spread: bool = False,
         keep_color: bool = False,
+        mask: Mask | None = None,
+        watch: Watch | None = None,
         name: str = "picture",
     ) -> Generator[Progress, None, Outcome]:
         """Yield progress, return the :class:`Outcome`; rgb: float32 (H, W, 3) in [0, 1].
+
+        mask: float32 (H, W) in [0, 1], how much of the result there is at a pixel: 0 leaves the input as it is. Models
+        that fill holes see it too. watch(done, total) is called many times between two records.
 
         A faulty result in half precision is redone in fp32; where memory runs out, tiles take over (not where
         ``tile`` was given). plan: of :meth:`plan`, in place of ``tile``. spread: of the members, which needs two.
@@ -213,54 +249,54 @@ class Restorer:
         warnings: list[str] = []
         tally = Tally(spread=spread)
         try:
-            plan = plan or self.plan(rgb.shape[0], rgb.shape[1], tile)
-            plan, precision = yield from self._members(rgb, steps, seed, ensemble, plan, tally, warnings)
+            plan, begin = plan or self.plan(rgb.shape[0], rgb.shape[1], tile), time.perf_counter()
+            job = Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
+            plan, precision = yield from self._members(job, ensemble, plan, tally)
+            if not warnings:  # nothing was done twice
+                work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
+                self._speeds.found(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
-        result = with_colour_of(rgb, tally.mean) if keep_color else tally.mean
-        if strength != 1:
-            result = blend(rgb, result, strength)
+        result = on_top(rgb, tally.mean, strength=strength, mask=mask, keep_color=keep_color)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), tally.spread())
 
     def _members(
-        self, rgb: Rgb, steps: int, seed: int, ensemble: int, plan: Plan, tally: Tally, warnings: list[str]
+        self, work: Work, ensemble: int, plan: Plan, tally: Tally
     ) -> Generator[Progress, None, tuple[Plan, Precision]]:
         """Fill the tally. A plan or precision that had to be left is left for the members that follow too."""
-        precision, total = self.precision, 0
+        precision, total = self.precision, 0.0
         for member in range(ensemble):
             turn = turn_of(member, self.spec.task)
-            work = self._sound(turn.apply(rgb), steps, seed + member, plan, precision, warnings)
-            (result, plan, precision), total = yield from as_member(work, member, ensemble, turn)
+            one = self._sound(work.of_member(member, ensemble, turn), plan, precision)
+            (result, plan, precision), total = yield from as_member(one, member, ensemble, turn)
             tally.add(turn.undo(result))
             del result  # not held while the next one is made
         yield Progress(total, total, tally.mean)
         return plan, precision
 
     def _sound(
-        self, rgb: Rgb, steps: int, seed: int, plan: Plan, precision: Precision, warnings: list[str]
+        self, work: Work, plan: Plan, precision: Precision
     ) -> Generator[Progress, None, tuple[Rgb, Plan, Precision]]:
         """A result that has been checked, and what made it. Raises BadResultError."""
-        result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
-        wrong = fault(rgb, result)
+        result, plan = yield from self._fitting(work, plan, precision)
+        wrong = fault(work.rgb, result)
         if wrong and precision.name != "fp32":
-            warnings.append(f"{precision.name} gave {wrong}; redone in fp32")
+            work.warnings.append(f"{precision.name} gave {wrong}; redone in fp32")
             precision = choose_precision("fp32", self.device)
             # The same walk, so that fp32 differs in nothing else; where it does not fit, the next one is taken.
             plan = with_precision(plan, precision)
-            result, plan = yield from self._fitting(rgb, steps, seed, plan, precision, warnings)
-            wrong = fault(rgb, result)
+            result, plan = yield from self._fitting(work, plan, precision)
+            wrong = fault(work.rgb, result)
         if wrong:
             raise BadResultError(f"the model gave {wrong}; try other --steps or another --model")
         return result, plan, precision
 
-    def _fitting(
-        self, rgb: Rgb, steps: int, seed: int, plan: Plan, precision: Precision, warnings: list[str]
-    ) -> Generator[Progress, None, tuple[Rgb, Plan]]:
+    def _fitting(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
         """The result, and the first plan from ``plan`` on that memory suffices for; an explicit one is not left."""
-        height, width = rgb.shape[:2]
+        height, width = work.rgb.shape[:2]
         while True:
             try:
-                return (yield from self._run(rgb, steps, seed, plan, precision)), plan
+                return (yield from self._run(work, plan, precision)), plan
             except OutOfMemoryFailure:
                 smaller = smaller_plan(plan, height, width, self.network, precision=precision, device=self.device)
                 if plan.explicit or smaller is None:
@@ -270,19 +306,21 @@ class Restorer:
             if self.device.torch_device.type == "cuda":
                 torch.cuda.empty_cache()
             plan = smaller
-            warnings.append(f"out of memory; went on with {plan.describe()}")
+            work.warnings.append(f"out of memory; went on with {plan.describe()}")
 
-    def _run(self, rgb: Rgb, steps: int, seed: int, plan: Plan, precision: Precision) -> Generator[Progress, None, Rgb]:
+    def _run(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, Rgb]:
         result: Rgb | None = None
         for state in restore_array(
             self.network,
-            self.spec,
-            rgb,
-            steps=steps,
-            seed=seed,
+            work.rgb,
+            mask=work.mask,
+            steps=work.steps,
+            seed=work.seed,
             plan=plan,
             device=self.device,
             precision=precision,
+            windows=self.windows,
+            watch=work.watch,
         ):
             result = state.result
             yield state
@@ -290,20 +328,19 @@ class Restorer:
         return result
 
     def checked_steps(self, steps: int | None) -> int:
-        """``steps``, or the model's default. Raises :class:`UsageError` for what its schedule does not have."""
-        steps = self.spec.default_steps if steps is None else steps
-        most = Sampling.from_mapping(self.spec.sampling).train_timesteps
-        if not 1 <= steps <= most:
-            raise UsageError(f"--steps is from 1 to {most} for this model, not {steps}")
-        return steps
+        """``steps``, or the model's default. Raises :class:`UsageError` for what the model cannot do."""
+        chosen, possible = self.spec.default_steps if steps is None else steps, self.network.steps
+        if chosen not in possible:
+            known = f"from {possible[0]} to {possible[-1]}" if isinstance(possible, range) else _listed(possible)
+            raise UsageError(f"--steps is {known} for this model, not {chosen}")
+        return chosen
 
 
-def blend(rgb: Rgb, result: Rgb, strength: float) -> Rgb:
-    """``strength`` of the result, the rest of the input; 1 gives the result itself, 0 the input."""
-    return rgb + np.float32(strength) * (result - rgb)
+def _listed(counts: Sequence[int]) -> str:
+    return " or ".join(map(str, counts))
 
 
-def _counting(progress: Callable[[int, int], object] | None) -> Callable[[Progress], object]:
+def _counting(progress: Watch | None) -> Callable[[Progress], object]:
     return lambda state: progress(state.done, state.total) if progress is not None else None
 
 

@@ -75,12 +75,13 @@ class FileResult:
 
 @dataclass(frozen=True)
 class Started:
-    """A file has been read and its plan made. size: (width, height)."""
+    """A file has been read and its plan made. size: (width, height). seconds: it will take about so long, if known."""
 
     job: Job
     size: tuple[int, int]
     plan: str
     whole: bool
+    seconds: float | None = None
 
 
 def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:

@@ -39,7 +39,7 @@ class Trace:
         self._taken = taken
         self._members = members
         self._every = -(-steps // MOST)
-        self._seen = self._done = 0
+        self._seen, self._done = 0, 0.0
         self._estimates: list[Image.Image] = []
 
     def watch(self, work: Generator[Progress, None, Outcome]) -> Generator[Progress, None, Outcome]:
@@ -56,11 +56,11 @@ class Trace:
             self._estimates.clear()
             self._seen = 0
         self._done = state.done
-        if state.x0 is None:
+        if state.estimate is None:
             return
         self._seen += 1
         if self._seen % self._every == 0:
-            self._estimates.append(self._shown(state.x0))
+            self._estimates.append(self._shown(state.estimate))
 
     def _shown(self, rgb: Rgb) -> Image.Image:
         return view(rgb, self._taken.alpha, self._taken.origin.icc, SIDE)

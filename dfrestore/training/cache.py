@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor
 
+from dfrestore import files
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file, remedy, remove_stale_temporaries
 from dfrestore.training.photos import Finding, Photos, Source
@@ -46,8 +46,7 @@ class Index:
 
 def cache_folder() -> Path:
     """``DFRESTORE_CACHE_DIR``, else the platform's, with ``training`` below it."""
-    override = os.environ.get("DFRESTORE_CACHE_DIR")
-    return (Path(override).expanduser() if override else platformdirs.user_cache_path("dfrestore")) / "training"
+    return files.cache_folder() / "training"
 
 
 def stamps(sources: Sequence[Source]) -> list[Stamp]:

@@ -9,7 +9,8 @@ from dfrestore.engine import available_memory
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.photo import is_candidate
 from dfrestore.photo.pairs import Matching, find_pairs, match_folders
-from dfrestore.training.config import DataConfig, parse_bytes
+from dfrestore.sizes import parse_bytes
+from dfrestore.training.config import DataConfig
 from dfrestore.training.photos import Finding, Kind, Photos, Source
 from dfrestore.training.store import load
 

@@ -6,7 +6,6 @@ Presets and files become one in :mod:`.settings`; TOML is read and written in :m
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.methods import METHODS
 from dfrestore.methods.method import Stage
+from dfrestore.sizes import parse_bytes
 from dfrestore.weights.spec import ModelSpec
 
 OptimizerName = Literal["adamw", "muon"]
@@ -237,7 +237,7 @@ class TrainConfig:
         return sorted({steps, *(count for counts in trained for count in counts)})
 
     def described_iterations(self) -> str:
-        """``2000 coarse + 11000 fine iterations``."""
+        """``2000 NAME + 11000 NAME iterations``."""
         return " + ".join(f"{stage.iterations} {name}" for name, stage in self.running.items()) + " iterations"
 
 
@@ -295,14 +295,3 @@ def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
         patch_period=max(1, round(stage.patch_period * factor)) if stage.patch_period else 0,
         warmup=math.ceil(stage.warmup * min(1.0, factor)),
     )
-
-
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-
-
-def parse_bytes(text: str, where: str) -> int:
-    """``"4G"``, ``"512M"`` -> bytes, in powers of 1024. Raises :class:`UsageError`."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{where}: {text!r} is not a size like 4G or 512M")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from dfrestore.degrade.jpeg import jpeg_round_trip
 from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.training.config import DataConfig
 
@@ -55,14 +53,3 @@ def degrade_crops(clean: Tensor, degrade: Degrade, data: DataConfig, generator: 
         elif compress < data.jpeg_fraction:
             degraded[i] = jpeg_round_trip(degraded[i], qualities[i])
     return (degraded * 255).round() / 255
-
-
-def jpeg_round_trip(image: Tensor, quality: int) -> Tensor:
-    """(3, H, W) in [0, 1] through a JPEG of the given quality (4:2:0 below 90, else 4:4:4)."""
-    array = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "JPEG", quality=quality, subsampling=2 if quality < 90 else 0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        decoded = np.array(Image.open(buffer).convert("RGB"))
-    return torch.from_numpy(decoded).permute(2, 0, 1).float() / 255

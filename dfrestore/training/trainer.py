@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore import windows
-from dfrestore.diffusion import alpha_bars, ddim, timesteps
 from dfrestore.engine import Device, choose_precision
 from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_network
-from dfrestore.methods.method import Batch, Call, Stage
+from dfrestore.methods.method import Batch, Stage, restored_at_once
+from dfrestore.nn import Whole
 from dfrestore.training.average import Average
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
@@ -34,6 +34,7 @@ from dfrestore.training.validation import psnr, validation_pairs
 
 MAX_BAD_STEPS = 20
 Pictures = tuple[Tensor, Tensor]  # clean, degraded
+Call = Callable[..., Tensor]  # call(*pictures): the network in the form that training takes
 
 
 class Trainer:
@@ -64,7 +65,7 @@ class Trainer:
         self.average = Average(self.network, self._all_trained())
         self.dtype = _dtype(config.optim.precision, self.device)
         # Bound to the trained network; validation, which sees other sizes, stays as it is.
-        self._forward: Call = self.network.forward_fast
+        self._forward: Call = self.network.walk
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
@@ -163,8 +164,13 @@ class Trainer:
 
     def call(self, network: Network | None = None) -> Call:
         """The training form of a network (the trained one), in this run's precision and with its windows."""
-        forward: Call = self._forward if network is None else network.forward_fast
-        return lambda *tensors: forward(*tensors, self.dtype, self.windows)
+        forward: Call = self._forward if network is None else network.walk
+        how = self.how()
+        return lambda *tensors: forward(how, *tensors)
+
+    def how(self) -> Whole:
+        """How training computes the network: on whole pictures, in this run's precision and with its windows."""
+        return Whole(self.dtype, self.windows)
 
     def backward(self, call: Call, clean: Tensor, degraded: Tensor) -> dict[str, float]:
         """This process's part of the losses of a batch; the gradients of ``loss`` are left in the network.
@@ -277,17 +283,10 @@ class Trainer:
         return scores, sum(inputs) / max(1, len(inputs))
 
     def restore(self, degraded: Tensor, steps: int, seed: int = 0, network: Network | None = None) -> Tensor:
-        """(3, H, W) in [0, 1] through a network (the averaged one); sides are multiples of its ``multiple``."""
-        network = network or self.ema
-        sampling = network.sampling
-        y = degraded[None].to(self.device) * 2 - 1
-        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
-        bars = alpha_bars(sampling.train_timesteps, sampling.betas).to(self.device)
-        points = timesteps(sampling.train_timesteps, steps, sampling.timesteps)
+        """(3, H, W) in [0, 1] through a network (the averaged one)."""
         with torch.no_grad():
-            call = self.call(network)
-            *_, last = ddim(lambda x, t: call(y, x, t), noise, points, bars, sampling.prediction)
-        return ((last.x0[0] + 1) / 2).clamp(0, 1).cpu()
+            restored = restored_at_once(network or self.ema, degraded.to(self.device), steps, seed, self.how())
+        return restored.clamp(0, 1).cpu()
 
     def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
         """(clean, degraded) middles of the held-out photos, each (3, H, W) in [0, 1], the same in every call."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from dfrestore import windows
 from dfrestore.errors import WeightsError, one_line
 from dfrestore.weights.checkpoint import sha256_of
-from dfrestore.weights.header import Header, read_header
+from dfrestore.weights.header import FLOATS, Header, read_header
 from dfrestore.weights.registry import ModelEntry, load_registry
 from dfrestore.weights.resolve import Resolved
 from dfrestore.weights.spec import ModelSpec
@@ -104,17 +104,28 @@ def generated(described: Described) -> str:
         lines += ["", _inline(entry.note)]
     if entry is not None and entry.scores:
         lines += ["", "## Scores", "", "| set | scores | command |", "|---|---|---|", *_score_rows(entry)]
-    command = f"dfrestore {shlex.quote(described.spec.task)} photo.jpg --model {shlex.quote(described.model)}"
-    lines += ["", "## Use", "", "```", one_line(command), "```"]
+    lines += ["", "## Use", "", "```", one_line(_use(described)), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _use(described: Described) -> str:
+    """The command that takes the file."""
+    task, model = shlex.quote(described.spec.task), shlex.quote(described.model)
+    if described.spec.stage:
+        return f"dfrestore train {task} --init-from {model}"
+    return f"dfrestore {task} photo.jpg --model {model}"
 
 
 def _rows(described: Described) -> Iterator[tuple[str, str]]:
     spec, entry = described.spec, described.entry
     tensors = described.header.tensors.values()
-    count = sum(math.prod(tensor.shape) for tensor in tensors)
+    count = sum(math.prod(tensor.shape) for tensor in tensors if tensor.dtype in FLOATS)
     yield "task", spec.task
     yield "method", spec.method
+    if spec.stage:
+        yield "training stage", f"{spec.stage}, which makes no model to restore with"
+    if spec.base is not None:
+        yield "base", f"{spec.base.name}, sha256 {spec.base.sha256}"
     yield "network", _settings(spec.network)
     yield "parameters", f"{count:,}, stored as {', '.join(sorted({tensor.dtype for tensor in tensors}))}"
     yield "sampling", _settings(spec.sampling)

@@ -48,9 +48,9 @@ def load_checkpoint(path: str | Path, *, sha256: str | None = None) -> tuple[dic
 def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> str:
     """Write ``tensors`` and ``spec`` to ``path`` (safetensors, atomic, replaces) and return the file's sha256.
 
-    The same tensors and spec give the same bytes. Raises :class:`WeightsError` for tensors that are not finite or
-    not floating point, for a spec that could not be read back, and when the disk refuses; the previous file under
-    ``path`` is then intact.
+    The same tensors and spec give the same bytes; whole numbers and truth values (buffers) are kept as they are.
+    Raises :class:`WeightsError` for values that are not finite, for other types (complex numbers), for a spec that
+    could not be read back, and when the disk refuses; the previous file under ``path`` is then intact.
     """
     name = str(path)
     _check_finite(tensors, name)
@@ -100,9 +100,7 @@ def _check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
     if not tensors:
         raise WeightsError(f"{name}: no tensors")
     for key, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise WeightsError(f"{name}: tensor '{key}' is {tensor.dtype}, not floating point")
-        if not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{name}: tensor '{key}' holds values that are not finite (NaN or infinity)")
 
 
@@ -115,6 +113,8 @@ def _encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], name: st
     import torch
 
     codes = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+    codes |= {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8"}
+    codes[torch.bool] = "BOOL"
     for key, tensor in tensors.items():
         if tensor.dtype not in codes:
             raise WeightsError(f"{name}: tensor '{key}' is {tensor.dtype}, not one of {', '.join(DTYPES)}")

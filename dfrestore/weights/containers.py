@@ -1,4 +1,9 @@
-"""Finding the weights inside what a file holds: by content first, by name second."""
+"""Finding the weights inside what a file holds: by content first, by name second.
+
+A file may hold several: averaged and raw ones, and with a trainer that saves all of its modules in one map
+(``generator.``, ``discriminator.``, ``loss_...``) those of several networks. All that could be meant are handed on, the
+likeliest first; which of them a method knows, is the method's to say.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ if TYPE_CHECKING:
 
 # Averaged weights before raw ones. 'params' alone proves nothing: some projects keep run settings under it.
 PREFERRED_KEYS = ("params_ema", "params-ema", "ema_helper", "ema", "params", "state_dict", "model_state_dict", "model")
+# What training code calls the network, as the first part of its tensors' names.
 PREFIXES = ("module", "netG", "net_g", "generator", "model", "net", "network")
 _NOT_WEIGHTS = ("optimizer", "scheduler", "callback", "loops")
 _MAX_DEPTH = 3
@@ -21,25 +27,53 @@ _MAX_DEPTH = 3
 
 @dataclass(frozen=True)
 class StateDict:
-    """tensors by name; key: where in the file they were (``params_ema``, ``""`` for the file itself)."""
+    """tensors by name; key: where in the file they were (``params_ema``, ``state_dict.generator`` for those of a map
+    whose names begin so, ``""`` for the file itself).
+    """
 
     tensors: Mapping[str, Tensor]
     key: str
 
 
-def find_state_dict(content: object, name: str, key: str | None = None) -> StateDict:
-    """The state dict in ``content``: that under ``key`` (dots for nested ones), else the preferred one.
+def find_state_dicts(content: object, name: str, key: str | None = None) -> list[StateDict]:
+    """The state dicts in ``content``, at least one, the likeliest first; with ``key``, that one alone.
 
-    A common prefix such as ``module.`` is taken off, only if every tensor has it. Raises :class:`WeightsError`.
+    key: names in the file joined by dots, the last of which may be a prefix of tensors' names (``state_dict.netD``).
+    A prefix such as ``module.`` is taken off where every tensor has it; where only some have it, they also come as a
+    state dict of their own. Raises :class:`WeightsError`.
     """
-    found = {state.key: state for state in _candidates(content, "", _MAX_DEPTH)}
-    if not found:
+    whole = sorted(_candidates(content, "", _MAX_DEPTH), key=_rank)
+    if not whole:
         raise WeightsError(f"{name}: holds no weights (no dict of tensors){_top_level(content)}")
-    if key is not None and key not in found:
-        keys = [k or "(the file itself)" for k in found]
+    found = [part for state in whole for part in _with_parts(state)]
+    if key is None:
+        return found
+    named = [state for state in found if state.key == key] or [
+        part for state in whole if (part := _part_called(state, key))
+    ]
+    if not named:
+        keys = [state.key or "(the file itself)" for state in found]
         raise WeightsError(f"{name}: no weights under '{key}'{did_you_mean(key, keys)} (weights: {', '.join(keys)})")
-    chosen = found[key] if key is not None else min(found.values(), key=_rank)
-    return StateDict(strip_prefix(chosen.tensors), chosen.key)
+    return named[:1]
+
+
+def renamed(tensors: Mapping[str, Tensor], rename: Mapping[str, str], name: str) -> dict[str, Tensor]:
+    """``tensors`` under the names that ``rename`` gives them; those that it does not name are left out.
+
+    A module that stands in two places of a network is saved twice. Two names may become one: raises
+    :class:`WeightsError` (``name`` is the file) where their values differ.
+    """
+    import torch
+
+    result: dict[str, Tensor] = {}
+    first: dict[str, str] = {}
+    for old, new in rename.items():
+        tensor = tensors[old]
+        if new in result and (result[new].dtype != tensor.dtype or not torch.equal(result[new], tensor)):
+            raise WeightsError(f"{name}: '{first[new]}' and '{old}' should hold the same values, and differ")
+        result.setdefault(new, tensor)
+        first.setdefault(new, old)
+    return result
 
 
 def strip_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -53,14 +87,36 @@ def strip_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _candidates(content: object, key: str, depth: int) -> Iterator[StateDict]:
+    """Every dict of tensors, a common prefix of their names taken off."""
     if not isinstance(content, Mapping):
         return
     if _is_state_dict(content):
-        yield StateDict(content, key)
+        yield StateDict(strip_prefix(content), key)
         return
     for name, value in content.items():
         if depth and isinstance(name, str) and not name.startswith(_NOT_WEIGHTS):
             yield from _candidates(value, f"{key}.{name}" if key else name, depth - 1)
+
+
+def _with_parts(state: StateDict) -> Iterator[StateDict]:
+    """The state dict, then those of its parts whose prefix says that they are the network."""
+    yield state
+    for prefix in PREFIXES:
+        if part := _part(state, prefix):
+            yield part
+
+
+def _part_called(state: StateDict, key: str) -> StateDict | None:
+    """The part of the state dict that ``key`` names: its own key, a dot, and any prefix of its tensors' names."""
+    own = f"{state.key}." if state.key else ""
+    return _part(state, key.removeprefix(own)) if key.startswith(own) else None
+
+
+def _part(state: StateDict, prefix: str) -> StateDict | None:
+    """The tensors whose names begin with ``prefix`` and a dot, without these; None where there are none."""
+    start = f"{prefix}."
+    part = {name.removeprefix(start): tensor for name, tensor in state.tensors.items() if name.startswith(start)}
+    return StateDict(strip_prefix(part), f"{state.key}.{prefix}" if state.key else prefix) if part else None
 
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:

@@ -75,6 +75,14 @@ def is_fetched(address: HubAddress) -> bool:
     return _cached(address) is not None
 
 
+def cached_blobs(sha256: str) -> list[Path]:
+    """Files of the cache that should have this content, whatever address they came from; no request is made."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(_cache_folder() or HF_HUB_CACHE)
+    return [path for path in sorted(cache.glob(f"models--*/blobs/{sha256}")) if path.is_file()]
+
+
 def _is_fixed(address: HubAddress, sha256: str | None) -> bool:
     """Whether the cached file needs no look at the Hub: its content is known, or its revision was chosen."""
     return sha256 is not None or address.revision not in (None, "main")

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dfrestore import __version__
 from dfrestore.errors import UsageError, WeightsError
+from dfrestore.version import __version__
 from dfrestore.weights.card import Described, card_beside, generated, read_card, registered
 from dfrestore.weights.checkpoint import read_bytes
 from dfrestore.weights.fetch import METADATA_TIMEOUT, hub_endpoint, is_offline, quiet_client

@@ -20,6 +20,7 @@ from dfrestore.errors import WeightsError, did_you_mean
 
 FILE_NAME = "weights.toml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
+_SHORT = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TASK = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -66,11 +67,42 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class Original:
+    """An authors' own file, which is not shipped: whoever wants it fetches and converts it.
+
+    name: ``TASK/METHOD``, by which the converted file is known. file: what it is called in the folder at ``url``.
+    project: the page of its authors. licence: what they state, or that they state none.
+    """
+
+    name: str
+    file: str
+    url: str
+    project: str
+    licence: str
+
+    @property
+    def task(self) -> str:
+        """What it restores: the part of the name before the slash."""
+        return self.name.partition("/")[0]
+
+    @property
+    def short_name(self) -> str:
+        """The name without its task."""
+        return self.name.partition("/")[2]
+
+
+@dataclass(frozen=True)
 class Registry:
-    """models: full name -> entry. defaults: task -> full name (which need not exist: no model may have shipped)."""
+    """models: full name -> entry. defaults: task -> full name (which need not exist: no model may have shipped).
+
+    originals: full name -> where its authors' file is got. aliases: another word for the short name of a model, where
+    no model is called so itself.
+    """
 
     models: Mapping[str, ModelEntry]
     defaults: Mapping[str, str]
+    originals: Mapping[str, Original] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def config_folder() -> Path:
@@ -105,8 +137,13 @@ def load_registry(user: bool = True) -> Registry:
 
 
 def merge(below: Registry, above: Registry) -> Registry:
-    """``above``'s models and defaults replace those of ``below`` that have the same name."""
-    return Registry({**below.models, **above.models}, {**below.defaults, **above.defaults})
+    """What ``above`` has replaces what has the same name in ``below``."""
+    return Registry(
+        {**below.models, **above.models},
+        {**below.defaults, **above.defaults},
+        {**below.originals, **above.originals},
+        {**below.aliases, **above.aliases},
+    )
 
 
 def parse_registry(path: Path, *, packaged: bool = False, folder: Path | None = None) -> Registry:
@@ -130,7 +167,7 @@ def parse_text(text: str, path: Path, *, packaged: bool = False, folder: Path | 
     except (ValueError, RecursionError) as error:  # ValueError: also of numbers with thousands of digits
         raise WeightsError(f"{path}: not valid TOML: {error}; correct or delete it") from error
     try:
-        _check_keys(document, ("models", "defaults"), ())
+        _check_keys(document, ("models", "defaults", "originals", "aliases"), ())
         context = _Context(path, packaged, folder or path.parent)
         models = {
             name: _entry(name, table, context) for name, table in _table(document.get("models", {}), "models").items()
@@ -138,11 +175,15 @@ def parse_text(text: str, path: Path, *, packaged: bool = False, folder: Path | 
         defaults = {
             task: _default(task, name) for task, name in _table(document.get("defaults", {}), "defaults").items()
         }
+        originals = {
+            name: _original(name, table) for name, table in _table(document.get("originals", {}), "originals").items()
+        }
+        aliases = {alias: _alias(alias, name) for alias, name in _table(document.get("aliases", {}), "aliases").items()}
     except _BadKey as error:
         line = _line_of(text, error.keys)
         where = f", line {line}" if line else ""
         raise WeightsError(f"{path}{where}: {error}") from error
-    return Registry(models, defaults)
+    return Registry(models, defaults, originals, aliases)
 
 
 @dataclass(frozen=True)
@@ -215,6 +256,28 @@ def _default(task: str, value: object) -> str:
     return name
 
 
+def _original(name: str, value: object) -> Original:
+    place = ("originals", name)
+    if not _NAME.fullmatch(name):
+        raise _BadKey(f"original '{name}' is not TASK/METHOD in small letters", *place)
+    table = _table(value, f"original '{name}'", *place)
+    keys = ("file", "url", "project", "licence")
+    _check_keys(table, keys, place)
+    for key in keys:
+        if not isinstance(table.get(key), str) or not table[key].strip():
+            raise _BadKey(f"original '{name}' lacks '{key}', or it is not text", *place, key)
+    for key in ("url", "project"):
+        if not table[key].startswith("https://"):
+            raise _BadKey(f"original '{name}': {key} '{table[key]}' is not an https:// address", *place, key)
+    return Original(name=name, **table)
+
+
+def _alias(alias: str, name: object) -> str:
+    if not _SHORT.fullmatch(alias) or not isinstance(name, str) or not _SHORT.fullmatch(name):
+        raise _BadKey(f"alias '{alias}' is not one short name for another", "aliases", alias)
+    return name
+
+
 def _string(value: object, key: str, place: tuple[str, ...]) -> str:
     if not isinstance(value, str) or (key in ("task", "method", "source") and not value):
         raise _BadKey(f"'{key}' is not text", *place)
@@ -277,7 +340,7 @@ def _table(value: object, what: str, *place: str) -> dict[str, Any]:
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            where = f" in model '{place[1]}'" if place else ""
+            where = f" in {place[0].removesuffix('s')} '{place[1]}'" if place else ""
             raise _BadKey(f"unknown key '{key}'{where}{did_you_mean(key, known)}", *place, key)
 
 

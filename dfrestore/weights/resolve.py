@@ -7,24 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
-from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.registry import ModelEntry, Original, Registry, load_registry
 
-FULL = "full"
-AUTHORS_REPOSITORY = "github.com/wlydlut/C2F-DFT"
-# Folders on Google Drive that the authors' READMEs link to.
-AUTHORS_FOLDERS = {
-    "derain": "18dVkwv9WUBXMaCLtsuzA4TYURDtW_DxG",
-    "deblur": "1Xr6SigGj8AdvwSapqxfWWtRDU7KTPMem",
-    "denoise": "1jIDur6-7gob1pyq247FGRxQcZrdnUlVg",
-}
-AUTHORS_FILES = {
-    "derain": "net_g_derain_fine.pth",
-    "deblur": "net_g_deblur_fine.pth",
-    "denoise": "net_g_denoised_fine.pth",
-}
 _NO_WARNINGS: tuple[str, ...] = ()
 _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 
@@ -47,26 +35,45 @@ def resolve(
     *,
     task: str | None = None,
     offline: bool = False,
+    restoring: bool = True,
     registry: Registry | None = None,
 ) -> Resolved:
     """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
     ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
 
-    ``offline``: nothing is requested from the network. Raises :class:`WeightsError`: unknown, missing, damaged, or
+    ``offline``: nothing is requested from the network. ``restoring``: a file of a training stage that makes no model
+    is refused; False where such a file can be used, too. Raises :class:`WeightsError`: unknown, missing, damaged, or
     made for another task than ``task``.
     """
+    found = _resolved(name, task, offline, registry)
+    spec = read_spec(found.path)
+    if found.entry is None:
+        _check_task(found.label, spec.task, task)
+    else:
+        _check_task(f"{found.label} ({found.path})", spec.task, found.entry.task)
+    if restoring and spec.stage:
+        raise WeightsError(
+            f"{found.label} was made by the training stage '{spec.stage}', which cannot restore pictures yet; train on "
+            f"from it with 'dfrestore train {spec.task} --init-from {found.label}'"
+        )
+    return found
+
+
+def _resolved(name: str | Path | None, task: str | None, offline: bool, registry: Registry | None) -> Resolved:
+    """:func:`resolve` without a look at what the file says of itself."""
     if isinstance(name, Path):
-        return _from_file(name, task)
+        return Resolved(name, None, str(name))
     if name is not None and name.startswith(SCHEME):
-        return _from_hub(parse_address(name), task, offline)
+        return _from_hub(parse_address(name), offline)
     if name is not None and _is_path(name):
-        return _from_file(Path(name).expanduser(), task)
+        path = Path(name).expanduser()
+        return Resolved(path, None, str(path))
     registry = load_registry() if registry is None else registry
     entry = _named(name, task, registry)
     if entry is None:
         assert name is not None
         if Path(name).exists():
-            return _from_file(Path(name), task)
+            return Resolved(Path(name), None, name)
         raise WeightsError(_unknown(name, task, registry))
     _check_task(entry.name, entry.task, task)
     return _from_entry(entry, offline)
@@ -85,6 +92,16 @@ def _named(name: str | None, task: str | None, registry: Registry) -> ModelEntry
         if full is None or full not in registry.models:
             raise WeightsError(_no_default(task, full, registry))
         return registry.models[full]
+    return _registered(name, task, registry) or _registered(_without_alias(name, registry), task, registry)
+
+
+def _without_alias(name: str, registry: Registry) -> str:
+    """``name`` with what its last part is another word for."""
+    task, slash, short = name.rpartition("/")
+    return f"{task}{slash}{registry.aliases.get(short, short)}"
+
+
+def _registered(name: str, task: str | None, registry: Registry) -> ModelEntry | None:
     if name in registry.models:
         return registry.models[name]
     if "/" in name:
@@ -101,36 +118,41 @@ def _no_default(task: str, default: str | None, registry: Registry) -> str:
     known = _tasks(registry)
     if task not in known:
         return f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})"
-    missing = f"no model '{default}'" if default else "no default model"
-    return f"there is {missing} for {task} yet: give --model NAME, FILE or hf://... {_listing(registry.models, task)}"
+    missing = f"no model '{default}'" if default else "no model"
+    own = [name for name in registry.models if name.startswith(f"{task}/")]
+    way = f"name one with --model {_listing(own)}" if own else "give --model FILE or hf://..., or train one"
+    return f"there is {missing} for {task} yet: {way}"
 
 
 def _unknown(name: str, task: str | None, registry: Registry) -> str:
-    wanted_task, _, short = name.rpartition("/")
+    wanted_task, _, short = _without_alias(name, registry).rpartition("/")
     wanted_task = wanted_task or task or ""
     if wanted_task and task and wanted_task != task and wanted_task in _tasks(registry):
         return f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}"
-    if short == FULL and (not wanted_task or wanted_task in AUTHORS_FILES):
-        return _how_to_get_full(wanted_task)
-    known = list(registry.models)
+    originals = list(registry.originals.values())
+    meant = [original for original in originals if original.short_name == short and wanted_task in ("", original.task)]
+    if meant:
+        return _how_to_get(name, meant)
+    known = [*registry.models, *registry.originals]
     if "/" not in name:
-        mine = [entry.short_name for entry in registry.models.values() if task in (None, entry.task)]
-        known = [*mine, FULL]
+        models: list[ModelEntry | Original] = [*registry.models.values(), *originals]
+        known = [*(model.short_name for model in models if task in (None, model.task)), *registry.aliases]
     return f"unknown model '{name}'{did_you_mean(name, known)} {_listing(registry.models, task)}"
 
 
-def _how_to_get_full(task: str) -> str:
-    """``task``: '' where none was said."""
-    why = f"the C2F-DFT authors' model, not shipped because their repository ({AUTHORS_REPOSITORY}) gives no licence"
-    if not task:
+def _how_to_get(name: str, originals: list[Original]) -> str:
+    """``originals``: those that ``name`` may mean, one a task."""
+    first = originals[0]
+    why = f"'{name}' is the authors' own model, which is not shipped (licence: {first.licence})"
+    if len(originals) == 1:
         return (
-            f"'{FULL}' is {why}: download a file that it links to and run "
-            f"'dfrestore weights convert FILE.pth --task {'|'.join(AUTHORS_FILES)}'"
+            f"{why}: get {first.file} from {first.url} (linked from {first.project}) and run "
+            f"'dfrestore weights convert {first.file} --task {first.task}'"
         )
+    tasks = "|".join(original.task for original in originals)
     return (
-        f"'{task}/{FULL}' is {why}: download {AUTHORS_FILES[task]}, which it links to "
-        f"(https://drive.google.com/drive/folders/{AUTHORS_FOLDERS[task]}), and run "
-        f"'dfrestore weights convert {AUTHORS_FILES[task]} --task {task}'"
+        f"{why}: get a file that {first.project} links to and run "
+        f"'dfrestore weights convert FILE{Path(first.file).suffix} --task {tasks}'"
     )
 
 
@@ -140,7 +162,7 @@ def _listing(models: Iterable[str], task: str | None = None) -> str:
 
 
 def _tasks(registry: Registry) -> list[str]:
-    return sorted({*registry.defaults, *(entry.task for entry in registry.models.values())})
+    return sorted({*TASKS, *registry.defaults, *(entry.task for entry in registry.models.values())})
 
 
 def _check_task(label: str, found: str, wanted: str | None) -> None:
@@ -148,16 +170,10 @@ def _check_task(label: str, found: str, wanted: str | None) -> None:
         raise WeightsError(f"{label} is a model for {found}, not for {wanted}: run 'dfrestore {found}' with it")
 
 
-def _from_file(path: Path, task: str | None) -> Resolved:
-    _check_task(str(path), read_spec(path).task, task)
-    return Resolved(path, None, str(path))
-
-
-def _from_hub(address: HubAddress, task: str | None, offline: bool) -> Resolved:
+def _from_hub(address: HubAddress, offline: bool) -> Resolved:
     from dfrestore.weights.fetch import fetch
 
     fetched = fetch(address, offline=offline)
-    _check_task(str(address), read_spec(fetched.path).task, task)
     return Resolved(fetched.path, None, str(address), fetched.sha256, fetched.warnings)
 
 
@@ -170,7 +186,6 @@ def _from_entry(entry: ModelEntry, offline: bool) -> Resolved:
         path, warnings = fetched.path, fetched.warnings
     else:
         verify_local(entry)
-    _check_task(f"{entry.name} ({path})", read_spec(path).task, entry.task)
     return Resolved(path, entry, entry.name, entry.sha256, warnings)
 
 

@@ -36,8 +36,8 @@ def test_training_in_bf16_is_measured_beside_both_networks_in_fp32() -> None:
     (row,) = measured(with_precision("bf16"), smooth_photos(), (32, 2))
     assert [(way.function, way.dtype, way.training) for way in row.ways] == [
         ("forward", "float32", False),
-        ("forward_fast", "float32", False),
-        ("forward_fast", "bfloat16", True),
+        ("walk", "float32", False),
+        ("walk", "bfloat16", True),
     ]
 
 
@@ -45,7 +45,7 @@ def test_training_in_fp32_is_measured_once() -> None:
     (row,) = measured(with_precision("fp32"), smooth_photos(), (32, 2))
     assert [(way.function, way.dtype, way.training) for way in row.ways] == [
         ("forward", "float32", False),
-        ("forward_fast", "float32", True),
+        ("walk", "float32", True),
     ]
 
 

@@ -15,7 +15,7 @@ import pytest
 from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, complete_presets, complete_tasks
 from dfrestore.engine.device import DEVICES, PRECISIONS
 from dfrestore.photo import FORMATS, normal_format
-from dfrestore.restore import TASKS
+from dfrestore.tasks import TASKS
 from dfrestore.training.settings import list_presets
 
 ROOT = Path(__file__).parents[2]

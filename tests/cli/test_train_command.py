@@ -40,18 +40,19 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("task", ["derain", "dejpeg"])
 def test_a_short_run_gives_a_model_that_restores(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
 ) -> None:
     run = tmp_path / "run"
-    assert main(["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY]) == 0
+    assert main(["train", task, "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == str(run / "model.safetensors")
     assert "broken.jpg" in printed.err
     assert "data: 6 photos, 0.03456 megapixels, 1 left out" in printed.err
     result = tmp_path / "result.png"
     model = str(run / "model.safetensors")
-    assert main(["derain", str(photos / "0.png"), "-o", str(result), "--model", model, "--quiet"]) == 0
+    assert main([task, str(photos / "0.png"), "-o", str(result), "--model", model, "--quiet"]) == 0
     with Image.open(result) as picture:
         assert picture.size == (80, 72)
 

@@ -19,7 +19,7 @@ from dfrestore import __version__
 from dfrestore.cli.commands import app
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window
 from dfrestore.errors import UsageError
-from dfrestore.restore import TASKS
+from dfrestore.tasks import TASKS
 
 Run = Callable[..., Answer]
 

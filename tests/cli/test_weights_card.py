@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Answer, save_model, tiny_spec
 
+from dfrestore.weights import Base, save_checkpoint
 from dfrestore.weights.checkpoint import sha256_of
 
 Card = Callable[..., Answer]
@@ -76,6 +78,22 @@ def test_parameters_are_those_of_the_network(card: Card, model: Path) -> None:
 
     count = sum(parameter.numel() for parameter in load_network(model)[0].parameters())
     assert rows(card(model).out)["parameters"] == f"{count:,}, stored as F32"
+
+
+def test_buffers_do_not_count_as_parameters(card: Card, tmp_path: Path) -> None:
+    tensors = {"a": torch.zeros(5), "mean": torch.zeros(2, dtype=torch.int64)}
+    save_checkpoint(tmp_path / "m.safetensors", tensors, SPEC)
+    assert rows(card(tmp_path / "m.safetensors").out)["parameters"] == "5, stored as F32, I64"
+
+
+def test_what_a_file_builds_on_and_a_stage_that_makes_no_model_are_said(card: Card, tmp_path: Path) -> None:
+    spec = replace(SPEC, stage="S1", base=Base("texture/prior", "0123" * 16))
+    answer = card(save_model(tmp_path / "m.safetensors", spec, 1.0))
+    found = rows(answer.out)
+    assert found["base"] == f"texture/prior, sha256 {'0123' * 16}"
+    assert found["training stage"] == "S1, which makes no model to restore with"
+    assert f"\ndfrestore train derain --init-from {tmp_path / 'm.safetensors'}\n" in answer.out
+    assert "--model" not in answer.out
 
 
 def test_nothing_is_made_up_where_the_header_is_silent(card: Card, tmp_path: Path) -> None:

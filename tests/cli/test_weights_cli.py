@@ -7,13 +7,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, Hub
+from reference.random_network import random_network
 
 from dfrestore.cli import main
-from dfrestore.weights import Registry, load_registry, read_spec
+from dfrestore.weights import Base, Registry, load_registry, read_spec, save_checkpoint
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 Run = Callable[..., tuple[int, str, str]]
@@ -59,14 +61,29 @@ def test_convert_writes_the_file_and_registers_nothing(run: Run, tmp_path: Path,
     assert not config.exists()
 
 
-def test_convert_without_an_output_registers_the_model_as_full(run: Run) -> None:
+def test_convert_without_an_output_registers_the_model_by_its_method(run: Run) -> None:
     code, printed, said = run("convert", PARITY / "cfg_a.pth", "--task", "derain")
     assert code == 0
-    assert "registered as derain/full" in said
-    entry = load_registry().models["derain/full"]
+    assert said == "registered as derain/c2f-dft\n"
+    entry = load_registry().models["derain/c2f-dft"]
     assert str(entry.local_path) == printed.strip()
-    assert run("path", "full", "--task", "derain")[1] == printed
+    for name in ("full", "derain/full", "c2f-dft"):
+        assert run("path", name, "--task", "derain")[1] == printed
     assert run("verify", "derain/full")[:2] == (0, f"ok: derain/full ({printed.strip()})\n")
+
+
+def test_a_model_registered_as_full_by_an_earlier_version_stays(run: Run, config: Path) -> None:
+    run("convert", PARITY / "cfg_d.pth", "--task", "derain", "-o", config.parent / "m.safetensors")
+    config.mkdir()
+    old = (config.parent / "m.safetensors").rename(config / "derain-full.safetensors")
+    (config / "weights.toml").write_text(
+        f'[models."derain/full"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "{old.name}"\n'
+    )
+    code, printed, said = run("convert", PARITY / "cfg_a.pth", "--task", "derain")
+    assert code == 0
+    assert "derain/full was registered before and stays what '--model full' means" in said
+    assert run("path", "derain/full")[1].strip() == str(old)
+    assert run("path", "derain/c2f-dft")[1] == printed
 
 
 def test_convert_asks_before_it_replaces(run: Run) -> None:
@@ -106,15 +123,15 @@ def test_list_shows_models_with_their_licence(run: Run) -> None:
     run("convert", PARITY / "cfg_a.pth", "--task", "derain")
     code, printed, _ = run("list")
     assert code == 0
-    assert "derain/full" in printed
+    assert "derain/c2f-dft" in printed
     assert "unknown (the authors state none)" in printed
-    assert "derain/full" not in run("list", "--task", "deblur")[1]
+    assert "derain/c2f-dft" not in run("list", "--task", "deblur")[1]
 
 
 def test_list_as_json_is_one_object_a_model(run: Run) -> None:
     run("convert", PARITY / "cfg_a.pth", "--task", "derain")
     models = [json.loads(line) for line in run("list", "--json")[1].splitlines()]
-    found = next(model for model in models if model["model"] == "derain/full")
+    found = next(model for model in models if model["model"] == "derain/c2f-dft")
     assert found["task"] == "derain"
     assert found["default"] is False
     assert len(found["sha256"]) == 64
@@ -123,11 +140,11 @@ def test_list_as_json_is_one_object_a_model(run: Run) -> None:
 def test_verify_names_what_is_damaged_and_goes_on(run: Run, config: Path) -> None:
     run("convert", PARITY / "cfg_a.pth", "--task", "derain")
     run("convert", PARITY / "cfg_d.pth", "--task", "deblur")
-    path = config / "derain-full.safetensors"
+    path = config / "derain-c2f-dft.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     code, printed, said = run("verify")
     assert code == 1
-    assert "ok: deblur/full" in printed
+    assert "ok: deblur/c2f-dft" in printed
     assert f"failed: {path}: damaged" in said
 
 
@@ -141,6 +158,39 @@ def test_verify_takes_files(run: Run, tmp_path: Path) -> None:
     assert run("verify", tmp_path / "m.safetensors")[0] == 0
     (tmp_path / "m.safetensors").write_bytes(b"")
     assert run("verify", tmp_path / "m.safetensors")[0] == 1
+
+
+def test_verify_takes_the_file_that_a_model_builds_on(run: Run, tmp_path: Path) -> None:
+    network, spec = random_network()
+    tensors = network.state_dict()
+    below = {name: tensors.pop(name) for name in list(tensors)[:3]}
+    for folder in ("apart", "models"):
+        (tmp_path / folder).mkdir()
+    base = tmp_path / "apart" / "prior.safetensors"
+    digest = save_checkpoint(base, below, spec)
+    model = tmp_path / "models" / "small.safetensors"
+    save_checkpoint(model, tensors, replace(spec, base=Base("texture/prior", digest)))
+    code, printed, said = run("verify", model)
+    assert (code, printed, said.count("\n")) == (1, "", 1)
+    assert "builds on 'texture/prior'" in said
+    assert run("verify", model, "--base", base)[:2] == (0, f"ok: {model} ({model})\n")
+    assert run("verify", model, "--base", model)[0] == 1
+    base.rename(model.with_name("prior.safetensors"))
+    assert run("verify", model)[0] == 0
+
+
+def test_a_file_of_a_stage_that_makes_no_model_is_refused_for_restoring_only(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, spec = random_network()
+    save_checkpoint(tmp_path / "s1.safetensors", network.state_dict(), replace(spec, stage="S1"))
+    for command in ("verify", "path", "get", "card"):
+        assert run(command, tmp_path / "s1.safetensors")[0] == 0
+    (tmp_path / "a.png").touch()
+    assert main(["derain", str(tmp_path / "a.png"), "--model", str(tmp_path / "s1.safetensors")]) == 3
+    said = capsys.readouterr().err
+    assert "made by the training stage 'S1'" in said
+    assert "--init-from" in said
 
 
 def test_get_fetches_once_and_path_and_verify_fetch_nothing(run: Run, tmp_path: Path, hub: Hub, config: Path) -> None:

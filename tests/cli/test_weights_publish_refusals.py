@@ -13,7 +13,7 @@ import pytest
 from conftest import Answer, save_model, tiny_spec
 from publishing_hub import FIRST, TOKEN, PublishingHub, served
 
-from dfrestore.methods.convert import LICENCE as AUTHORS_LICENCE
+from dfrestore.weights import load_registry
 
 Run = Callable[..., Answer]
 LICENSED = tiny_spec(licence="CC BY 4.0")
@@ -74,7 +74,8 @@ def test_another_licence_than_the_file_s_is_refused(publish: Run, model: Path) -
 
 
 def test_the_authors_weights_are_not_passed_on_without_their_leave(publish: Run, tmp_path: Path) -> None:
-    path = save_model(tmp_path / "full.safetensors", tiny_spec(licence=AUTHORS_LICENCE), 1.0)
+    stated = load_registry(user=False).originals["derain/c2f-dft"].licence
+    path = save_model(tmp_path / "theirs.safetensors", tiny_spec(licence=stated), 1.0)
     assert "may not be passed on" in refused(publish(path))
     assert 'licence = "MIT"\n' in publish(path, "--licence", "MIT", "--dry-run").out
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from reference import ddim_reference
 
-from dfrestore.diffusion import alpha_bars, linear_alpha_bars, timesteps, to_x0_eps
+from dfrestore.diffusion import linear_alpha_bars, timesteps, to_x0_eps
 
 LAST_PLACE = 2**-23  # of fp32, relative: PyTorch's square roots differ by it between processors (0.00635281857 does)
 
@@ -35,7 +35,7 @@ def test_alpha_bar_is_float32_and_falls() -> None:
 
 
 def test_alpha_bar_follows_the_checkpoints_own_schedule() -> None:
-    torch.testing.assert_close(alpha_bars(10, (0.1, 0.1)), torch.tensor([0.9 ** (i + 1) for i in range(10)]))
+    torch.testing.assert_close(linear_alpha_bars(10, 0.1, 0.1), torch.tensor([0.9 ** (i + 1) for i in range(10)]))
 
 
 def test_four_steps_are_the_authors_option_three() -> None:

@@ -34,11 +34,11 @@ def kilobytes(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 def run(side, tile):
-    plan = make_plan(side, side, spec, network, tile=tile, precision=precision, device=device)
+    plan = make_plan(side, side, network, tile=tile, precision=precision, device=device)
     if asked.get("half_features"):
         plan = smaller_plan(plan, side, side, network, precision=precision, device=device) or plan
     rgb = np.full((side, side, 3), 0.5, np.float32)
-    for state in restore_array(network, spec, rgb, steps=1, seed=0, plan=plan, device=device, precision=precision):
+    for state in restore_array(network, rgb, steps=1, seed=0, plan=plan, device=device, precision=precision):
         pass
     return plan.predicted_bytes
 

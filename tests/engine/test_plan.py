@@ -13,14 +13,14 @@ from dfrestore.errors import OutOfMemoryFailure, UsageError
 CPU = Device(torch.device("cpu"), "cpu", "test")
 GPU = Device(torch.device("cuda", 0), "cuda:0", "test")  # only looked at, never used
 FP32, BF16 = choose_precision("fp32", CPU), choose_precision("bf16", CPU)
-NETWORK, SPEC = random_network(dim=32, stem=2)
+NETWORK, _ = random_network(dim=32, stem=2)
 GB = 10**9
 
 
 def plan(
     height: int, width: int, *, tile: int | None = None, memory: int | None = 8 * GB, device: Device = CPU
 ) -> Plan:
-    return make_plan(height, width, SPEC, NETWORK, tile=tile, memory=memory, precision=FP32, device=device)
+    return make_plan(height, width, NETWORK, tile=tile, memory=memory, precision=FP32, device=device)
 
 
 def test_a_picture_that_fits_goes_whole() -> None:
@@ -37,7 +37,7 @@ def test_a_picture_that_does_not_fit_keeps_its_features_in_16_bit() -> None:
 
 
 def test_what_is_computed_in_16_bit_is_kept_in_16_bit_anyway() -> None:
-    got = make_plan(4000, 6000, SPEC, NETWORK, memory=25 * GB // 10, precision=BF16, device=CPU)
+    got = make_plan(4000, 6000, NETWORK, memory=25 * GB // 10, precision=BF16, device=CPU)
     assert (got.kind, got.half_features) == ("tiles", False)
 
 
@@ -119,7 +119,7 @@ def test_no_tile_is_named_that_is_as_large_as_the_picture() -> None:
 
 
 def test_the_same_walk_in_another_precision_keeps_its_tiles() -> None:
-    half = make_plan(4000, 6000, SPEC, NETWORK, tile=512, precision=BF16, device=CPU)
+    half = make_plan(4000, 6000, NETWORK, tile=512, precision=BF16, device=CPU)
     full = with_precision(half, FP32)
     assert (full.tile, full.overlap, full.precision) == (half.tile, half.overlap, "fp32")
     assert with_precision(plan(4000, 6000, memory=3 * GB), BF16).half_features is False

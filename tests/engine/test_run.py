@@ -9,14 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from reference.fake_network import FakeNetwork
 from reference.random_network import identity_network, random_network
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrestore.diffusion import Prediction, ddim, initial_noise, linear_alpha_bars, timesteps
+from dfrestore.diffusion import Prediction, initial_noise, linear_alpha_bars, sample, timesteps
 from dfrestore.engine import Plan, Progress, choose_device, choose_precision, make_plan, restore_array
 from dfrestore.methods import Network
 from dfrestore.weights import ModelSpec
+from dfrestore.windows import Windows
 
 CPU = choose_device("cpu")
 FP32, BF16 = choose_precision("fp32", CPU), choose_precision("bf16", CPU)
@@ -31,10 +33,10 @@ def picture(height: int, width: int, seed: int = 0) -> Rgb:
 def records(
     model: Model, rgb: Rgb, *, steps: int = 2, seed: int = 0, tile: int | None = 0, precision: str = "fp32"
 ) -> list[Progress]:
-    network, spec = model
+    network, _ = model
     chosen = choose_precision(precision, CPU)
-    plan = make_plan(*rgb.shape[:2], spec, network, tile=tile, precision=chosen, device=CPU)
-    work = restore_array(network, spec, rgb, steps=steps, seed=seed, plan=plan, device=CPU, precision=chosen)
+    plan = make_plan(*rgb.shape[:2], network, tile=tile, precision=chosen, device=CPU)
+    work = restore_array(network, rgb, steps=steps, seed=seed, plan=plan, device=CPU, precision=chosen)
     return list(work)
 
 
@@ -56,7 +58,7 @@ def test_the_result_is_the_samplers_with_the_papers_forward(prediction: Predicti
     y = torch.from_numpy(rgb).permute(2, 0, 1)[None] * 2 - 1
     x_t = initial_noise(16, 24, seed=5)[None]
     with torch.no_grad():
-        states = list(ddim(lambda x, t: network(y, x, t), x_t, timesteps(1000, 4), linear_alpha_bars(), prediction))
+        states = list(sample(lambda x, t: network(y, x, t), x_t, timesteps(1000, 4), linear_alpha_bars(), prediction))
     expected = ((states[-1].x + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(restored((network, spec), rgb, steps=4, seed=5), expected, rtol=0, atol=1e-4)
 
@@ -109,11 +111,9 @@ def test_read_only_and_reversed_views_are_taken() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
 def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    network, spec = identity_network()
-    plan = make_plan(4, 4, spec, network, precision=FP32, device=CPU)
-    work = restore_array(
-        network, spec, np.zeros(shape, np.float32), steps=1, seed=0, plan=plan, device=CPU, precision=FP32
-    )
+    network, _ = identity_network()
+    plan = make_plan(4, 4, network, precision=FP32, device=CPU)
+    work = restore_array(network, np.zeros(shape, np.float32), steps=1, seed=0, plan=plan, device=CPU, precision=FP32)
     with pytest.raises(ValueError, match="expected an array"):
         next(work)
 
@@ -135,15 +135,15 @@ def test_tiles_of_a_network_that_returns_y_are_the_picture() -> None:
 def test_the_network_sees_a_tile_at_a_time_and_never_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     network, spec = identity_network()
     seen: list[tuple[int, ...]] = []
-    inner = network.forward_strips
+    inner = network.walk
 
-    def watched(y: Tensor, *rest: Any) -> Tensor:
+    def watched(how: Any, y: Tensor, *rest: Any) -> Tensor:
         seen.append(tuple(y.shape))
-        return inner(y, *rest)
+        return inner(how, y, *rest)
 
-    monkeypatch.setattr(network, "forward_strips", watched)
+    monkeypatch.setattr(network, "walk", watched)
     restored((network, spec), picture(90, 130), tile=32)
-    assert set(seen) == {(3, 32, 32)}
+    assert set(seen) == {(1, 3, 32, 32)}
 
 
 def test_tiles_show_no_seams_on_a_smooth_noisy_gradient() -> None:
@@ -176,13 +176,11 @@ def test_tiles_see_the_one_noise_of_the_whole_picture() -> None:
 
 
 def test_tiles_that_were_not_asked_for_shrink_to_the_picture() -> None:
-    network, spec = random_network()
-    asked = make_plan(300, 40, spec, network, tile=256, precision=FP32, device=CPU)
+    network, _ = random_network()
+    asked = make_plan(300, 40, network, tile=256, precision=FP32, device=CPU)
 
     def run(plan: Plan) -> bytes:
-        *_, last = restore_array(
-            network, spec, picture(300, 40), steps=1, seed=0, plan=plan, device=CPU, precision=FP32
-        )
+        *_, last = restore_array(network, picture(300, 40), steps=1, seed=0, plan=plan, device=CPU, precision=FP32)
         assert last.result is not None
         return last.result.tobytes()
 
@@ -207,25 +205,90 @@ def test_every_tile_of_every_step_is_one_record() -> None:
 
 def test_the_end_of_a_step_carries_its_estimate_and_the_last_the_result() -> None:
     got = records(random_network(), picture(40, 60), steps=2, tile=32)
-    assert [r.done for r in got if r.x0 is not None] == [6, 12]
+    assert [r.done for r in got if r.estimate is not None] == [6, 12]
     assert [r.done for r in got if r.result is not None] == [12]
-    assert all(r.x0.shape == (40, 60, 3) for r in got if r.x0 is not None)
+    assert all(r.estimate.shape == (40, 60, 3) for r in got if r.estimate is not None)
 
 
 def test_work_can_be_left_in_the_middle() -> None:
-    network, spec = random_network()
+    network, _ = random_network()
     rgb = picture(16, 16)
-    plan = make_plan(16, 16, spec, network, precision=FP32, device=CPU)
-    work = restore_array(network, spec, rgb, steps=1000, seed=0, plan=plan, device=CPU, precision=FP32)
+    plan = make_plan(16, 16, network, precision=FP32, device=CPU)
+    work = restore_array(network, rgb, steps=1000, seed=0, plan=plan, device=CPU, precision=FP32)
     assert next(iter(work)).done == 1
 
 
 def test_gradients_are_as_before_between_two_records() -> None:
-    network, spec = random_network()
-    plan = make_plan(16, 16, spec, network, precision=FP32, device=CPU)
-    for _ in restore_array(network, spec, picture(16, 16), steps=2, seed=0, plan=plan, device=CPU, precision=FP32):
+    network, _ = random_network()
+    plan = make_plan(16, 16, network, precision=FP32, device=CPU)
+    for _ in restore_array(network, picture(16, 16), steps=2, seed=0, plan=plan, device=CPU, precision=FP32):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("window", [None, Windows(64), Windows(64, (2,))])
+@pytest.mark.parametrize(("tile", "steps"), [(0, 1), (0, 3), (128, 2)])
+def test_a_watch_is_told_of_strips_up_to_the_end(window: Windows | None, tile: int, steps: int) -> None:
+    network, _ = random_network(stem=2)
+    plan = make_plan(256, 192, network, tile=tile, precision=FP32, device=CPU)
+    seen: list[tuple[float, float]] = []
+    work = restore_array(
+        network,
+        picture(256, 192),
+        steps=steps,
+        seed=0,
+        plan=plan,
+        device=CPU,
+        precision=FP32,
+        windows=window,
+        watch=lambda done, total: seen.append((done, total)),
+    )
+    *_, last = work
+    done = [now for now, _ in seen]
+    assert {total for _, total in seen} == {last.total}
+    assert len(done) > 20 * steps
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(last.total, rel=1e-6)
+
+
+# --- size and mask of the result ---
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("tile", [0, 32])
+def test_a_network_that_enlarges_gives_a_larger_result(scale: int, tile: int) -> None:
+    network, rgb = FakeNetwork(scale=scale), picture(45, 70)
+    plan = make_plan(45, 70, network, tile=tile, precision=FP32, device=CPU)
+    *_, last = restore_array(network, rgb, steps=1, seed=0, plan=plan, device=CPU, precision=FP32)
+    assert last.result is not None
+    np.testing.assert_allclose(last.result, rgb.repeat(scale, 0).repeat(scale, 1), rtol=0, atol=1e-6)
+
+
+def test_a_network_for_holes_sees_the_mask_as_a_fourth_plane() -> None:
+    seen: list[Tensor] = []
+
+    class Filling(FakeNetwork):
+        def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+            seen.append(planes.clone())
+            return planes[:, :3]
+
+    network, rgb = Filling(mask=True), picture(16, 24)
+    mask = np.zeros((16, 24), np.float32)
+    mask[3:5] = 1
+    plan = make_plan(16, 24, network, precision=FP32, device=CPU)
+    list(restore_array(network, rgb, mask=mask, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
+    assert seen[0].shape == (1, 4, 16, 24)
+    assert torch.equal(seen[0][0, 3], torch.from_numpy(mask))
+    for other, brought in ((Filling(mask=True), None), (FakeNetwork(), mask)):
+        with pytest.raises(ValueError, match="mask"):
+            list(restore_array(other, rgb, mask=brought, steps=1, seed=0, plan=plan, device=CPU, precision=FP32))
+
+
+def test_steps_that_a_network_cannot_do_are_refused() -> None:
+    network = FakeNetwork(steps=(4,))
+    plan = make_plan(16, 16, network, precision=FP32, device=CPU)
+    with pytest.raises(ValueError, match="cannot do 3 steps"):
+        list(restore_array(network, picture(16, 16), steps=3, seed=0, plan=plan, device=CPU, precision=FP32))
 
 
 # --- the same bytes, the same noise ---

@@ -20,17 +20,16 @@ from dfrestore.evaluation import (
     FileScore,
     Scores,
     csv_text,
-    default_channel,
     evaluate_pairs,
     header,
     json_line,
     json_totals,
-    match_folders,
     row,
     summarise,
     totals,
 )
 from dfrestore.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from dfrestore.photo.pairs import match_folders
 
 Y, RGB = Convention("y"), Convention("rgb")
 
@@ -120,11 +119,6 @@ def test_means_are_over_pictures_not_pixels_and_leave_failures_out() -> None:
 
 def test_nothing_measured_has_no_mean() -> None:
     assert summarise([FileScore("a", error="broken")]).result is None
-
-
-@pytest.mark.parametrize(("task", "channel"), [("derain", "y"), ("denoise", "rgb"), ("deblur", "rgb"), (None, "y")])
-def test_the_channel_follows_the_papers_of_the_task(task: str | None, channel: str) -> None:
-    assert default_channel(task) == channel
 
 
 def test_the_convention_is_told_in_words() -> None:

@@ -13,7 +13,7 @@ from fuzzing.seeds import PHOTOS, seeds
 
 MAX_PIXELS = 1 << 14
 KINDS = (*PHOTOS, "checkpoint")
-SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}
+SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif", "gif": "gif", "bmp": "bmp"}
 
 
 def run(kind: str, data: bytes, folder: Path, rng: random.Random) -> bool:
@@ -22,7 +22,8 @@ def run(kind: str, data: bytes, folder: Path, rng: random.Random) -> bool:
     An output exists if and only if the code is 0; a picture that the reader rejects gives none. One line an error.
     """
     name = SUFFIX.get(kind, "png")
-    source, model, out = folder / f"in.{name}", folder / "m.safetensors", folder / "out"
+    source, model = folder / f"in.{name}", folder / "m.safetensors"
+    out, result = folder / "out", f"out.{'png' if photo.read_only_format(source) else name}"
     source.write_bytes(seeds("png")[0] if kind == "checkpoint" else data)
     model.write_bytes(data if kind == "checkpoint" else seeds("checkpoint")[0])
     try:
@@ -31,7 +32,7 @@ def run(kind: str, data: bytes, folder: Path, rng: random.Random) -> bool:
     except PhotoReadError:
         readable = False
     code, printed, said = _dfrestore(
-        "derain", source, "-o", out / f"out.{name}", "--model", model, "--precision", "fp32",
+        "derain", source, "-o", out / result, "--model", model, "--precision", "fp32",
         "--steps", 1, "--quiet", "--max-pixels", MAX_PIXELS,
     )  # fmt: skip
     made = list(out.rglob("*")) if out.exists() else []
@@ -39,7 +40,7 @@ def run(kind: str, data: bytes, folder: Path, rng: random.Random) -> bool:
     assert "DFRESTORE_DEBUG" not in said, said
     assert printed == ""
     assert code in ((0, 1, 3) if kind == "checkpoint" else (0, 1)), (code, said)
-    assert (code == 0) == (made == [out / f"out.{name}"]), (code, made, said)
+    assert (code == 0) == (made == [out / result]), (code, made, said)
     assert readable or code == 1, said
     assert code != 1 or kind == "checkpoint" or not readable, said
     assert code == 0 or len(said.splitlines()) == 1, said

@@ -127,6 +127,32 @@ def _tiff() -> list[bytes]:
     return [*made, buffer.getvalue()]
 
 
+def _gif() -> list[bytes]:
+    colour, grey = (Image.fromarray(files.noise(mode, 8, SIZE)) for mode in ("RGB", "L"))
+    made = []
+    for image, extra in ((colour, {}), (grey, {}), (colour, {"transparency": 3, "comment": b"hello", "interlace": 0})):
+        buffer = io.BytesIO()
+        image.convert("P").save(buffer, "GIF", **extra)
+        made.append(buffer.getvalue())
+    xmp = b"!\xff\x0bXMP DataXMP" + files.XMP + b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    icc = files.profile("P3")
+    pieces = b"".join(bytes([len(icc[i : i + 255])]) + icc[i : i + 255] for i in range(0, len(icc), 255))
+    made.append(made[0][:-1] + xmp + b"!\xff\x0bICCRGBG1012" + pieces + b"\0" + made[0][-1:])
+    buffer = io.BytesIO()
+    colour.save(buffer, "GIF", save_all=True, append_images=[grey.convert("RGB")], duration=40)
+    return [*made, buffer.getvalue()]
+
+
+def _bmp() -> list[bytes]:
+    colour = Image.fromarray(files.noise("RGB", 8, SIZE))
+    made = []
+    for image in (colour, colour.convert("L"), colour.convert("P"), colour.convert("1"), colour.convert("RGBA")):
+        buffer = io.BytesIO()
+        image.save(buffer, "BMP", dpi=(300, 300))
+        made.append(buffer.getvalue())
+    return [*made, files.bmp_with_profile(files.noise("RGB", 8, SIZE), files.profile("P3"))]
+
+
 def _checkpoint() -> list[bytes]:
     return [model_bytes("sample", 1), model_bytes("epsilon", 1, {"2": [999, 0]}), model_bytes("sample", 2)]
 
@@ -185,6 +211,8 @@ _MAKERS = {
     "jpeg": _jpeg,
     "webp": _webp,
     "tiff": _tiff,
+    "gif": _gif,
+    "bmp": _bmp,
     "checkpoint": _checkpoint,
     "pth": _pth,
     "registry": lambda: [REGISTRY.encode(), OWN_REGISTRY.encode()],
@@ -193,4 +221,4 @@ _MAKERS = {
     "address": _address,
 }
 KINDS = tuple(_MAKERS)
-PHOTOS = ("png", "jpeg", "webp", "tiff")
+PHOTOS = ("png", "jpeg", "webp", "tiff", "gif", "bmp")

@@ -80,16 +80,17 @@ def checkpoint(data: bytes, folder: Path, rng: random.Random) -> bool:
 
 def pth(data: bytes, folder: Path, rng: random.Random) -> bool:
     """The restricted unpickler, and what is looked for in its result."""
-    from dfrestore.weights.containers import find_state_dict
+    from dfrestore.weights.containers import find_state_dicts
     from dfrestore.weights.unpickle import read_pth
 
     path = folder / "m.pth"
     path.write_bytes(data)
     try:
-        state = find_state_dict(read_pth(path), str(path))
+        states = find_state_dicts(read_pth(path), str(path))
     except WeightsError as error:
         return _refused(error)
-    assert sum(t.numel() * t.element_size() for t in state.tensors.values()) <= 100 * len(data)
+    for state in states:
+        assert sum(t.numel() * t.element_size() for t in state.tensors.values()) <= 100 * len(data)
     return True
 
 
@@ -171,6 +172,8 @@ TARGETS: dict[str, Callable[[bytes, Path, random.Random], bool]] = {
     "jpeg": picture,
     "webp": picture,
     "tiff": picture,
+    "gif": picture,
+    "bmp": picture,
     "checkpoint": checkpoint,
     "pth": pth,
     "registry": registry,

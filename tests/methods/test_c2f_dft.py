@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from reference import deterministic_fill
-from reference.random_network import random_network
+from reference.random_network import in_strips, on_whole_tensors, random_network
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dfrestore.diffusion import ddim, linear_alpha_bars
+from dfrestore.diffusion import linear_alpha_bars, sample
 from dfrestore.errors import WeightsError
 from dfrestore.methods import build_network
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.nn.strips import Strips
+from dfrestore.nn import Strips
 from dfrestore.weights import ModelSpec
 
 DATA = Path(__file__).parents[1] / "data"
@@ -52,15 +53,16 @@ def parity_vectors(name: str, case: str) -> dict[str, Tensor]:
 
 
 def ways(network: C2FDFT) -> dict[str, Call]:
-    def in_strips(y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        return strips_of_each(network, y, x_t, t, Strips(rows=3))
-
-    return {"forward": network.forward, "forward_fast": network.forward_fast, "forward_strips": in_strips}
+    return {
+        "forward": network.forward,
+        "whole": partial(on_whole_tensors, network),
+        "strips": partial(strips_of_each, network, strips=Strips(rows=3)),
+    }
 
 
 def strips_of_each(network: C2FDFT, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
     t = t.expand(len(y))
-    return torch.stack([network.forward_strips(y[i], x_t[i], t[i : i + 1], strips) for i in range(len(y))])
+    return torch.stack([in_strips(network, y[i], x_t[i], t[i : i + 1], strips) for i in range(len(y))])
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
@@ -68,7 +70,7 @@ def largest_difference(a: Tensor, b: Tensor) -> float:
     return (a - b).abs().max().item()
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
+@pytest.mark.parametrize("way", ["forward", "whole", "strips"])
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_prediction_is_the_authors(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
@@ -78,30 +80,32 @@ def test_the_prediction_is_the_authors(name: str, case: str, way: str) -> None:
             assert largest_difference(eps, vectors[f"{key}.eps"]) <= EPS_TOLERANCE[name]
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
+@pytest.mark.parametrize("way", ["forward", "whole", "strips"])
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_prediction_in_fp64_is_the_authors_to_rounding(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
     network = parity_network(name).double()
     y, x_t, t = vectors["y"].double() * 2 - 1, vectors["x_t"].double(), vectors["t"]
-    if way == "forward_fast":
-        eps = network.forward_fast(y, x_t, t, torch.float64)
+    if way == "whole":
+        eps = on_whole_tensors(network, y, x_t, t, dtype=torch.float64)
     else:
         eps = network(y, x_t, t) if way == "forward" else strips_of_each(network, y, x_t, t, Strips(torch.float64))
-    # Not 1e-9: the last digit of an fp32 sine in the embedding differs between kinds of CPU. And forward_fast takes
-    # the attention matrix in fp32, and forward_strips returns fp32.
-    tolerance = 1e-7 if way != "forward_strips" else 5e-7
+    # Not 1e-9: the last digit of an fp32 sine in the embedding differs between kinds of CPU. And whole tensors take
+    # the attention matrix in fp32, and strips return fp32.
+    tolerance = 1e-7 if way != "strips" else 5e-7
     assert largest_difference(eps, vectors["params.eps_f64"]) <= tolerance
 
 
-@pytest.mark.parametrize("way", ["forward", "forward_fast", "forward_strips"])
+@pytest.mark.parametrize("way", ["forward", "whole", "strips"])
 @pytest.mark.parametrize(("name", "case"), [case for case in CASES if case[0] != "d"])
 def test_every_sampled_state_is_the_authors(name: str, case: str, way: str) -> None:
     vectors = parity_vectors(name, case)
     for key in ("params", "params_ema"):
         call = ways(parity_network(name, key))[way]
         y = vectors["y"] * 2 - 1
-        states = list(ddim(lambda x, t, y=y, f=call: f(y, x, t), vectors["x_T"], TIMES, linear_alpha_bars(), "epsilon"))
+        states = list(
+            sample(lambda x, t, y=y, f=call: f(y, x, t), vectors["x_T"], TIMES, linear_alpha_bars(), "epsilon")
+        )
         for step, state in enumerate(states, 1):
             if f"{key}.x_after_step{step}" in vectors:
                 assert largest_difference(state.x, vectors[f"{key}.x_after_step{step}"]) <= STATE_TOLERANCE[name]
@@ -151,7 +155,7 @@ def test_the_paper_size_prediction_is_golden(paper_size: C2FDFT, golden: dict[st
     y, x_t = deterministic_fill.condition(64, 64) * 2 - 1, deterministic_fill.noise(64, 64)
     name = f"{paper_size.config.norm} 64x64 eps t={t}"
     time = torch.tensor([float(t)])
-    assert_golden(paper_size.forward_fast(y, x_t, time), golden[f"{name} fp32"], 2e-5)
+    assert_golden(on_whole_tensors(paper_size, y, x_t, time), golden[f"{name} fp32"], 2e-5)
     assert_golden(strips_of_each(paper_size, y, x_t, time, Strips()), golden[f"{name} fp32"], 2e-5)
     if t == 999:  # the paper's own arithmetic once, for each costs a second
         assert_golden(paper_size(y, x_t, time), golden[f"{name} fp32"], 2e-5)
@@ -160,7 +164,7 @@ def test_the_paper_size_prediction_is_golden(paper_size: C2FDFT, golden: dict[st
 def test_the_paper_size_sample_is_golden(paper_size: C2FDFT, golden: dict[str, Any]) -> None:
     y, x = deterministic_fill.condition(40, 56) * 2 - 1, deterministic_fill.noise(40, 56)
     name = f"{paper_size.config.norm} 40x56 sample"
-    states = list(ddim(lambda x, t: paper_size.forward_fast(y, x, t), x, TIMES, linear_alpha_bars(), "epsilon"))
+    states = list(sample(lambda x, t: on_whole_tensors(paper_size, y, x, t), x, TIMES, linear_alpha_bars(), "epsilon"))
     for step, state in enumerate(states, 1):
         assert_golden(state.x, golden[f"{name} x after step {step} fp32"], 5e-4)
     assert_golden(((states[-1].x + 1) / 2).clamp(0, 1), golden[f"{name} restored [0,1] fp32"], 1e-4)
@@ -228,4 +232,4 @@ def test_a_sample_network_starts_from_y_and_an_epsilon_network_from_x_t() -> Non
         network, _ = random_network(prediction)
         torch.nn.init.zeros_(network.output.weight)
         assert torch.equal(network(y, x_t, t), expected)
-        assert torch.equal(network.forward_fast(y, x_t, t), expected)
+        assert torch.equal(on_whole_tensors(network, y, x_t, t), expected)

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from reference.fake_network import FakeNetwork
+from torch import Tensor
 
-from dfrestore.diffusion import ddim, linear_alpha_bars, timesteps
+from dfrestore.diffusion import linear_alpha_bars, sample, timesteps
 from dfrestore.errors import FileFailure, UsageError, WeightsError
-from dfrestore.methods import load_network
+from dfrestore.methods import METHODS, load_network
 from dfrestore.methods.c2f_dft import C2FDFTConfig
-from dfrestore.methods.c2f_dft.convert import compare, expected_shapes, recognise
+from dfrestore.methods.c2f_dft.read import configuration_of, expected_shapes, read
 from dfrestore.methods.convert import convert_file
+from dfrestore.methods.method import Method, Recognised
 from dfrestore.weights import read_spec
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -56,7 +59,7 @@ def test_a_converted_file_restores_as_the_authors_code_does(tmp_path: Path, name
     vectors = safetensors.torch.load_file(PARITY / f"{name}.safetensors")
     y = 2 * vectors[f"{case}.y"] - 1
     with torch.inference_mode():
-        *_, last = ddim(
+        *_, last = sample(
             lambda x, t: network(y, x, t.expand(len(y))),
             vectors[f"{case}.x_T"],
             timesteps(1000, spec.default_steps),
@@ -99,19 +102,22 @@ def test_the_spec_says_where_the_weights_come_from(tmp_path: Path) -> None:
 def test_the_published_size_is_recognised(norm: Any) -> None:
     shapes = expected_shapes(C2FDFTConfig(norm=norm))
     assert len(shapes) == (410 if norm == "WithBias" else 330)
-    assert recognise(shapes, "f.pth") == C2FDFTConfig(norm=norm)
+    assert configuration_of(shapes) == C2FDFTConfig(norm=norm)
+    found = read(shapes, "f.pth")
+    assert found is not None
+    assert found.network == C2FDFTConfig(norm=norm).to_mapping()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 2.5, 2.66, 3.7, 4.0])
 def test_the_feed_forward_factor_reproduces_the_hidden_widths(factor: float) -> None:
     shapes = expected_shapes(C2FDFTConfig(48, ffn_factor=factor))
-    assert expected_shapes(recognise(shapes, "f.pth")) == shapes
+    assert expected_shapes(configuration_of(shapes)) == shapes
 
 
 @pytest.mark.parametrize("stem", [1, 2, 4])
 def test_the_stem_follows_from_the_first_convolution(stem: int) -> None:
     config = replace(SMALL, stem=stem)
-    assert recognise(expected_shapes(config), "f.pth") == config
+    assert configuration_of(expected_shapes(config)) == config
 
 
 @pytest.mark.parametrize("name", ["truncated", "unsafe_print", "unsafe_getcwd_legacy"])
@@ -143,11 +149,19 @@ def test_related_networks_are_named_as_not_supported_yet(
     assert "not supported yet" in message
 
 
-def test_another_network_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+def test_another_network_is_refused_with_how_it_begins(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
-    assert "'patch_embed.proj.weight' is missing" in message
+    assert "not the weights of a network that is known (methods: c2f-dft)" in message
     assert "it begins 'conv.weight' [3, 3]" in message
+
+
+def test_a_network_that_lacks_its_first_layer_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+    state = weights()
+    del state["patch_embed.proj.weight"]
+    torch.save(state, tmp_path / "in.pth")
+    message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
+    assert "not the weights of a C2F-DFT network ('patch_embed.proj.weight' is missing)" in message
 
 
 def test_a_near_miss_names_the_nearest_network_and_the_tensors_that_differ(tmp_path: Path) -> None:
@@ -167,15 +181,14 @@ def test_long_lists_of_differences_are_cut() -> None:
     shapes = dict(list(expected_shapes(SMALL).items()))
     for name in list(shapes)[-8:]:
         del shapes[name]
-    assert len(compare(shapes, expected_shapes(SMALL))) == 8
     with pytest.raises(WeightsError, match="and 5 more"):
-        recognise(shapes, "f.pth")
+        read(shapes, "f.pth")
 
 
 @pytest.mark.parametrize("shape", [(0, 6, 3, 3), (4,), (), (10**6, 6, 3, 3), (4, 7, 3, 3)])
 def test_impossible_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(WeightsError, match=r"f\.pth: not"):
-        recognise({**expected_shapes(SMALL), "patch_embed.proj.weight": shape}, "f.pth")
+        read({**expected_shapes(SMALL), "patch_embed.proj.weight": shape}, "f.pth")
 
 
 def test_weights_that_compute_nothing_are_not_written(tmp_path: Path) -> None:
@@ -218,3 +231,61 @@ def test_a_bare_ordered_dict_with_metadata_is_converted(tmp_path: Path) -> None:
     state._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]
     torch.save(state, tmp_path / "in.pth")
     assert convert_file(tmp_path / "in.pth", tmp_path / "out.safetensors", "derain").source.startswith("in.pth, sha256")
+
+
+def test_a_network_among_the_modules_of_a_trainer_is_converted(tmp_path: Path) -> None:
+    modules = {f"generator.module.{name}": tensor for name, tensor in weights().items()}
+    modules |= {"discriminator.conv.weight": torch.zeros(3, 3), "loss_pl.mean": torch.zeros(3)}
+    torch.save({"state_dict": modules, "epoch": 3}, tmp_path / "last.ckpt")
+    spec = convert_file(tmp_path / "last.ckpt", tmp_path / "out.safetensors", "derain")
+    assert spec.source.startswith("last.ckpt [state_dict.generator], sha256 ")
+    assert safetensors.torch.load_file(tmp_path / "out.safetensors").keys() == weights().keys()
+
+
+def test_a_trainer_s_file_of_a_related_network_is_named(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": {"generator.G.encoder_level1.0.attn.kernel.0.weight": torch.zeros(8, 4)}}, tmp_path / "last.ckpt"
+    )
+    assert "weights of DiffIR" in refusal(tmp_path / "last.ckpt", tmp_path / "out.safetensors")
+
+
+def test_whole_numbers_are_not_taken_for_weights(tmp_path: Path) -> None:
+    state = weights()
+    state["output.weight"] = state["output.weight"].long()
+    torch.save(state, tmp_path / "in.pth")
+    message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
+    assert "the weights do not fit the network: 'output.weight' of type int64" in message
+
+
+def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method whose authors save one module twice, with a schedule and a counter beside it."""
+
+    class Tiny(FakeNetwork):
+        def __init__(self) -> None:
+            super().__init__()
+            del self.unused
+            self.conv = torch.nn.Conv2d(3, 3, 1)
+            self.register_buffer("count", torch.tensor(0))
+
+        def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+            return self.conv(planes)
+
+    rename = {f"{where}.{name}": f"conv.{name}" for where in ("net", "outer.net") for name in ("weight", "bias")}
+    found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
+    method = Method("tiny", lambda spec: Tiny(), lambda shapes, name: found, stages=())
+    monkeypatch.setitem(METHODS, "tiny", method)
+    monkeypatch.delitem(METHODS, "c2f-dft")
+    state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}
+    both = {f"{where}.{name}": tensor for where in ("net", "outer.net") for name, tensor in state.items()}
+    torch.save({**both, "schedule": torch.ones(4), "count": torch.tensor(7)}, tmp_path / "in.pth")
+    spec = convert_file(tmp_path / "in.pth", tmp_path / "out.safetensors", "derain")
+    assert (spec.method, spec.default_steps, spec.stage, spec.licence) == ("tiny", 2, "S1", "unknown")
+    tensors = safetensors.torch.load_file(tmp_path / "out.safetensors")
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {
+        "conv.weight": torch.float32,
+        "conv.bias": torch.float32,
+        "count": torch.int64,
+    }
+    assert tensors["count"].item() == 7

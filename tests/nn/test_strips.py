@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.random_network import random_network
+from reference.random_network import in_strips, random_network
 from test_channels_last import CONFIGS, with_trained_looking_parameters
 from torch import Tensor
 
@@ -30,7 +30,7 @@ def pictures(network: C2FDFT, rows: int, columns: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def both(network: C2FDFT, y: Tensor, x_t: Tensor, strips: Strips) -> tuple[Tensor, Tensor]:
-    return network.forward_strips(y, x_t, T, strips), network(y[None], x_t[None], T)[0]
+    return in_strips(network, y, x_t, T, strips), network(y[None], x_t[None], T)[0]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.local_attention import local_attention
-from reference.random_network import random_network
+from reference.random_network import in_strips, on_whole_tensors, random_network
 from test_channels_last import with_trained_looking_parameters
 from torch import Tensor
 
 from dfrestore.methods.c2f_dft import C2FDFT
-from dfrestore.nn import TransposedAttention
-from dfrestore.nn.cells import axis, cells_of, grid, pieces
+from dfrestore.nn import AttentionBranch, TransposedAttention
+from dfrestore.nn.cells import Grid, axis, cells_of, grid, pieces
 from dfrestore.nn.strips import Strips
-from dfrestore.nn.window import attend
+from dfrestore.nn.window import mix
 from dfrestore.windows import Windows
 
 T = torch.tensor([417.0])
@@ -33,6 +33,10 @@ def attention_of(channels: int = 8, heads: int = 2) -> TransposedAttention:
 def features(height: int, width: int, channels: int = 8) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(2, height, width, channels, dtype=torch.float64, generator=generator) for _ in range(3)]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, attn: TransposedAttention, cells: Grid) -> Tensor:
+    return mix(torch.cat([q, k, v], dim=-1), AttentionBranch(attn, lambda x: x), cells)
 
 
 def network_of(**config: Any) -> C2FDFT:
@@ -58,7 +62,7 @@ def test_what_is_smooth_stays_smooth_across_the_borders_of_cells() -> None:
     attn, cells = attention_of(), grid(128, 128, 32)  # other statistics in each window: q and k are noise
     change = attend(q, k, v, attn, cells) - attend(q, k, v, attn, grid(128, 128, 128))
     assert change.abs().max() > 1e-3
-    for axis_of_picture, side, step in ((1, cells.rows.side, cells.rows.alike), (2, cells.columns.side, 1)):
+    for axis_of_picture, side, step in ((1, cells.rows.side, cells.rows.step_rows), (2, cells.columns.side, 1)):
         places = range(step - 1, 127, step)  # down, from step to step
         jumps = change.diff(dim=axis_of_picture).abs().mean(dim=(0, 3 - axis_of_picture, 3))[list(places)]
         at_border = torch.tensor([(place + 1) % side == 0 for place in places])
@@ -77,8 +81,8 @@ def test_gradients_reach_what_the_statistics_come_from() -> None:
 def test_cells_cover_the_axis_and_windows_lie_inside(length: int, window: int) -> None:
     got = axis(length, window)
     assert (got.cells - 1) * got.side < length <= got.cells * got.side
-    assert got.side % (2 * got.alike) == 0
-    assert got.alike == 1 or got.side / got.alike >= 8
+    assert got.side % (2 * got.step_rows) == 0
+    assert got.step_rows == 1 or got.side / got.step_rows >= 8
     for i in range(got.cells):  # windows are shifted at the borders, and do not shrink
         assert got.window(i)[0] >= 0
         assert got.window(i)[-1] < got.cells
@@ -100,7 +104,7 @@ def test_a_long_axis_has_windows_of_the_asked_size_in_steps_of_a_quarter() -> No
 @given(st.integers(1, 500), st.integers(8, 200))
 def test_bands_cover_the_axis_and_lie_between_the_centres_of_their_cells(length: int, window: int) -> None:
     rows = axis(length, window)
-    found = [(*rows.band(i), *rows.around(i)) for i in range(rows.bands)]
+    found = [(*rows.band(i), *rows.neighbours(i)) for i in range(rows.bands)]
     assert [first for first, *_ in found] == [0, *(end for _, end, *_ in found[:-1])]
     assert found[-1][1] == length
     for first, end, above, below in found:
@@ -125,9 +129,9 @@ def test_pieces_cover_their_bands_in_order_and_do_not_cross_the_end_of_the_ring(
     for piece in found:
         assert piece.bands[0] % ring + len(piece.bands) <= ring
         assert len(piece.bands) == 1 or (piece.rows == range(rows.side) and len(piece.bands) * rows.side <= most)
-        assert len(piece.rows) < 1.5 * most + rows.alike or len(piece.bands) > 1
-        assert piece.rows.start % rows.alike == 0  # a step is never cut, but by the picture's end
-        assert piece.rows.stop % rows.alike == 0 or piece.of(rows)[1] == length
+        assert len(piece.rows) < 1.5 * most + rows.step_rows or len(piece.bands) > 1
+        assert piece.rows.start % rows.step_rows == 0  # a step is never cut, but by the picture's end
+        assert piece.rows.stop % rows.step_rows == 0 or piece.of(rows)[1] == length
 
 
 @pytest.mark.parametrize(
@@ -138,8 +142,8 @@ def test_strips_compute_what_the_differentiable_way_does(config: dict[str, Any],
     network = network_of(**config)
     y, x_t = pictures(112, 80)
     with torch.no_grad():
-        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(window))[0]
-        got = network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(window)))
+        expected = on_whole_tensors(network, y[None], x_t[None], T, windows=Windows(window))[0]
+        got = in_strips(network, y, x_t, T, Strips(rows=rows, windows=Windows(window)))
         assert (expected - network(y[None], x_t[None], T)[0]).abs().max() > 1e-3  # it is not the whole picture's
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
@@ -148,8 +152,8 @@ def test_a_window_as_large_as_the_picture_gives_the_whole_pictures_result() -> N
     network = network_of(stem=2)
     y, x_t = pictures(96, 128)
     with torch.no_grad():
-        got = network.forward_strips(y, x_t, T, Strips(windows=Windows(128)))
-        assert torch.equal(got, network.forward_strips(y, x_t, T, Strips()))
+        got = in_strips(network, y, x_t, T, Strips(windows=Windows(128)))
+        assert torch.equal(got, in_strips(network, y, x_t, T, Strips()))
 
 
 def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
@@ -158,10 +162,8 @@ def test_the_statistics_of_a_place_do_not_know_what_is_far_away() -> None:
     other = y.clone()
     other[:, :, 500:] = -1
     with torch.no_grad():
-        near, far = (
-            network.forward_strips(image, x_t, T, Strips(windows=Windows(64)))[:, :, :96] for image in (y, other)
-        )
-        whole, changed = (network.forward_strips(image, x_t, T, Strips())[:, :, :96] for image in (y, other))
+        near, far = (in_strips(network, image, x_t, T, Strips(windows=Windows(64)))[:, :, :96] for image in (y, other))
+        whole, changed = (in_strips(network, image, x_t, T, Strips())[:, :, :96] for image in (y, other))
     assert (near - far).abs().max() < 1e-6 < (whole - changed).abs().max()
 
 
@@ -170,11 +172,11 @@ def test_windows_at_some_levels_leave_the_others_with_the_whole_pictures_statist
     network, (y, x_t) = network_of(), pictures(112, 80)
     with torch.no_grad():
         of = {
-            levels: network.forward_strips(y, x_t, T, Strips(rows=rows, windows=Windows(32, levels)))
+            levels: in_strips(network, y, x_t, T, Strips(rows=rows, windows=Windows(32, levels)))
             for levels in ((), (1, 2, 3, 4), (2,))
         }
-        expected = network.forward_fast(y[None], x_t[None], T, windows=Windows(32, (2,)))[0]
-        whole = network.forward_strips(y, x_t, T, Strips(rows=rows))
+        expected = on_whole_tensors(network, y[None], x_t[None], T, windows=Windows(32, (2,)))[0]
+        whole = in_strips(network, y, x_t, T, Strips(rows=rows))
     assert torch.equal(of[()], of[1, 2, 3, 4])
     torch.testing.assert_close(of[2,], expected, rtol=0, atol=1e-4)
     assert not torch.allclose(of[2,], of[()], atol=1e-3)
@@ -193,8 +195,8 @@ def test_16_bit_costs_windows_no_more_than_the_whole_picture(strips: dict[str, A
     network, (y, x_t) = network_of(stem=2), pictures(208, 144)
 
     def error(windows: Windows | None) -> float:
-        exact = network.forward_strips(y, x_t, T, Strips(windows=windows))
-        return float((network.forward_strips(y, x_t, T, Strips(windows=windows, **strips)) - exact).abs().mean())
+        exact = in_strips(network, y, x_t, T, Strips(windows=windows))
+        return float((in_strips(network, y, x_t, T, Strips(windows=windows, **strips)) - exact).abs().mean())
 
     with torch.no_grad():
         assert 0 < error(Windows(48, levels)) < 1.3 * error(None)

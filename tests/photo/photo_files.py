@@ -178,6 +178,18 @@ def _cmyk_table() -> bytes:
     return b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + grid + ramp * 3
 
 
+def bmp_with_profile(array: np.ndarray, icc: bytes) -> bytes:
+    """A BMP of version 5 with an embedded profile and 300 DPI; ``array``: uint8 (H, W, 3)."""
+    height, width = array.shape[:2]
+    rows = b"".join(row[:, ::-1].tobytes().ljust(-(-3 * width // 4) * 4, b"\0") for row in array[::-1])
+    head = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(rows), 11811, 11811, 0, 0)
+    head += bytes(16) + struct.pack("<I", 0x4D424544) + bytes(36 + 12)
+    head += struct.pack("<IIII", 4, 124 + len(rows), len(icc), 0)
+    assert len(head) == 124
+    file = b"BM" + struct.pack("<IHHI", 14 + 124 + len(rows) + len(icc), 0, 0, 14 + 124)
+    return file + head + rows + icc
+
+
 def with_text_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
     """A PNG with one more chunk after its header."""
     from dfrestore.photo import png

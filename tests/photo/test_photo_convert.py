@@ -164,6 +164,6 @@ def test_names_of_formats_and_candidates() -> None:
     ]  # fmt: skip
     assert format_of_path("a.b/c.JPEG") == "JPEG"
     assert format_of_path("c.jpeg.txt") is None
-    assert [is_candidate(n) for n in ("a.png", "._a.png", ".a.png", "a.xmp", "a.TIFF", "a.gif")] == [
-        True, False, False, False, True, False,
+    assert [is_candidate(n) for n in ("a.png", "._a.png", ".a.png", "a.xmp", "a.TIFF", "a.gif", "a.jxl")] == [
+        True, False, False, False, True, True, False,
     ]  # fmt: skip

@@ -41,9 +41,11 @@ def refused(path: Path, **options: int) -> str:
         (b"\xff\xd8\xff", "damaged or cut-off JPEG"),
         (b"RIFF\0\0\0\0WEBP", "damaged or cut-off WEBP"),
         (b"II*\0", "damaged or cut-off TIFF"),
-        (b"GIF89a" + bytes(50), "GIF is not read"),
+        (b"GIF89a" + bytes(50), "damaged or cut-off GIF"),
         (b"\0\0\0\x18ftypavif" + bytes(50), "damaged or cut-off AVIF"),
-        (b"BM" + bytes(50), "BMP is not read"),
+        (b"BM" + bytes(50), "not a picture of a known format"),
+        (b"BM" + bytes(12) + b"\x28" + bytes(50), "damaged or cut-off BMP"),
+        (b"8BPS" + bytes(50), "Photoshop is not read"),
     ],
 )
 def test_files_that_are_no_picture_are_named_with_the_cause(tmp_path: Path, content: bytes, cause: str) -> None:

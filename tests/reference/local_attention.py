@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrestore.nn.blocks import TransposedAttention
+from dfrestore.nn.attention import TransposedAttention
 from dfrestore.nn.cells import Axis, Grid
 
 
@@ -55,7 +55,7 @@ def window_matrix(q: Tensor, k: Tensor, attn: TransposedAttention, weight: Tenso
 def middle(axis: Axis, position: int) -> float:
     """Of the step that the position is in; steps are counted from the centre of a cell."""
     since = axis.side // 2
-    return (position + since) // axis.alike * axis.alike - since + (axis.alike - 1) / 2
+    return (position + since) // axis.step_rows * axis.step_rows - since + (axis.step_rows - 1) / 2
 
 
 def between(axis: Axis, position: float) -> tuple[int, float]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, pixels, save_model, tiny_spec
+from conftest import pixels, save_model, tiny_spec
+from reference.fake_network import FakeNetwork
 from torch import Tensor
 
 from dfrestore.engine import Progress
 from dfrestore.errors import BadResultError
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.nn.strips import Strips
 from dfrestore.restore import Outcome, Restorer
 from dfrestore.restore.ensemble import Tally, Turn, turn_of
 from dfrestore.restore.flow import drain
@@ -35,30 +34,30 @@ def denoiser(tmp_path_factory: pytest.TempPathFactory) -> Restorer:
     return Restorer.from_pretrained("denoise", path, precision="fp32")
 
 
-class Sometimes(C2FDFT):
+class Sometimes(FakeNetwork):
     """A network that returns its input, but fails where ``fails`` says so of its calls, counted from 1."""
 
     def __init__(self, fails: Any, value: float = float("nan")) -> None:
-        super().__init__(C2FDFTConfig(**TINY), skip="y")  # type: ignore[arg-type]
+        super().__init__()
         self.calls, self.fails, self.value = 0, fails, value
 
-    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
+    def evaluate(self, how: Any, planes: Tensor) -> Tensor:
         self.calls += 1
-        return torch.full_like(y, self.value) if self.fails(self.calls, strips.dtype) else y.clone()
+        return torch.full_like(planes, self.value) if self.fails(self.calls, how.dtype) else planes
 
 
-class Cramped(C2FDFT):
+class Cramped(FakeNetwork):
     """A network that returns its input until memory runs out: after ``calls`` calls, for all above 600 pixels."""
 
     def __init__(self, calls: int) -> None:
-        super().__init__(C2FDFTConfig(**TINY), skip="y")  # type: ignore[arg-type]
+        super().__init__()
         self.left = calls
 
-    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
+    def evaluate(self, how: Any, planes: Tensor) -> Tensor:
         self.left -= 1
-        if self.left < 0 and max(y.shape[1:]) > 600:
+        if self.left < 0 and max(planes.shape[2:]) > 600:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-        return y.clone()
+        return planes
 
 
 def restored(restorer: Restorer, rgb: np.ndarray = PICTURE, **options: Any) -> Outcome:
@@ -148,7 +147,7 @@ def test_the_spread_is_that_of_the_members_before_strength(restorer: Restorer) -
 
 
 def test_members_do_not_change_under_the_hands_of_who_looks_on(restorer: Restorer) -> None:
-    seen = [(state.x0, state.x0.copy()) for state in restorer.restore_rgb(PICTURE, steps=2, ensemble=3)]
+    seen = [(state.estimate, state.estimate.copy()) for state in restorer.restore_rgb(PICTURE, steps=2, ensemble=3)]
     assert all(np.array_equal(given, kept) for given, kept in seen)
 
 

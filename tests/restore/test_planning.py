@@ -107,11 +107,11 @@ def test_a_raw_file_and_the_jpeg_of_the_same_shot_do_not_collide_but_heic_and_jp
 
 
 def test_a_folder_of_pictures_that_are_not_read_says_which_they_are(tmp_path: Path) -> None:
-    for name in ("a.gif", "b.BMP"):
+    for name in ("a.jxl", "b.PSD"):
         (tmp_path / name).write_bytes(b"")
     ((folder, why),) = plan_files([tmp_path], None, "derain").failures
     assert folder == tmp_path
-    assert "no pictures that can be read, only 2 files of other kinds (.bmp, .gif)" in why
+    assert "no pictures that can be read, only 2 files of other kinds (.jxl, .psd)" in why
 
 
 def test_links_that_lead_back_up_end_the_walk(tmp_path: Path, make_photo: MakePhoto) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, pixels, save_model, tiny_spec
+from conftest import pixels, save_model, tiny_spec
 from PIL import Image
+from reference.fake_network import FakeNetwork
 from torch import Tensor
 
 import dfrestore
 from dfrestore.errors import BadResultError, DeviceError, OutOfMemoryFailure, UsageError, WeightsError
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
-from dfrestore.nn.strips import Strips
 from dfrestore.restore import Restorer
 from dfrestore.restore.flow import drain
 
@@ -32,17 +31,17 @@ def random(random_model: Path) -> Restorer:
     return Restorer.from_pretrained("derain", random_model, precision="fp32")
 
 
-class Moody(C2FDFT):
+class Moody(FakeNetwork):
     """A network that returns its input, except where a test wants it to fail."""
 
     def __init__(self, largest: int = 1 << 30, broken: tuple[torch.dtype, ...] = (), value: float = float("nan")):
-        super().__init__(C2FDFTConfig(**TINY), skip="y")  # type: ignore[arg-type]
+        super().__init__()
         self.largest, self.broken, self.value = largest, broken, value
 
-    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
-        if max(y.shape[1:]) > self.largest:
+    def evaluate(self, how: Any, planes: Tensor) -> Tensor:
+        if max(planes.shape[2:]) > self.largest:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-        return torch.full_like(y, self.value) if strips.dtype in self.broken else y.clone()
+        return torch.full_like(planes, self.value) if how.dtype in self.broken else planes
 
 
 def moody(**moods: Any) -> Restorer:

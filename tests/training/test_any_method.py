@@ -13,7 +13,7 @@ from tiny_runs import smooth_pairs
 from torch import Tensor, nn
 
 from dfrestore.methods import METHODS
-from dfrestore.methods.method import Batch, Call, Method
+from dfrestore.methods.method import Batch, Method, Network
 from dfrestore.training.budget import all_shares, fit, measure
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.records import StepRecord
@@ -22,7 +22,7 @@ from dfrestore.training.settings import configure
 from dfrestore.training.trainer import Trainer
 
 
-class Toy(nn.Module):
+class Toy(Network):
     """A picture through two convolutions; it counts how often."""
 
     multiple = 8
@@ -36,7 +36,7 @@ class Toy(nn.Module):
     def ends(self) -> tuple[nn.Module, ...]:
         return ()
 
-    def forward_fast(self, y: Tensor, dtype: torch.dtype, windows: object) -> Tensor:
+    def walk(self, how: object, y: Tensor) -> Tensor:
         self.count += 1
         self.mean.lerp_(y.mean(), 0.5)
         return y + self.second(self.first(y).relu())
@@ -57,7 +57,7 @@ class One:
     def extras(self, network: Toy) -> dict[str, nn.Module]:
         return {}
 
-    def losses(self, network: Toy, call: Call, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, network: Toy, call: Any, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
         noise = torch.randn(batch.size, generator=draw)[batch.part, None, None, None]
         error = (call(batch.degraded) - batch.clean + 0.01 * noise).abs().mean()
         return {"loss": self.weight * error, "brightness": batch.clean.mean()}
@@ -85,7 +85,7 @@ class Three(Two):
 
 @pytest.fixture(autouse=True)
 def toy_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "toy", Method("toy", lambda spec: Toy(), (One, Two, Three)))
+    monkeypatch.setitem(METHODS, "toy", Method("toy", lambda spec: Toy(), lambda shapes, name: None, (One, Two, Three)))
 
 
 def toy_run(**settings: Any) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dfrestore.diffusion import ddim_step, linear_alpha_bars
 from dfrestore.losses import l1, ms_ssim, negative_psnr, picture_loss
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
 from dfrestore.methods.c2f_dft.stages import coarse_loss, fine_loss, unrolled_ddim
+from dfrestore.nn import Whole
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NUMBERS = json.loads((PARITY / "train_ssim_numbers.json").read_text())
@@ -41,12 +43,16 @@ def assert_named_gradients(network: C2FDFT, vectors: dict[str, Tensor], toleranc
         assert (found.double() - expected).abs().max() <= tolerance * expected.abs().max(), name
 
 
-@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+def called(network: C2FDFT, path: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return partial(network.walk, Whole()) if path == "walk" else network
+
+
+@pytest.mark.parametrize("path", ["forward", "walk"])
 def test_coarse_loss_and_gradients_equal_the_authors(path: str) -> None:
     vectors = load_file(PARITY / "train_coarse.safetensors")
     network = network_a()
     loss = coarse_loss(
-        getattr(network, path),
+        called(network, path),
         vectors["lq"] * 2 - 1,
         vectors["gt"] * 2 - 1,
         vectors["e"],
@@ -60,13 +66,13 @@ def test_coarse_loss_and_gradients_equal_the_authors(path: str) -> None:
     assert_named_gradients(network, vectors, 1e-3)
 
 
-@pytest.mark.parametrize("path", ["forward", "forward_fast"])
+@pytest.mark.parametrize("path", ["forward", "walk"])
 def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str) -> None:
     vectors = load_file(PARITY / "train_fine.safetensors")
     network = network_a()
     y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
     steps, bars = [999, 666, 333, 0], linear_alpha_bars()
-    call = getattr(network, path)
+    call = called(network, path)
     loss = fine_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(picture_loss, "ms-ssim-255"))
     loss.backward()
     assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)

@@ -123,11 +123,29 @@ def test_values_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path: Path,
     assert "'bad' holds values that are not finite" in refusal(path)
 
 
-def test_integer_tensors_are_refused(tmp_path: Path, spec: ModelSpec) -> None:
-    with pytest.raises(WeightsError, match="int64, not floating point"):
-        save_checkpoint(tmp_path / "m.safetensors", {"n": torch.tensor([1])}, spec)
-    safetensors.torch.save_file({"n": torch.tensor([1])}, tmp_path / "n.safetensors", metadata=spec.to_metadata())
-    assert "type I64" in refusal(tmp_path / "n.safetensors")
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool])
+def test_whole_numbers_and_truth_values_are_kept_as_they_are(
+    tmp_path: Path, spec: ModelSpec, tensors: Tensors, dtype: torch.dtype
+) -> None:
+    buffer = torch.tensor([[0, 1, 100]]).to(dtype)
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, {**tensors, "a.buffer": buffer, "a.count": torch.tensor(3).to(dtype)}, spec)
+    for found in (load_checkpoint(path)[0], safetensors.torch.load_file(path)):
+        assert found["a.buffer"].dtype == dtype
+        assert torch.equal(found["a.buffer"], buffer)
+        assert found["a.count"].shape == ()
+
+
+def test_a_file_of_floats_alone_keeps_its_bytes(checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    assert hashlib.sha256(tensors).hexdigest() == "ae8cc571dcb52d3d19c6a3f0d8ab7462b6e7bd735abfea31348dc588b3866e4c"
+
+
+def test_complex_numbers_are_refused(tmp_path: Path, spec: ModelSpec) -> None:
+    with pytest.raises(WeightsError, match="complex64, not one of F64"):
+        save_checkpoint(tmp_path / "m.safetensors", {"n": torch.tensor([1j])}, spec)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_spec_that_could_not_be_read_back_is_not_written(tmp_path: Path, tensors: Tensors) -> None:

@@ -45,6 +45,54 @@ def test_the_packaged_registry_is_valid_and_names_a_default_for_each_task() -> N
     assert set(registry.defaults) >= {"derain", "denoise", "deblur"}
 
 
+def test_the_packaged_registry_says_where_the_authors_files_are_got() -> None:
+    registry = parse_registry(packaged_registry(), packaged=True)
+    assert set(registry.originals) >= {"derain/c2f-dft", "denoise/c2f-dft", "deblur/c2f-dft"}
+    assert registry.aliases["full"] == "c2f-dft"
+    rain = registry.originals["derain/c2f-dft"]
+    assert (rain.task, rain.short_name, rain.file) == ("derain", "c2f-dft", "net_g_derain_fine.pth")
+
+
+ORIGINAL = """
+[originals."derain/one"]
+file = "net.pth"
+url = "https://example.org/folder"
+project = "https://example.org"
+licence = "MIT"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ('file = "net.pth"\n', "", "original 'derain/one' lacks 'file'"),
+        ('"MIT"', "3", "lacks 'licence', or it is not text"),
+        (
+            "https://example.org/folder",
+            "ftp://example.org",
+            "line 4: original 'derain/one': url 'ftp://example.org' is",
+        ),
+        ("url =", "urls =", "line 4: unknown key 'urls' in original 'derain/one': did you mean 'url'?"),
+        ("derain/one", "one", "original 'one' is not TASK/METHOD"),
+    ],
+)
+def test_what_is_wrong_with_an_original_is_said(tmp_path: Path, old: str, new: str, cause: str) -> None:
+    parse(tmp_path, ORIGINAL)
+    assert cause in refusal(tmp_path, ORIGINAL.replace(old, new))
+
+
+@pytest.mark.parametrize("line", ['full = "derain/one"', "full = 3", '"a/b" = "one"'])
+def test_an_alias_is_one_short_name_for_another(tmp_path: Path, line: str) -> None:
+    assert "is not one short name for another" in refusal(tmp_path, f"[aliases]\n{line}\n")
+
+
+def test_the_user_s_originals_and_aliases_are_merged(config: Path) -> None:
+    (config / "weights.toml").write_text(f'{ORIGINAL}\n[aliases]\nbest = "one"\n')
+    registry = load_registry()
+    assert {"derain/one", "derain/c2f-dft"} <= set(registry.originals)
+    assert {"best", "full"} <= set(registry.aliases)
+
+
 def test_an_empty_file_is_an_empty_registry(tmp_path: Path) -> None:
     path = parse(tmp_path, "")
     assert parse_registry(path).models == {}

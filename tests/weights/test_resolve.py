@@ -15,7 +15,7 @@ from dfrestore.weights.registry import parse_registry
 
 @pytest.fixture
 def registry(tmp_path: Path, checkpoint: Path, tensors: dict, spec: ModelSpec) -> Registry:
-    """A package's registry: derain/compact (bundled, the default), derain/large, denoise/compact."""
+    """A package's: derain/compact (bundled, the default), derain/large, denoise/compact, and the true originals."""
     folder = tmp_path / "bundled"
     folder.mkdir()
     text = '[defaults]\nderain = "compact"\ndenoise = "compact"\ndeblur = "compact"\n'
@@ -25,7 +25,9 @@ def registry(tmp_path: Path, checkpoint: Path, tensors: dict, spec: ModelSpec) -
         text += f'[models."{task}/{name}"]\ntask = "{task}"\nmethod = "c2f-dft"\nsource = "bundled:{path.name}"\n'
         text += f'size = {path.stat().st_size}\nsha256 = "{digest}"\n'
     (tmp_path / "weights.toml").write_text(text)
-    return parse_registry(tmp_path / "weights.toml", packaged=True, folder=folder)
+    packaged = load_registry(user=False)
+    found = parse_registry(tmp_path / "weights.toml", packaged=True, folder=folder)
+    return replace(found, originals=packaged.originals, aliases=packaged.aliases)
 
 
 def refusal(name: str | Path | None, registry: Registry, task: str | None = "derain") -> str:
@@ -111,18 +113,43 @@ def test_a_model_for_another_task_is_refused_with_both_named(checkpoint: Path, r
     ],
 )
 def test_the_authors_model_is_not_there_and_the_way_to_it_is_said(task: str, folder: str, registry: Registry) -> None:
-    for name in ("full", f"{task}/full"):
+    for name in ("full", f"{task}/full", "c2f-dft", f"{task}/c2f-dft"):
         message = refusal(name, registry, task)
-        assert "github.com/wlydlut/C2F-DFT" in message
-        assert folder in message
-        assert "no licence" in message
+        assert message.startswith(f"'{name}' is the authors' own model, which is not shipped")
+        assert "https://github.com/wlydlut/C2F-DFT" in message
+        assert f"https://drive.google.com/drive/folders/{folder} (linked from " in message
+        assert "licence: unknown (the authors state none)" in message
         assert re.search(rf"'dfrestore weights convert net_g_\w+_fine\.pth --task {task}'$", message)
 
 
 def test_the_authors_model_without_a_task_is_explained_for_all_of_theirs(registry: Registry) -> None:
     message = refusal("full", registry, None)
-    assert "github.com/wlydlut/C2F-DFT" in message
+    assert "https://github.com/wlydlut/C2F-DFT" in message
     assert message.endswith("'dfrestore weights convert FILE.pth --task derain|deblur|denoise'")
+
+
+@pytest.fixture
+def with_theirs(registry: Registry) -> Registry:
+    """The registry after the authors' model for rain was converted."""
+    entry = replace(registry.models["derain/large"], name="derain/c2f-dft")
+    return replace(registry, models={**registry.models, "derain/c2f-dft": entry})
+
+
+@pytest.mark.parametrize(("name", "task"), [("full", "derain"), ("derain/full", "derain"), ("full", None)])
+def test_full_is_another_word_for_the_authors_model(name: str, task: str | None, with_theirs: Registry) -> None:
+    assert resolve(name, task=task, registry=with_theirs).label == "derain/c2f-dft"
+
+
+@pytest.mark.parametrize("name", ["full", "derain/full"])
+def test_a_model_that_is_itself_called_full_wins(name: str, with_theirs: Registry) -> None:
+    mine = replace(with_theirs.models["derain/large"], name="derain/full")
+    models = {**with_theirs.models, "derain/full": mine}
+    assert resolve(name, task="derain", registry=replace(with_theirs, models=models)).label == "derain/full"
+
+
+def test_a_mistyped_name_of_an_original_gets_the_nearest(registry: Registry) -> None:
+    assert "did you mean 'c2f-dft'?" in refusal("c2fdft", registry)
+    assert "did you mean 'full'?" in refusal("ful", registry)
 
 
 def test_the_authors_model_of_another_task_is_not_offered(registry: Registry) -> None:
@@ -183,3 +210,17 @@ def test_names_are_resolved_without_torch(checkpoint: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(checkpoint)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_file_of_a_stage_that_makes_no_model_is_for_training_alone(
+    tmp_path: Path, tensors: dict, spec: ModelSpec
+) -> None:
+    path = tmp_path / "s1.safetensors"
+    save_checkpoint(path, tensors, replace(spec, stage="S1"))
+    with pytest.raises(WeightsError) as error:
+        resolve(path, task="derain")
+    assert str(error.value) == (
+        f"{path} was made by the training stage 'S1', which cannot restore pictures yet; train on from it with "
+        f"'dfrestore train derain --init-from {path}'"
+    )
+    assert resolve(path, task="derain", restoring=False).path == path

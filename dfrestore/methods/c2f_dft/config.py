@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
-from dfrestore.diffusion.schedule import Prediction
+from dfrestore.diffusion import SAMPLERS, Prediction
 from dfrestore.errors import did_you_mean
-from dfrestore.nn.blocks import Norm
+from dfrestore.nn.norm import Norm
 
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
-SAMPLERS = ("ddim",)
 MAX_STEPS = 1000
 # The level that each stage works at, in the order in which they do.
 LEVELS = {
@@ -84,7 +83,8 @@ class Sampling:
 
     prediction: what its output is, the noise (``epsilon``) or the clean picture (``sample``). betas: first and last of
     the linear schedule of ``train_timesteps`` steps. timesteps: the model's own evaluation points for some step
-    counts, each list from high to low; other counts are spread evenly. sampler: ``ddim``.
+    counts, each list from high to low; other counts are spread evenly. sampler: one of
+    :data:`dfrestore.diffusion.SAMPLERS`.
     """
 
     prediction: Prediction = "epsilon"
@@ -110,7 +110,7 @@ class Sampling:
             train_timesteps=total,
             betas=betas,
             timesteps=_lists(values.get("timesteps", {}), total),
-            sampler=_one_of(values.get("sampler", "ddim"), SAMPLERS, "sampler"),
+            sampler=_one_of(values.get("sampler", "ddim"), tuple(SAMPLERS), "sampler"),
         )
 
     def to_mapping(self) -> dict[str, Any]:

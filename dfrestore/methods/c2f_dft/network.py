@@ -6,19 +6,19 @@ has no parameters. Tensor names and shapes are the authors', so that their files
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.diffusion import advance_, linear_alpha_bars, steps_of, timesteps
+from dfrestore.diffusion.samplers import Before
+from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
 from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
-from dfrestore.methods.c2f_dft.strips import evaluate
-from dfrestore.nn import Downsample, TransformerBlock, Upsample, time_embedding
-from dfrestore.nn import channels_last as fast
-from dfrestore.nn.cells import cells_of
-from dfrestore.nn.strips import Strips
-from dfrestore.windows import Windows
+from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
+from dfrestore.nn import Downsample, How, Literal, Upsample
 
 
 class _PatchEmbed(nn.Module):
@@ -31,19 +31,22 @@ class _PatchEmbed(nn.Module):
         return out
 
 
-class C2FDFT(nn.Module):
+class C2FDFT(Network):
     """network(y, x_t, t) -> prediction.
 
     y, x_t: (B, 3, H, W) in [-1, 1], H and W multiples of :attr:`multiple`; t: (B,) in 0..999.
-    ``skip`` names what is added to the last convolution: ``"x_t"`` makes the output the noise (the paper's),
-    ``"y"`` the clean image (ours, for ``sample`` prediction); the dual-pixel variant adds nothing.
+    What is added to the last convolution makes the output the noise (``epsilon`` prediction, the paper's: x_t) or the
+    clean picture (``sample``, ours: y); the dual-pixel variant adds nothing.
     """
 
-    def __init__(self, config: C2FDFTConfig, skip: Literal["x_t", "y"] = "x_t") -> None:
+    from_noise = True
+
+    def __init__(self, config: C2FDFTConfig, sampling: Sampling | None = None, default_steps: int = 4) -> None:
         super().__init__()
         self.config = config
-        self.skip = skip
-        self.sampling = Sampling("epsilon" if skip == "x_t" else "sample")
+        self.sampling = sampling or Sampling()
+        self.default_steps = default_steps
+        self.steps = range(1, self.sampling.train_timesteps + 1)
         self.multiple = 8 * config.stem
         dim, blocks, heads = config.dim, config.blocks, config.heads
         unshuffled = config.stem**2
@@ -91,52 +94,84 @@ class C2FDFT(nn.Module):
         if self.config.dual_pixel:
             dual: Tensor = F.pixel_shuffle(self.output(x + self.skip_conv(embedded)), stem)
             return dual
-        return F.pixel_shuffle(self.output(x), stem) + (x_t if self.skip == "x_t" else y)
+        return F.pixel_shuffle(self.output(x), stem) + self._residual(y, x_t)
 
-    def forward_fast(
-        self, y: Tensor, x_t: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, windows: Windows | None = None
-    ) -> Tensor:
-        """:meth:`forward` on (B, H, W, C) features computed in ``dtype``; differentiable; returns y's dtype.
+    def walk(self, how: How, y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type.
 
-        Equal to :meth:`forward` within rounding, but for ``windows`` of the attention.
+        What is needed no longer is dropped at once: in strips the peak is in the last stage, with its features and
+        what its attention keeps, 2 * dim channels each.
         """
-        stem = self.config.stem
-        image = F.pixel_unshuffle(torch.cat([y, x_t], dim=1), stem).to(dtype)
-        embedded = fast.conv3x3(fast.to_nhwc(image), self.patch_embed.proj)
+        config, height = self.config, y.shape[2]
 
         def stage(name: str, x: Tensor) -> Tensor:
-            e = self.embedding(t, x.shape[-1]).to(dtype)
-            cells = cells_of(windows, LEVELS[name], x.shape[1], x.shape[2], y.shape[2])
+            e = self.embedding(t, x.shape[3]).to(how.dtype)
+            cells = how.cells(LEVELS[name], x, height)
             for block in getattr(self, name):
-                x = fast.block(x, e, block, cells)
+                x = how.block(x, block.branches(e), cells)
             return x
 
-        out1 = stage("encoder_level1", embedded)
-        out2 = stage("encoder_level2", fast.downsample(out1, self.down1_2))
-        out3 = stage("encoder_level3", fast.downsample(out2, self.down2_3))
-        latent = stage("latent", fast.downsample(out3, self.down3_4))
-        x = fast.conv1x1(torch.cat([fast.upsample(latent, self.up4_3), out3], dim=-1), self.reduce_chan_level3)
+        x = how.read((y, x_t), self.patch_embed.proj, config.stem)
+        embedded = how.copy(x) if config.dual_pixel else None
+        out1 = stage("encoder_level1", x)
+        del x
+        out2 = stage("encoder_level2", how.down(out1, self.down1_2))
+        out3 = stage("encoder_level3", how.down(out2, self.down2_3))
+        x = stage("latent", how.down(out3, self.down3_4))
+        x = how.merge(how.up(x, self.up4_3), out3, self.reduce_chan_level3)
+        del out3
         x = stage("decoder_level3", x)
-        x = fast.conv1x1(torch.cat([fast.upsample(x, self.up3_2), out2], dim=-1), self.reduce_chan_level2)
+        x = how.merge(how.up(x, self.up3_2), out2, self.reduce_chan_level2)
+        del out2
         x = stage("decoder_level2", x)
-        x = stage("decoder_level1", torch.cat([fast.upsample(x, self.up2_1), out1], dim=-1))
-        if self.config.dual_pixel:
-            x = x + fast.conv1x1(embedded, self.skip_conv)
-        out = F.pixel_shuffle(fast.to_nchw(fast.conv3x3(x, self.output)), stem).to(y.dtype)
-        if self.config.dual_pixel:
-            return out
-        return out + (x_t if self.skip == "x_t" else y)
+        x = how.join(x, self.up2_1, out1)
+        del out1
+        x = stage("decoder_level1", x)
+        if embedded is not None:
+            x = how.add(x, embedded, self.skip_conv)
+            return how.write(x, self.output, config.stem, None).to(y.dtype)
+        return how.write(x, self.output, config.stem, self._residual(y, x_t))
 
-    def forward_strips(self, y: Tensor, x_t: Tensor, t: Tensor, strips: Strips) -> Tensor:
-        """:meth:`forward` of one picture of any size, strip by strip: y, x_t (3, H, W), t (1,) -> (3, H, W) float32.
+    # -- sampling -----------------------------------------------------------------------------------------------
 
-        For inference. Equal to :meth:`forward` within rounding.
-        """
-        return evaluate(self, y, x_t, t, strips)
+    @property
+    def footprint(self) -> Footprint:
+        dim = self.config.dim
+        return Footprint(kept=4 * dim, widest=dim * 2 * max(3.0, self.config.ffn_factor), stride=self.config.stem)
+
+    def parts(self, steps: int) -> list[float]:
+        return [1.0] * steps
+
+    def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
+        """y is the degraded picture, x_T noise; each evaluation is a step (paper, Fig. 1 and Algorithm 1)."""
+        chosen = self.sampling
+        y, x = given.planes.mul_(2).sub_(1), given.noise()
+        alpha_bar = self.alpha_bars(x.device)
+        before: Before | None = None
+        for t, following in steps_of(self.timesteps(steps)):
+            output = yield from run(partial(self.predict, t=t), y, x)
+            before = advance_(chosen.sampler, chosen.prediction, output, x, alpha_bar, t, following, before)
+            yield Estimate(output.add_(1).div_(2), x)
+            del output
+
+    def predict(self, how: How | Literal, y: Tensor, x_t: Tensor, *, t: int) -> Tensor:
+        """The prediction at one t for the whole batch, computed as ``how`` says."""
+        time = torch.full((1,), float(t), device=y.device)
+        prediction: Tensor = self(y, x_t, time) if isinstance(how, Literal) else self.walk(how, y, x_t, time)
+        return prediction
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The falling evaluation points for so many steps."""
+        return timesteps(self.sampling.train_timesteps, steps, self.sampling.timesteps)
+
+    def alpha_bars(self, device: torch.device) -> Tensor:
+        """The noise schedule that the network was trained with, float32 (T,)."""
+        return linear_alpha_bars(self.sampling.train_timesteps, *self.sampling.betas).to(device)
 
     def ends(self) -> tuple[nn.Module, ...]:
-        """The layers that read or write pictures."""
         return self.patch_embed.proj, self.output
+
+    # -- parts --------------------------------------------------------------------------------------------------
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
         # The authors make one embedding a stage, in fp32, and hand it on unchanged.
@@ -148,3 +183,7 @@ class C2FDFT(nn.Module):
     def embedding(self, t: Tensor, channels: int) -> Tensor:
         """The time embedding of a stage of this width: t (B,) -> (B or 1, channels) float32."""
         return time_embedding(t, channels) if self.config.time_embedding else t.new_zeros(1, channels)
+
+    def _residual(self, y: Tensor, x_t: Tensor) -> Tensor:
+        """What is added to the last convolution."""
+        return x_t if self.sampling.prediction == "epsilon" else y

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dfrestore.diffusion import Prediction, ddim_step, linear_alpha_bars, timesteps
+from dfrestore.diffusion import Prediction, ddim_step
 from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss, l1, picture_loss
-from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
-from dfrestore.methods.method import Batch, Call
+from dfrestore.methods.method import Batch
 
+Call = Callable[..., Tensor]  # call(y, x_t, t)
 Unroll = Literal["all", "one"]
 
 
@@ -38,9 +38,9 @@ class Coarse:
 
     def losses(self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
         y, target, noise = _pictures(batch, draw)
-        sampling = network.sampling
-        t = antithetic_timesteps(batch.size, sampling.train_timesteps, draw)[batch.part].to(y.device)
-        return {"loss": coarse_loss(call, y, target, noise, t, _alpha_bars(sampling, y), sampling.prediction)}
+        t = antithetic_timesteps(batch.size, network.sampling.train_timesteps, draw)[batch.part].to(y.device)
+        alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
+        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction)}
 
     def step_counts(self) -> tuple[int, ...]:
         return ()
@@ -82,14 +82,13 @@ class Fine:
 
     def losses(self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
         y, target, noise = _pictures(batch, draw)
-        sampling = network.sampling
         count = self.steps[int(torch.randint(len(self.steps), (1,), generator=draw))]
-        points = timesteps(sampling.train_timesteps, count, sampling.timesteps)
+        points = network.timesteps(count)
         if self.unroll == "one":
             points = points[: 1 + int(torch.randint(len(points), (1,), generator=draw))]
         judge = partial(picture_loss, self.loss, ssim_weight=self.ssim_weight, psnr_level=self.psnr_level)
-        alpha_bars = _alpha_bars(sampling, y)
-        return {"loss": fine_loss(call, y, target, noise, points, alpha_bars, sampling.prediction, judge, self.unroll)}
+        alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
+        return {"loss": fine_loss(call, y, target, noise, points, alpha_bars, prediction, judge, self.unroll)}
 
     def step_counts(self) -> tuple[int, ...]:
         return self.steps
@@ -171,7 +170,3 @@ def _pictures(batch: Batch, draw: torch.Generator) -> tuple[Tensor, Tensor, Tens
     """(degraded, clean, noise) of this part, (b, 3, P, P), pictures in [-1, 1]; the noise is drawn for the batch."""
     noise = torch.randn((batch.size, *batch.clean.shape[1:]), generator=draw)[batch.part]
     return batch.degraded * 2 - 1, batch.clean * 2 - 1, noise.to(batch.clean.device)
-
-
-def _alpha_bars(sampling: Sampling, like: Tensor) -> Tensor:
-    return linear_alpha_bars(sampling.train_timesteps, *sampling.betas).to(like.device)

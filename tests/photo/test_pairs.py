@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfrestore.errors import UsageError
-from dfrestore.evaluation import LAYOUTS, find_pairs, match_folders
+from dfrestore.photo.pairs import LAYOUTS, find_pairs, match_folders
 
 
 def touch(folder: Path, *names: str) -> Path:

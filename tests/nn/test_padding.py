@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfrestore.engine.padding import pad, padded_index, round_up
+from dfrestore.nn.padding import pad, padded_index, round_up
 
 
 def test_padding_reflects_without_repeating_the_edge() -> None:

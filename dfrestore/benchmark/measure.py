@@ -71,7 +71,11 @@ def measure(
         {**asdict(subject), "size": size, "steps": steps, "options": options, "way": "plain" if plain else "engine"}
     )
     child = subprocess.run(
-        [sys.executable, "-m", "dfrestore.restore.measure"], input=request, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "dfrestore.benchmark.measure"],
+        input=request,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     answer = _last_object(child.stdout)
     if "error" in answer:
@@ -106,7 +110,7 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
     from dfrestore.restore.flow import drain
 
     restorer = _restorer_of(request)
-    steps = 1 if request["way"] == "plain" else restorer.checked_steps(request["steps"])
+    steps = restorer.network.steps[0] if request["way"] == "plain" else restorer.checked_steps(request["steps"])
     width, height = request["size"]
     picture = test_picture(width, height)
 
@@ -117,7 +121,9 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
         outcome = drain(restorer.restore_rgb(rgb, steps=steps))
         return outcome.precision, outcome.plan
 
-    drain(restorer.restore_rgb(picture[:64, :64].copy(), steps=1))  # libraries load on first use
+    drain(
+        restorer.restore_rgb(picture[:64, :64].copy(), steps=restorer.network.steps[0])
+    )  # libraries load on first use
     idle = _reset_peak(restorer)
     begin = time.perf_counter()
     precision, plan = run(picture)
@@ -134,7 +140,7 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
         "steps": steps,
         "seconds": seconds,
         "peak_bytes": None if peak is None or idle is None else max(0, peak - idle),
-        "flops": steps * _flops_a_pixel(restorer) * width * height,
+        "flops": _flops_a_pixel(restorer, steps) * width * height,
         "limit": _limit(restorer, precision),
     }
 
@@ -147,8 +153,7 @@ def _restorer_of(request: dict[str, Any]) -> Restorer:
     import torch
 
     from dfrestore.methods import build_network
-    from dfrestore.training.config import spec_of
-    from dfrestore.training.settings import load_preset
+    from dfrestore.training import load_preset, spec_of
 
     spec = spec_of(load_preset(request["preset"], request["task"]))
     torch.manual_seed(0)
@@ -156,30 +161,34 @@ def _restorer_of(request: dict[str, Any]) -> Restorer:
 
 
 def _plain(restorer: Restorer, rgb: NDArray[np.float32]) -> None:
-    """One evaluation of the network's ``forward``: fp32, (B, C, H, W), no strips."""
+    """One restoration in the fewest steps with the network's ``forward``: fp32, (B, C, H, W), no strips."""
     import torch
 
-    device = restorer.device.torch_device
-    y = torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None].to(device) * 2 - 1
-    multiple = restorer.network.multiple
-    y = torch.nn.functional.pad(y, (0, -y.shape[3] % multiple, 0, -y.shape[2] % multiple), mode="replicate")
+    from dfrestore.methods.method import restored_at_once
+
+    device, network = restorer.device.torch_device, restorer.network
+    planes = torch.from_numpy(rgb.transpose(2, 0, 1).copy()).to(device)
     with torch.inference_mode():
-        restorer.network(y, torch.randn_like(y), torch.tensor([999.0], device=device))
+        restored_at_once(network, planes, network.steps[0])
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _flops_a_pixel(restorer: Restorer) -> float:
-    """Convolutions and matrix products of one evaluation, which grow with the picture's area."""
+def _flops_a_pixel(restorer: Restorer, steps: int) -> float:
+    """Convolutions and matrix products of a restoration, which grow with the picture's area."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = 4 * restorer.network.multiple
-    picture = torch.zeros(1, 3, side, side, device=restorer.device.torch_device)
+    from dfrestore.methods.method import restored_at_once
+
+    network = restorer.network
+    side, fewest = 4 * network.multiple, network.steps[0]
+    planes = torch.zeros(3, side, side, device=restorer.device.torch_device)
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
-        restorer.network(picture, picture, torch.tensor([999.0], device=picture.device))
-    return float(counter.get_total_flops()) / side**2
+        restored_at_once(network, planes, fewest)
+    share = sum(network.parts(steps)) / sum(network.parts(fewest))
+    return float(counter.get_total_flops()) * share / side**2
 
 
 def _limit(restorer: Restorer, precision: str) -> float:

@@ -1,57 +1,52 @@
-"""Recognising the authors' C2F-DFT files from their tensors' names and shapes alone."""
+"""Reading the authors' C2F-DFT files: recognised from their tensors' names and shapes alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 
 from dfrestore.errors import WeightsError
-from dfrestore.methods.c2f_dft.config import C2FDFTConfig
+from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
+from dfrestore.methods.differences import compare_shapes, in_short
+from dfrestore.methods.method import Recognised, Shapes
 
 if TYPE_CHECKING:
-    from dfrestore.nn.blocks import Norm
+    from dfrestore.nn.norm import Norm
 
-Shapes = Mapping[str, tuple[int, ...]]
+PROJECT = "https://github.com/wlydlut/C2F-DFT"
+DEFAULT_STEPS = 4
+# Every network of this family has them; which of the family it is, the rest says.
+_LANDMARKS = ("patch_embed.proj.weight", "encoder_level1.0.attn.temperature", "encoder_level1.0.ffn.project_in.weight")
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
-_SHOWN = 3  # differing tensors named in a message
 
 
-def recognise(shapes: Shapes, name: str) -> C2FDFTConfig:
-    """The configuration of the C2F-DFT network whose tensors have these shapes; every name and shape must fit.
+def read(shapes: Shapes, name: str) -> Recognised | None:
+    """What the tensors of these shapes, in the file ``name``, are; None where they are not a C2F-DFT network's.
 
-    Raises :class:`WeightsError`: another network (Restormer and DiffIR by name), or the nearest configuration and
-    the tensors that differ from it.
+    The authors' names are ours. Raises :class:`WeightsError` for a network that is nearly one: with what is missing,
+    or with the nearest configuration and the tensors that differ from it.
     """
-    if other := other_network(shapes):
-        raise WeightsError(f"{name}: these are weights of {other}, which is not supported yet")
+    if not any(landmark in shapes for landmark in _LANDMARKS):
+        return None
     try:
-        config = _configuration(shapes)
+        config = configuration_of(shapes)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         cause = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{name}: not the weights of a C2F-DFT network ({cause})") from error
+    if differences := compare_shapes(shapes, expected_shapes(config)):
         raise WeightsError(
-            f"{name}: not the weights of a C2F-DFT network ({cause}); it begins {_some(shapes)}"
-        ) from error
-    if differences := compare(shapes, expected_shapes(config)):
-        shown = ", ".join(differences[:_SHOWN]) + (
-            f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+            f"{name}: not a C2F-DFT network; the nearest one ({_describe(config)}) differs in {in_short(differences)}"
         )
-        raise WeightsError(f"{name}: not a C2F-DFT network; the nearest one ({_describe(config)}) differs in {shown}")
-    return config
-
-
-def other_network(shapes: Shapes) -> str | None:
-    """The name of a related network that these tensors belong to, None when it is none that we know."""
-    if any(".attn.kernel." in key or ".ffn.kernel." in key for key in shapes):
-        return "DiffIR"
-    if any(key.startswith("refinement.") for key in shapes):
-        return "Restormer"
-    if any(key.endswith("ffn.dwconv.weight") for key in shapes):
-        return "a network with gated feed-forwards (Restormer's family)"
-    return None
+    return Recognised(
+        network=config.to_mapping(),
+        sampling=Sampling(prediction="epsilon").to_mapping(),
+        default_steps=DEFAULT_STEPS,
+        rename={key: key for key in shapes},
+        project=PROJECT,
+    )
 
 
 def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
@@ -63,19 +58,8 @@ def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
 
 
-def compare(found: Shapes, expected: Shapes) -> list[str]:
-    """One phrase a difference: missing, unexpected, or of another shape; empty when all names and shapes agree."""
-    missing = [f"'{key}' missing" for key in expected if key not in found]
-    extra = [f"'{key}' {list(shape)} unexpected" for key, shape in found.items() if key not in expected]
-    other = [
-        f"'{key}' {list(shape)} instead of {list(expected[key])}"
-        for key, shape in found.items()
-        if key in expected and expected[key] != shape
-    ]
-    return other + missing + extra
-
-
-def _configuration(shapes: Shapes) -> C2FDFTConfig:
+def configuration_of(shapes: Shapes) -> C2FDFTConfig:
+    """The only configuration that these shapes can have. Raises KeyError, ValueError or IndexError where none can."""
     dim, channels = shapes["patch_embed.proj.weight"][:2]
     if channels not in _STEMS:
         raise ValueError(f"its first convolution takes {channels} channels, not 6")
@@ -115,7 +99,3 @@ def _ffn_factor(shapes: Shapes, dim: int) -> float:
 
 def _describe(config: C2FDFTConfig) -> str:
     return f"dim {config.dim}, blocks {list(config.blocks)}, heads {list(config.heads)}, {config.norm}"
-
-
-def _some(shapes: Shapes) -> str:
-    return ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes.items())[:_SHOWN])

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dfrestore.diffusion import alpha_bars, initial_noise, timesteps, to_x0_eps
+from dfrestore.benchmark.measure import test_picture
 from dfrestore.engine import PRECISIONS, choose_device, choose_precision
 from dfrestore.errors import DeviceError, DfrestoreError
 from dfrestore.methods import Network, build_network, load_network
-from dfrestore.methods.c2f_dft import Sampling
+from dfrestore.methods.method import restored_at_once
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Rgb
-from dfrestore.restore.measure import test_picture
 from dfrestore.restore.restorer import Restorer
 from dfrestore.weights import ModelSpec
 
@@ -40,15 +39,15 @@ class Check:
 
 
 def self_test() -> Iterator[Check]:
-    """Restore a small picture in one step on each device, in each precision it offers by itself, and compare."""
+    """Restore a small picture in the fewest steps on each device, in each precision it offers by itself; compare."""
     network, spec = _model()
     picture = test_picture(SIDE, SIDE)
-    expected = _by_the_paper(network, spec, picture)
+    expected = _by_the_paper(network, picture)
     for device in devices():
         for precision in offered(device):
             try:
                 restorer = Restorer(network, spec, device=device, precision=precision)
-                result = drain(restorer.restore_rgb(picture, steps=1)).rgb
+                result = drain(restorer.restore_rgb(picture, steps=network.steps[0])).rgb
             except (DfrestoreError, RuntimeError) as error:
                 yield Check(device, precision, None, str(error))
                 continue
@@ -75,26 +74,22 @@ def offered(device: str) -> list[str]:
 
 
 def _model() -> tuple[Network, ModelSpec]:
-    """The default model; where none is there, a small one with random weights."""
+    """The default model; where none is there, an untrained one of the smoke preset."""
     try:
         return load_network(None, task="derain")
     except DfrestoreError:
-        shape = {"dim": 8, "blocks": (1, 1, 1, 1), "heads": (1, 1, 2, 2)}
-        spec = ModelSpec(task="derain", method="c2f-dft", network=shape, sampling={"prediction": "sample"})
+        from dfrestore.training import load_preset, spec_of
+
+        spec = spec_of(load_preset("smoke", "derain"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build_network(spec).eval(), spec
 
 
 @torch.inference_mode()
-def _by_the_paper(network: Network, spec: ModelSpec, picture: Rgb) -> Rgb:
-    """One step with the network as it is written down, on the CPU in fp32."""
-    network.cpu()
-    sampling = Sampling.from_mapping(spec.sampling)
-    t = timesteps(sampling.train_timesteps, 1, sampling.timesteps)[0]
-    y = torch.from_numpy(picture).permute(2, 0, 1)[None] * 2 - 1
-    x = initial_noise(SIDE, SIDE, 0)[None]
-    output = network(y, x, torch.tensor([float(t)]))
-    x0, _ = to_x0_eps(sampling.prediction, output, x, alpha_bars(sampling.train_timesteps, sampling.betas)[t])
-    shown: Rgb = ((x0[0] + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+def _by_the_paper(network: Network, picture: Rgb) -> Rgb:
+    """One restoration with the network as it is written down, on the CPU in fp32."""
+    planes = torch.from_numpy(picture).permute(2, 0, 1)
+    restored = restored_at_once(network.cpu(), planes, network.steps[0])
+    shown: Rgb = restored.clamp(0, 1).permute(1, 2, 0).numpy()
     return shown

@@ -6,7 +6,7 @@ import torch
 from reference import ddim_reference
 from torch import Tensor
 
-from dfrestore.diffusion import ddim, initial_noise, linear_alpha_bars, to_x0_eps
+from dfrestore.diffusion import initial_noise, linear_alpha_bars, sample, to_x0_eps
 
 TIMES = [999, 666, 333, 0]
 GOLDEN_NOISE = [  # seed 0, 8x8: [0, 0, :4], [1, 3, :4], [2, 7, 4:]
@@ -28,7 +28,7 @@ def network_in_numpy(x: np.ndarray, t: int) -> np.ndarray:
 @pytest.mark.parametrize("times", [TIMES, [999], [999, 500, 0], [999, 250], list(range(999, -1, -111))])
 def test_every_state_agrees_with_the_reference(times: list[int]) -> None:
     x = initial_noise(6, 5, seed=3)[None].double()
-    states = list(ddim(network, x, times, linear_alpha_bars(), "epsilon"))
+    states = list(sample(network, x, times, linear_alpha_bars(), "epsilon"))
     expected = ddim_reference.sample(network_in_numpy, x.numpy(), times)
     assert [state.t for state in states] == times
     assert [state.index for state in states] == list(range(len(times)))
@@ -40,14 +40,14 @@ def test_every_state_agrees_with_the_reference(times: list[int]) -> None:
 
 def test_float32_states_stay_close_to_float64() -> None:
     x = initial_noise(6, 5, seed=3)[None]
-    single = list(ddim(network, x, TIMES, linear_alpha_bars(), "epsilon"))
-    double = list(ddim(network, x.double(), TIMES, linear_alpha_bars(), "epsilon"))
+    single = list(sample(network, x, TIMES, linear_alpha_bars(), "epsilon"))
+    double = list(sample(network, x.double(), TIMES, linear_alpha_bars(), "epsilon"))
     assert single[-1].x.dtype == torch.float32
     torch.testing.assert_close(single[-1].x.double(), double[-1].x, rtol=1e-4, atol=1e-4)
 
 
 def test_the_last_state_is_its_clean_estimate_unclamped() -> None:
-    last = list(ddim(network, 5 * initial_noise(4, 4, seed=0)[None], TIMES, linear_alpha_bars(), "epsilon"))[-1]
+    last = list(sample(network, 5 * initial_noise(4, 4, seed=0)[None], TIMES, linear_alpha_bars(), "epsilon"))[-1]
     assert torch.equal(last.x, last.x0)
     assert last.x.abs().max() > 1
 
@@ -60,7 +60,7 @@ def test_a_sample_network_takes_the_same_way_as_its_epsilon_twin() -> None:
         return to_x0_eps("epsilon", network(x, t), x, alpha_bar[int(t)])[0]
 
     for a, b in zip(
-        ddim(network, x, TIMES, alpha_bar, "epsilon"), ddim(twin, x, TIMES, alpha_bar, "sample"), strict=True
+        sample(network, x, TIMES, alpha_bar, "epsilon"), sample(twin, x, TIMES, alpha_bar, "sample"), strict=True
     ):
         torch.testing.assert_close(a.x, b.x, rtol=1e-10, atol=1e-9)
 
@@ -72,7 +72,7 @@ def test_a_step_is_computed_only_when_asked_for() -> None:
         calls.append(int(t))
         return x
 
-    states = ddim(counted, initial_noise(2, 2, 0)[None], TIMES, linear_alpha_bars(), "epsilon")
+    states = sample(counted, initial_noise(2, 2, 0)[None], TIMES, linear_alpha_bars(), "epsilon")
     next(states)
     assert calls == [999]
 

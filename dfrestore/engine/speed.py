@@ -1,0 +1,111 @@
+"""How long a restoration will take here: measured once for a network and a machine, kept in the cache folder, and made
+better by each large photo.
+
+A speed is seconds for a pixel and an evaluation of weight 1 (see ``Network.parts``). What is kept is a guess for
+people: a file that is damaged or cannot be written changes nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dfrestore.engine.device import Device, Precision
+from dfrestore.engine.plan import Plan, make_plan
+from dfrestore.engine.run import restore_array
+from dfrestore.files import atomic_file, cache_folder
+from dfrestore.methods import Network
+from dfrestore.windows import Windows
+
+FILE_NAME = "speeds.json"
+WORTH_MEASURING = 1.5e6
+"""Pixels times evaluations: less is done before a measurement is."""
+MOST_KNOWN = 200
+_SMALL, _LARGE = 256, 1024  # sides of the pictures that are measured
+_PATIENCE = 2.0  # seconds that the large one may take
+
+
+def amount(network: Network, height: int, width: int, steps: int, plan: Plan) -> float:
+    """Pixels times evaluations of a restoration; what tiles compute twice counts twice."""
+    twice = (plan.tile / (plan.tile - plan.overlap)) ** 2 if plan.tile and max(height, width) > plan.tile else 1.0
+    return height * width * twice * sum(network.parts(steps))
+
+
+class Speeds:
+    """What is known of this network on this device in this precision, with these windows and threads."""
+
+    def __init__(self, network: Network, device: Device, precision: Precision, windows: Windows | None) -> None:
+        self._network, self._device, self._precision, self._windows = network, device, precision, windows
+        self._path = cache_folder() / FILE_NAME
+        self._key = self._name()
+
+    def known(self) -> float | None:
+        """The speed, as far as it has been seen."""
+        value = _read(self._path).get(self._key)
+        return value if isinstance(value, float) and 0 < value < math.inf else None
+
+    def found(self, seconds: float, work: float) -> None:
+        """A restoration of so much ``work`` took so long. The newest counts half: machines are busy now and then."""
+        if work < WORTH_MEASURING or seconds <= 0:
+            return
+        before, now = self.known(), seconds / work
+        self._keep(now if before is None else math.sqrt(before * now))
+
+    def measured(self) -> float:
+        """Measure it now, in a second or two."""
+        self._seconds(_SMALL)  # libraries load on first use
+        seconds, side = self._seconds(_SMALL), _SMALL
+        if seconds * (_LARGE / _SMALL) ** 2 < _PATIENCE:
+            seconds, side = self._seconds(_LARGE), _LARGE
+        speed = seconds / side**2 / sum(self._network.parts(self._network.steps[0]))
+        self._keep(speed)
+        return speed
+
+    def _seconds(self, side: int) -> float:
+        picture = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
+        plan = make_plan(side, side, self._network, precision=self._precision, device=self._device)
+        begin = time.perf_counter()
+        for _ in restore_array(
+            self._network,
+            picture,
+            mask=np.zeros((side, side), np.float32) if self._network.mask else None,
+            steps=self._network.steps[0],
+            seed=0,
+            plan=plan,
+            device=self._device,
+            precision=self._precision,
+            windows=self._windows,
+        ):
+            pass
+        return time.perf_counter() - begin
+
+    def _name(self) -> str:
+        shapes = [tuple(parameter.shape) for parameter in self._network.parameters()]
+        words = None if self._windows is None else self._windows.words
+        threads = torch.get_num_threads() if self._device.torch_device.type == "cpu" else 0
+        about = (type(self._network).__name__, shapes, self._device.name, self._precision.name, words, threads)
+        return hashlib.sha256(repr((about, torch.__version__)).encode()).hexdigest()[:16]
+
+    def _keep(self, speed: float) -> None:
+        known = _read(self._path)
+        known.pop(self._key, None)
+        known = dict(list(known.items())[-MOST_KNOWN + 1 :]) | {self._key: speed}
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(self._path, overwrite=True) as file:
+                file.write(json.dumps(known).encode())
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

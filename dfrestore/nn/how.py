@@ -1,0 +1,58 @@
+"""What a network is walked with: a few verbs, on whole tensors (training) or on a large picture strip by strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dfrestore.nn.branches import Branch
+from dfrestore.nn.cells import Grid
+from dfrestore.nn.resample import Downsample, Upsample
+
+
+class How(Protocol):
+    """Pictures are (B, C, H, W) float32, features (B, H, W, C). A verb may use its arguments' memory for its result:
+    what is needed later is copied first. dtype: of the arithmetic.
+    """
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def cells(self, level: int, x: Tensor, height: int) -> Grid | None:
+        """Windows for features at a level of the network, the picture being ``height`` pixels high; None: none."""
+
+    def read(self, pictures: Sequence[Tensor], conv: nn.Conv2d, stem: int) -> Tensor:
+        """The first convolution, of pictures side by side, pixel-unshuffled by ``stem``."""
+
+    def block(self, x: Tensor, branches: Sequence[Branch], cells: Grid | None) -> Tensor:
+        """x and its branches, one after the other."""
+
+    def down(self, x: Tensor, module: Downsample) -> Tensor:
+        """Half the sides, twice the channels."""
+
+    def up(self, x: Tensor, module: Upsample) -> Tensor:
+        """Twice the sides, half the channels."""
+
+    def merge(self, x: Tensor, skip: Tensor, reduce: nn.Conv2d) -> Tensor:
+        """The 1x1 convolution of x beside skip."""
+
+    def join(self, x: Tensor, module: Upsample, skip: Tensor) -> Tensor:
+        """x enlarged, beside skip."""
+
+    def copy(self, x: Tensor) -> Tensor:
+        """The same values, which later verbs leave alone."""
+
+    def add(self, x: Tensor, other: Tensor, conv: nn.Conv2d) -> Tensor:
+        """x + conv(other), a 1x1 convolution."""
+
+    def write(self, x: Tensor, conv: nn.Conv2d, stem: int, residual: Tensor | None) -> Tensor:
+        """The last convolution, pixel-shuffled by ``stem``, plus a picture in its type."""
+
+
+class Literal:
+    """The network's ``forward``, as the paper writes it: the oracle. A network asks for it before it walks."""
+
+    dtype = torch.float32

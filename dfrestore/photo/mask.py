@@ -1,0 +1,215 @@
+"""Masks: where a picture is to be changed, as float32 (H, W) from 0, known, to 1, the hole.
+
+A file of a mask is read like a photo. What to do with an empty or a full one is left to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfrestore.errors import FileFailure
+from dfrestore.photo.enlarged import resized
+from dfrestore.photo.photo import Photo
+from dfrestore.photo.read import MAX_PIXELS, oriented, read
+
+Strength = NDArray[np.float32]
+"""float32 (H, W) in [0, 1]: how far each pixel may change; 1: the hole."""
+
+_HALF = 127 / 255  # brighter is hole
+_MOST_LABELS = 16
+_SAME_ASPECT = 0.05  # at most, where rounding to a few pixels would allow any shape
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """strength: see :data:`Strength`. notes: one line each on how the file was understood, for people."""
+
+    strength: Strength
+    notes: tuple[str, ...] = ()
+
+
+def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS, soft: bool = False) -> Mask:
+    """The mask in a picture file, upright. soft: see :func:`mask_of`. Raises PhotoReadError."""
+    return mask_of(read(path, max_pixels=max_pixels), soft=soft)
+
+
+def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
+    """What a picture says as a mask: white, or brighter than 127 of 255 in any channel, is the hole.
+
+    Understood too: masks of the levels 0 and 1 (and of a few more labels), where all but 0 is the hole; palettes with
+    black, where all other colours are; palettes of two colours, where the brighter is. Transparent parts are known; a
+    mask that is black wherever it is opaque means its opaque parts. soft: grey levels stay, as strengths.
+    """
+    light, notes = photo.rgb.max(axis=2), []
+    if photo.origin.bits == 16 and _MOST_LABELS <= round(float(light.max()) * 65535) <= 255:
+        notes.append("mask of 8 bit levels in a 16 bit file: read as 8 bit")
+        light = light * np.float32(257)
+    opacity = None if photo.alpha is None else _opacity(photo)
+    if opacity is not None and opacity.min() < 1:
+        if not (light * (opacity > 0)).any():
+            notes.append("mask drawn in black on transparent: what is opaque is filled")
+            light = opacity
+        else:
+            light = light * opacity
+    hole, note = _labels(light, photo)
+    if hole is not None:
+        return Mask(hole.astype(np.float32), (*notes, note))
+    return Mask(light.astype(np.float32) if soft else (light > _HALF).astype(np.float32), tuple(notes))
+
+
+def alpha_mask(photo: Photo, name: str) -> Strength:
+    """The transparent parts of a photo as its mask. ``name``: of its file. FileFailure where it has no alpha."""
+    if photo.alpha is None:
+        raise FileFailure(f"{name}: has no alpha that could be its mask; give a file with --mask")
+    return np.float32(1) - _opacity(photo)
+
+
+def fitted(mask: Strength, photo: Photo, name: str) -> tuple[Strength, str | None]:
+    """The mask in the photo's size, and what was done to it in one line for people, or None where nothing was.
+
+    Of the same shape: resized. Of the photo's size or shape as its file has it, before its EXIF turned it: turned
+    alike. FileFailure for any other, which names both sizes and ``name``, the mask's file.
+    """
+    if mask.shape == photo.size:
+        return mask, None
+    turned = _as_turned(mask, photo.origin.orientation)
+    if turned is not None and turned.shape == photo.size:
+        return turned, f"mask turned like the photo ({_size(mask.shape)} to {_size(photo.size)})"
+    if _same_aspect(mask.shape, photo.size):
+        return _resized(mask, photo.size), f"mask resized ({_size(mask.shape)} to {_size(photo.size)})"
+    if turned is not None and _same_aspect(turned.shape, photo.size):
+        done = f"mask turned like the photo and resized ({_size(mask.shape)} to {_size(photo.size)})"
+        return _resized(turned, photo.size), done
+    raise FileFailure(
+        f"{name}: the mask's {_size(mask.shape)} pixels do not fit the photo's {_size(photo.size)}; "
+        "draw it on the photo, or scale both alike"
+    )
+
+
+def dilated(mask: Strength, radius: int) -> Strength:
+    """The mask grown by ``radius`` pixels in all directions (a disc); what was 0 further away stays 0."""
+    return _near(mask, radius, lambda part: _disc_maximum(part, radius)) if radius > 0 else mask
+
+
+def feathered(mask: Strength, width: int) -> Strength:
+    """The mask with a soft edge outside of it: from 1 at the hole down to 0 within ``width`` pixels.
+
+    The hole itself keeps its full strength, or what is to go would shine through along its edge.
+    """
+    return _near(mask, width, lambda part: _soft_edge(part, width)) if width > 0 else mask
+
+
+def coverage(mask: Strength) -> float:
+    """Share of the picture that is to change, from 0 to 1."""
+    return float(mask.mean(dtype=np.float64))
+
+
+def _opacity(photo: Photo) -> Strength:
+    assert photo.alpha is not None
+    opacity: Strength = photo.alpha.astype(np.float32) / np.float32(np.iinfo(photo.alpha.dtype).max)
+    return opacity
+
+
+def _labels(light: Strength, photo: Photo) -> tuple[NDArray[np.bool_] | None, str]:
+    """Where the hole is, if the levels are not meant as brightness, and the note that says so."""
+    if not photo.origin.lossless:  # where dark levels are noise
+        return None, ""
+    unit = 65535 if photo.origin.bits == 16 else 255
+    darkest, brightest = round(float(light.min()) * unit), round(float(light.max()) * unit)
+    if darkest == 0 and 0 < brightest < _MOST_LABELS:
+        what = "1" if brightest == 1 else f"1 to {brightest}"
+        return light > 0, f"mask of levels 0 and {what}: all but 0 is filled"
+    if photo.origin.mode != "P" or brightest == 0:
+        return None, ""
+    if darkest == 0:
+        return light > 0, "mask of a palette: all but black is filled"
+    first = photo.rgb[0, 0]
+    others = (photo.rgb != first).any(axis=2)
+    if not others.any():
+        return None, ""
+    second = photo.rgb[np.unravel_index(int(others.argmax()), others.shape)]
+    if not (photo.rgb[others] == second).all():
+        return None, ""
+    brighter = others if second.sum() > first.sum() else ~others
+    return brighter, "mask of a palette of two colours: the brighter is filled"
+
+
+def _as_turned(mask: Strength, orientation: int) -> Strength | None:
+    return np.ascontiguousarray(oriented(mask, orientation)) if orientation >= 5 else None
+
+
+def _same_aspect(size: tuple[int, ...], wanted: tuple[int, int]) -> bool:
+    """Whether one size is the other scaled and rounded to whole pixels."""
+    (height, width), (full_height, full_width) = size, wanted
+    error = abs(width * full_height - height * full_width)
+    rounding = max(full_width + full_height, width + height) / 2
+    return error <= rounding and error <= _SAME_ASPECT * width * full_height
+
+
+def _resized(mask: Strength, size: tuple[int, int]) -> Strength:
+    hard = not np.logical_and(mask > 0, mask < 1).any()
+    strength = resized(mask, *size)
+    return (strength >= 0.5).astype(np.float32) if hard else strength
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
+def _near(mask: Strength, reach: int, change: Callable[[Strength], Strength]) -> Strength:
+    """``change`` where the mask is not 0 and up to ``reach`` pixels around; the rest of the picture costs nothing."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return mask
+    box = tuple(slice(max(0, int(found[0]) - reach), int(found[-1]) + 1 + reach) for found in (rows, columns))
+    result = np.zeros_like(mask)
+    result[box] = change(mask[box])
+    return result
+
+
+def _disc_maximum(part: Strength, radius: int) -> Strength:
+    """The largest value within ``radius``: rows of the disc from the rim to its middle, each wider than the last."""
+    result, row, reach = part.copy(), part.copy(), 0
+    for down in range(radius, -1, -1):
+        while (reach + 1) ** 2 + down**2 <= radius**2:
+            reach += 1
+            if reach < part.shape[1]:
+                np.maximum(row[:, reach:], part[:, :-reach], out=row[:, reach:])
+                np.maximum(row[:, :-reach], part[:, reach:], out=row[:, :-reach])
+        if down < part.shape[0]:
+            np.maximum(result[down:], row[: part.shape[0] - down], out=result[down:])
+            np.maximum(result[: part.shape[0] - down], row[down:], out=result[: part.shape[0] - down])
+    return result
+
+
+def _soft_edge(part: Strength, width: int) -> Strength:
+    """Grown by half of ``width`` and blurred by the other half: 1 where it was, 0 from ``width`` on."""
+    grown, blur = width // 2, width - width // 2
+    weights = np.hanning(2 * blur + 3)[1:-1]
+    weights /= weights.sum()
+    soft = part
+    for axis in (0, 1):
+        soft = _along(soft, axis, grown, None)
+    for axis in (0, 1):
+        soft = _along(soft, axis, blur, weights)
+    return np.maximum(part, np.clip(soft, 0, 1))
+
+
+def _along(part: Strength, axis: int, reach: int, weights: NDArray[np.float64] | None) -> Strength:
+    """Of the values within ``reach`` along an axis the largest, or their weighted sum; the border goes on as it is."""
+    padding = [(0, 0), (0, 0)]
+    padding[axis] = (reach, reach)
+    padded, size = np.pad(part, padding, mode="edge"), part.shape[axis]
+    result = np.zeros_like(part)
+    for i in range(2 * reach + 1):
+        shifted = padded[i : i + size] if axis == 0 else padded[:, i : i + size]
+        if weights is None:
+            np.maximum(result, shifted, out=result)
+        else:
+            result += np.float32(weights[i]) * shifted
+    return result

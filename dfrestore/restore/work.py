@@ -1,0 +1,71 @@
+"""What is done with one picture: its restoration for each member of an ensemble, and the result put on top of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dfrestore.engine import Watch
+from dfrestore.photo.enlarged import resized
+from dfrestore.restore.colour import with_colour_of
+from dfrestore.restore.ensemble import Turn
+from dfrestore.restore.images import Mask, Rgb, enlarged_rgb
+
+
+@dataclass(frozen=True)
+class Work:
+    """One picture and what is to be done to it. mask: what the network sees of it. warnings: filled as it goes."""
+
+    rgb: Rgb
+    mask: Mask | None
+    steps: int
+    seed: int
+    watch: Watch | None
+    warnings: list[str]
+
+    def of_member(self, member: int, members: int, turn: Turn) -> Work:
+        """The same for one member of an ensemble; what is watched counts them all."""
+        watch = None if self.watch is None else partial(_watch_of_member, self.watch, member, members)
+        mask = None if self.mask is None else turn.apply(self.mask)
+        return replace(self, rgb=turn.apply(self.rgb), mask=mask, seed=self.seed + member, watch=watch)
+
+
+def _watch_of_member(watch: Watch, member: int, members: int, done: float, total: float) -> None:
+    watch(member * total + done, members * total)
+
+
+def blend(rgb: Rgb, result: Rgb, strength: float, mask: Mask | None = None) -> Rgb:
+    """``strength`` of the result, the rest of the input; 1 gives the result itself, 0 the input.
+
+    mask: (H, W), so much of the strength at each pixel; where it is 0, the input's values are exactly kept.
+    """
+    share: Any = np.float32(strength) if mask is None else (np.float32(strength) * mask)[:, :, None]
+    blended: Rgb = rgb + share * (result - rgb)
+    return blended
+
+
+def checked_mask(mask: Mask | None, rgb: Rgb) -> Mask | None:
+    """Raises ValueError for a mask of another size or other values."""
+    if mask is None:
+        return None
+    if mask.shape != rgb.shape[:2]:
+        raise ValueError(f"a mask of the picture's {rgb.shape[:2]} is needed, not {mask.shape}")
+    if not (mask.min() >= 0 and mask.max() <= 1):
+        raise ValueError("a mask holds values from 0 to 1")
+    return mask.astype(np.float32)
+
+
+def on_top(rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool) -> Rgb:
+    """The network's result with the input's broad colours where wanted, blended with the input.
+
+    A larger result is blended with the plain resize of the input, and the mask is resized alike.
+    """
+    size = result.shape[:2]
+    base = enlarged_rgb(rgb, *size)
+    result = with_colour_of(base, result) if keep_color else result
+    if strength == 1 and mask is None:
+        return result
+    return blend(base, result, strength, mask if mask is None or mask.shape == size else resized(mask, *size))

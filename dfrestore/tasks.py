@@ -1,0 +1,115 @@
+"""The tasks: what can be restored, and all that the rest of the program needs to know of each.
+
+One table. A new task is one more entry here; help texts, pairs of folders, ensembles and evaluation read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Channel = Literal["y", "rgb"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain".
+    upright: its pictures know up from down, so a quarter turn would make them strange. channel: what its papers
+    measure PSNR and SSIM on. mask: it needs to be told where. scale: its result is larger than the picture.
+    folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
+    into file names to tell a degraded picture from a clean one.
+    """
+
+    name: str
+    summary: str
+    removes: str
+    upright: bool = False
+    channel: Channel = "y"
+    mask: bool = False
+    scale: bool = False
+    folders: tuple[tuple[str, str], ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        task.name: task
+        for task in (
+            Task(
+                name="derain",
+                summary="Take rain out of photos.",
+                removes="rain",
+                upright=True,  # rain falls
+                folders=(("rain", "norain"),),
+                roles=("rainy",),
+            ),
+            Task(
+                name="denoise",
+                summary="Take noise out of photos.",
+                removes="noise",
+                channel="rgb",
+                roles=("noisy", "real", "mean"),
+            ),
+            Task(
+                name="deblur",
+                summary="Take motion blur out of photos.",
+                removes="motion blur",
+                channel="rgb",
+                folders=(("blur", "sharp"),),
+                roles=("blurry",),
+            ),
+            Task(
+                name="dejpeg",
+                summary="Take JPEG artefacts out of photos.",
+                removes="JPEG artefacts",
+                roles=("jpeg", "compressed"),
+            ),
+        )
+    }
+)
+
+_FOLDERS = (("input", "target"), ("lq", "gt"))
+_ROLES = ("hq", "clean", "degraded", "restored")
+_FOREIGN_TASKS = ("desnow", "dehaze", "deraindrop")  # results of other programs have these in their names
+
+
+def is_upright(task: str) -> bool:
+    """Whether pictures of ``task`` know up from down; no for a task that is not in the table."""
+    return task in TASKS and TASKS[task].upright
+
+
+def channel_of(task: str | None) -> Channel:
+    """What the papers of ``task`` measure on: ``y`` (luma), also without a task, or ``rgb``."""
+    return TASKS[task].channel if task is not None and task in TASKS else "y"
+
+
+def pair_folders() -> tuple[tuple[str, str], ...]:
+    """Names of two folders that hold pairs, (degraded, clean): the usual ones, then those of each task."""
+    return (*_FOLDERS, *(folders for task in TASKS.values() for folders in task.folders))
+
+
+def role_words() -> frozenset[str]:
+    """Words in file names that say which picture of a pair it is, not which scene it shows."""
+    words = {*_ROLES, *_FOREIGN_TASKS, *TASKS, *(word for folders in pair_folders() for word in folders)}
+    return frozenset(words.union(*(task.roles for task in TASKS.values())))
+
+
+def any_of(names: Iterable[str], last: str = "or") -> str:
+    """``rain, noise or blur``."""
+    *others, final = names
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def any_task() -> str:
+    """``derain, denoise or deblur``, for help texts."""
+    return any_of(TASKS)
+
+
+def any_pair_folders() -> str:
+    """``input/ with target/, lq/gt, rain/norain or blur/sharp``, for help texts."""
+    (degraded, clean), *others = pair_folders()
+    return any_of([f"{degraded}/ with {clean}/", *("/".join(folders) for folders in others)])

@@ -1,0 +1,114 @@
+"""The file that a checkpoint builds on: found by its sha256, wherever it lies on this machine.
+
+A small file may hold a task's own tensors and name the file that holds the rest (``base`` in its header). A base is
+never taken by its name alone: another file under the same name would give another picture, in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrestore.errors import WeightsError
+from dfrestore.weights.checkpoint import load_checkpoint, sha256_of
+from dfrestore.weights.header import read_spec
+from dfrestore.weights.hub import parse_address
+from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.spec import Base, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def find_base(
+    spec: ModelSpec,
+    file: Path,
+    *,
+    given: Path | None = None,
+    registry: Registry | None = None,
+    offline: bool = False,
+) -> Path:
+    """The base of the checkpoint ``file``, whose header says ``spec``; its content has the sha256 that is named there.
+
+    Looked for in this order: ``given`` alone where it is given; the registry's files on this machine; the cache of
+    downloads; the folder of ``file``; the registry's downloads, unless ``offline``. Raises :class:`WeightsError` in one
+    line: a wrong ``given``, or none found, with what was found under its name.
+    """
+    base = spec.base
+    if base is None:
+        raise ValueError(f"{file} builds on no other file")
+    if given is not None:
+        if (digest := sha256_of(given)) != base.sha256:
+            raise WeightsError(f"{given}: is not what {file} builds on (sha256 {digest[:16]}..., not {_named(base)})")
+        return given
+    registry = load_registry() if registry is None else registry
+    same = [entry for entry in registry.models.values() if entry.sha256 == base.sha256]
+    for path in _on_this_machine(spec, base, file, same):
+        if sha256_of(path) == base.sha256:
+            return path
+    for entry in same:
+        if entry.local_path is None:
+            from dfrestore.weights.fetch import fetch
+
+            return fetch(parse_address(entry.source), sha256=base.sha256, size=entry.size, offline=offline).path
+    raise WeightsError(
+        f"{file}: builds on {_named(base)}, which is not on this machine{_other(base, file, registry)}; "
+        f"put that file into {file.parent} or give --base FILE"
+    )
+
+
+def with_base(
+    tensors: Mapping[str, Tensor], spec: ModelSpec, file: Path, *, given: Path | None = None, offline: bool = False
+) -> dict[str, Tensor]:
+    """``tensors`` of the checkpoint ``file`` and those of its base (see :func:`find_base`), in one map.
+
+    Raises :class:`WeightsError` where the base is missing, of another method, or holds one of ``tensors`` too.
+    """
+    assert spec.base is not None
+    path = find_base(spec, file, given=given, offline=offline)
+    below, below_spec = load_checkpoint(path, sha256=spec.base.sha256)
+    if below_spec.method != spec.method:
+        raise WeightsError(f"{path}: is a file of {below_spec.method}; {file}, which builds on it, is of {spec.method}")
+    if twice := next((key for key in tensors if key in below), None):
+        raise WeightsError(f"{file}: holds the tensor '{twice}', which {path}, its base, holds too")
+    return {**below, **tensors}
+
+
+def _on_this_machine(spec: ModelSpec, base: Base, file: Path, entries: list[ModelEntry]) -> Iterator[Path]:
+    """Files that may be the base."""
+    yield from (path for entry in entries if (path := entry.local_path) is not None and path.is_file())
+    from dfrestore.weights.fetch import cached_blobs
+
+    yield from cached_blobs(base.sha256)
+    yield from (path for path in _beside(file) if _could_be_base(path, spec))
+
+
+def _beside(file: Path) -> list[Path]:
+    """The other checkpoints in the folder of ``file``."""
+    return [path for path in sorted(file.parent.glob("*.safetensors")) if path.is_file() and path.name != file.name]
+
+
+def _could_be_base(path: Path, spec: ModelSpec) -> bool:
+    """Whether it is worth the time to read the whole file for its sha256."""
+    try:
+        found = read_spec(path)
+    except WeightsError:
+        return False
+    return found.method == spec.method and found.base is None
+
+
+def _other(base: Base, file: Path, registry: Registry) -> str:
+    """What has the name of the base without being it."""
+    entry = registry.models.get(base.name)
+    if entry is not None and entry.sha256 is not None:
+        return f" ('{base.name}' of {entry.registry} is another file, sha256 {entry.sha256[:16]}...)"
+    name = base.name.replace("/", "-")
+    for path in _beside(file):
+        if path.stem in (name, base.name.rpartition("/")[2]):
+            return f" ({path} is another file, sha256 {sha256_of(path)[:16]}...)"
+    return ""
+
+
+def _named(base: Base) -> str:
+    return f"'{base.name}', sha256 {base.sha256[:16]}..."
