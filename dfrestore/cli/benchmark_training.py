@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrestore.cli.training_job import degradation_of, given_settings, look_at_data
+from dfrestore.cli.training_job import degradation_of, look_at_data, option_settings
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ def _config(task: str, preset: str, clean: list[Path] | None, precision: str) ->
         raise UsageError(f"--precision {precision}: training knows {', '.join(_PRECISIONS)}")
     from dfrestore.training.settings import load_preset
 
-    given = given_settings(clean, None, None, None, "", "")
-    return load_preset(preset, task, given | ({} if precision == "auto" else {"optim": {"precision": precision}}))
+    user_settings = option_settings(clean, None, None, None, "", "")
+    return load_preset(
+        preset, task, user_settings | ({} if precision == "auto" else {"optim": {"precision": precision}})
+    )
 
 
 def _lines(row: Throughput) -> list[str]:

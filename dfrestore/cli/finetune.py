@@ -16,8 +16,8 @@ from dfrestore.cli.training_job import (
     Start,
     degradation_of,
     fitted_to,
-    given_settings,
     look_at_data,
+    option_settings,
     run_job,
 )
 from dfrestore.cli.training_options import (
@@ -102,8 +102,8 @@ def finetune(
     from dfrestore.processes import launched
 
     if launched():
-        raise UsageError("finetune starts in one process; to go on in several: torchrun ... train --resume RUN")
-    given = _settings(setting, data, clean, mix)
+        raise UsageError("finetune starts in one process; continue in several with: torchrun ... train --resume RUN")
+    user_settings = _settings(setting, data, clean, mix)
     if threads:
         import torch
 
@@ -112,11 +112,11 @@ def finetune(
         require_minutes(minutes, resume)
         if task or model:
             raise UsageError(f"--resume {resume} continues with that run's own task and model; leave them out")
-        _resume(resume, given | _descriptions(licence, trained_on), device, quiet)
+        _resume(resume, user_settings | _descriptions(licence, trained_on), device, quiet)
         return
-    _require(run, given, minutes, print_config)
+    _require(run, user_settings, minutes, print_config)
     start, label = _start_model(model, task)
-    config, photos = _configure(start, label, given, licence, trained_on, quiet)
+    config, photos = _configure(start, label, user_settings, licence, trained_on, quiet)
     if print_config or run is None:
         from dfrestore.training.toml import to_toml
 
@@ -127,7 +127,7 @@ def finetune(
         from dfrestore.training.finetune import with_time
 
         fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), {})
-        job = replace(job, config=with_time(fitted, given))
+        job = replace(job, config=with_time(fitted, user_settings))
     run_job(job, resumed=False)
 
 
@@ -137,20 +137,20 @@ def _settings(
     """What the options set, as nested plain values."""
     from dfrestore.training.toml import merge
 
-    given = merge(overrides(setting or []), given_settings(clean, data, None, None, "", ""))
-    return merge(given, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else given
+    user_settings = merge(overrides(setting or []), option_settings(clean, data, None, None, "", ""))
+    return merge(user_settings, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else user_settings
 
 
 def _descriptions(licence: str, trained_on: str) -> dict[str, str]:
     return {key: text for key, text in (("licence", licence), ("trained_on", trained_on)) if text}
 
 
-def _require(run: Path | None, given: dict[str, Any], minutes: float | None, print_config: bool) -> None:
+def _require(run: Path | None, user_settings: dict[str, Any], minutes: float | None, print_config: bool) -> None:
     """The options fit together, and the run folder is free."""
     from dfrestore.training.run import require_free
 
-    data = given.get("data", {})
-    if not any(data.get(key) for key in ("pairs", "clean", "input")):
+    data = user_settings.get("data")
+    if not isinstance(data, dict) or not any(data.get(key) for key in ("pairs", "clean", "input")):
         raise UsageError("finetune needs photos: --data FOLDER of pairs, or --clean FOLDER (pairs are made on the fly)")
     if run is None and not print_config:
         raise UsageError("finetune needs a folder for its results: --run FOLDER")
@@ -183,7 +183,7 @@ def _digest(path: Path) -> str:
 
 
 def _configure(
-    start: Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
+    start: Start, label: str, user_settings: dict[str, Any], licence: str, trained_on: str, quiet: bool
 ) -> tuple[TrainConfig, Photos]:
     """The data, looked at, and the settings that fit them."""
     from dfrestore.training.finetune import (
@@ -197,20 +197,20 @@ def _configure(
     from dfrestore.training.toml import merge
 
     require_trainable(start.spec)
-    given = merge(with_origin(start.spec, label, licence, trained_on), given)
-    first = data_config(start.spec.task, start.spec, given)
+    user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
+    first = data_config(start.spec.task, start.spec, user_settings)
     degradation_of(first)  # so that a missing one is said before all photos are read
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
-    config = finetune_config(start.spec.task, start.spec, photos, given)
+    config = finetune_config(start.spec.task, start.spec, photos, user_settings)
     for line in remarks(photos, config):
         print(line, file=sys.stderr)
     return config, photos
 
 
-def _resume(folder: Path, given: dict[str, Any], device: str, quiet: bool) -> None:
+def _resume(folder: Path, user_settings: dict[str, Any], device: str, quiet: bool) -> None:
     from dfrestore.training.run import read_run
 
-    config = read_run(folder, given)
+    config = read_run(folder, user_settings)
     photos = look_at_data(config, quiet, sys.stderr)
     run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None), resumed=True)

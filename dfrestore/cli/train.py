@@ -17,8 +17,8 @@ from dfrestore.cli.training_job import (
     Start,
     degradation_of,
     fitted_to,
-    given_settings,
     look_at_data,
+    option_settings,
     run_job,
     start_weights,
 )
@@ -128,13 +128,13 @@ def train(
         for name, line in presets().items():
             typer.echo(f"{name:16} {line}")
         return
-    given = merge(overrides(setting or []), given_settings(clean, data, input_, target, licence, trained_on))
+    user_settings = merge(overrides(setting or []), option_settings(clean, data, input_, target, licence, trained_on))
 
     def settings() -> tuple[TrainConfig, Start | None]:
         if resume:
-            return read_run(resume, given), None
-        start = start_weights(init_from, merge(preset_values(preset, task), given))
-        return load_preset(preset, task, given, start.spec if start else None), start
+            return read_run(resume, user_settings), None
+        start = start_weights(init_from, merge(preset_values(preset, task), user_settings))
+        return load_preset(preset, task, user_settings, start.spec if start else None), start
 
     with together(device) as world:
         config, start = world.from_first(settings)

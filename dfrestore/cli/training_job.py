@@ -56,7 +56,7 @@ class Job:
         return (self.world or SOLO).device(self.device)
 
 
-def given_settings(
+def option_settings(
     clean: list[Path] | None,
     pairs: list[Path] | None,
     input_: Path | None,
@@ -64,7 +64,7 @@ def given_settings(
     licence: str,
     trained_on: str,
 ) -> dict[str, Any]:
-    """The settings that have options of their own, if they were given."""
+    """The settings that have options of their own, if they are used."""
     data: dict[str, Any] = {}
     data |= {"clean": [str(folder.resolve()) for folder in clean]} if clean else {}
     data |= {"pairs": [str(folder.resolve()) for folder in pairs]} if pairs else {}
@@ -127,7 +127,7 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
 def fitted_to(job: Job, seconds: float, shares: Mapping[str, float]) -> TrainConfig:
     """The settings with iterations that fit into what is left of ``seconds`` once the speed is measured.
 
-    shares: the parts of stages, where they are given.
+    shares: the parts of stages, where the user sets them.
     """
     from dfrestore.training.budget import all_shares, describe, fit, measure
     from dfrestore.training.distributed import SOLO
@@ -135,7 +135,7 @@ def fitted_to(job: Job, seconds: float, shares: Mapping[str, float]) -> TrainCon
     all_shares(job.config, shares)  # impossible ones are refused before the speed is measured
     started = time.monotonic()
     world = job.world or SOLO
-    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds, world)
+    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds, world, shares)
     spent = time.monotonic() - started + (3 * speed.validation if job.floor else 0)  # at the start, twice at the end
     config = world.from_first(lambda: fit(job.config, speed, seconds - spent, shares))
     if not job.quiet:
@@ -208,7 +208,7 @@ def _show(record: Record, bar: Any, quiet: bool) -> None:
         if record.skipped:
             bar.write(f"{record.stage} {record.iteration}: loss or gradient not finite; skipped", file=sys.stderr)
     elif isinstance(record, ValidationRecord) and not quiet:
-        scores = ", ".join(f"{n} steps {value:.2f}" for n, value in record.psnr.items())
+        scores = ", ".join(f"{n} step{'s' if n > 1 else ''} {value:.2f}" for n, value in record.psnr.items())
         best = " (best)" if record.best else "" if record.iteration else " (the start)"
         line = f"{record.stage} {record.iteration}: {scores} dB, input {record.psnr_input:.2f} dB{best}"
         bar.write(line, file=sys.stderr)

@@ -48,19 +48,24 @@ def measure(
     device: str,
     seconds: float,
     world: World = SOLO,
+    shares: Mapping[str, float] | None = None,
 ) -> Speed:
-    """The speed of this run's steps here, data included, from at most about ``MEASURING`` of ``seconds``."""
+    """The speed of this run's steps here, data included, from at most about ``MEASURING`` of ``seconds``.
+
+    shares: see :func:`all_shares`; a stage without a share is not measured.
+    """
 
     def trainer(part: TrainConfig) -> Trainer:
         return Trainer(part, photos, degrade, device=device, world=world)
 
+    if not config.iterations and not shares:
+        raise StartError("nothing to train: no stage has any iterations")
     kinds = [
         (name, patch, batch)
-        for name, stage in config.running.items()
-        for patch, batch in dict.fromkeys(zip(stage.patches, stage.batches, strict=True))
+        for name, share in all_shares(config, shares or {}).items()
+        for patch, batch in dict.fromkeys(zip(config.stages[name].patches, config.stages[name].batches, strict=True))
+        if share
     ]
-    if not kinds:
-        raise StartError("nothing to train: no stage has any iterations")
     steps = {}
     for kind in kinds:
         variants = config.stages[kind[0]].own.resolved(config.model.default_steps).variants()
@@ -78,13 +83,13 @@ def fit(config: TrainConfig, speed: Speed, seconds: float, shares: Mapping[str, 
     parts = all_shares(config, shares or {})
     usable = seconds * (1 - RESERVE) - LAST_SECONDS
     count = max(0.0, usable) * VALIDATING / speed.validation if speed.validation else math.inf
-    total = float(config.iterations)
-    for _ in range(12):  # patch cycles make the time a little uneven, so step by step
+    total = float(max(1, config.iterations))
+    for _ in range(12):  # in steps: patch cycles make the time a little uneven
         fitted = _with_iterations(config, int(total), parts, count)
         needed = run_seconds(fitted, speed)
         if 0.99 * usable <= needed <= usable:
             break
-        total = max(1.0, total * 0.995 * usable / needed)
+        total = max(1.0, total * 0.995 * usable / max(needed, 1e-9))
     while needed > usable and total > 1:
         total *= 0.98
         fitted = _with_iterations(config, int(total), parts, count)
@@ -97,22 +102,22 @@ def fit(config: TrainConfig, speed: Speed, seconds: float, shares: Mapping[str, 
     return fitted
 
 
-def all_shares(config: TrainConfig, given: Mapping[str, float]) -> dict[str, float]:
+def all_shares(config: TrainConfig, shares: Mapping[str, float]) -> dict[str, float]:
     """Each stage's part of the iterations, 0 to 1, together 1.
 
-    given: the parts of some stages; the others share the rest as in ``config``, or equally where none of them has any
+    shares: the parts of some stages; the others share the rest as in ``config``, or equally where none of them has any
     iterations there. Raises :class:`UsageError`.
     """
-    for name, share in given.items():
+    for name, share in shares.items():
         require_stage(name, config.model.method)
         if not 0 <= share <= 1:
             raise UsageError(f"the share of the stage {name}, {share:g}, is not from 0 to 1")
-    others = [name for name in config.stages if name not in given]
-    rest = 1 - sum(given.values())
+    others = [name for name in config.stages if name not in shares]
+    rest = 1 - sum(shares.values())
     if rest < -1e-9 or (not others and rest > 1e-9):
         raise UsageError(f"the shares of the stages are {1 - rest:g} together, not 1")
     planned = sum(config.stages[name].iterations for name in others)
-    parts = dict(given)
+    parts = dict(shares)
     for name in others:
         parts[name] = rest * (config.stages[name].iterations / planned if planned else 1 / len(others))
     return {name: parts[name] for name in config.stages}

@@ -27,7 +27,9 @@ def plot(folder: Path) -> None:
     loss.set_ylabel("loss")
     for n in sorted({int(n) for v in validations for n in v["psnr"]}):
         judged = [v for v in validations if v["psnr"].get(str(n)) is not None]  # a resumed run may have other counts
-        psnr.plot([place(v) for v in judged], [v["psnr"][str(n)] for v in judged], label=f"{n} steps")
+        psnr.plot(
+            [place(v) for v in judged], [v["psnr"][str(n)] for v in judged], label=f"{n} step{'s' if n > 1 else ''}"
+        )
     if validations:
         psnr.axhline(validations[0]["psnr_input"], color="grey", linestyle=":", label="input")
         psnr.legend()

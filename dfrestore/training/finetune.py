@@ -24,14 +24,14 @@ CROP_PIXELS = 16 * 64 * 64  # in a batch
 _BY_SIZE = ((20, 400, 3e-5), (200, 1500, 5e-5), (2000, 4000, 1e-4), (math.inf, 8000, 1e-4))
 
 
-def finetune_config(task: str, spec: ModelSpec, photos: Photos, given: Mapping[str, Any]) -> TrainConfig:
-    """Preset ``finetune`` on the start model's network, fitted to the photos; ``given`` settings override both.
+def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: Mapping[str, Any]) -> TrainConfig:
+    """Preset ``finetune`` on the start model's network, fitted to the photos; ``user_settings`` override both.
 
     It trains the last stage of the model's method. Raises :class:`StartError` and :class:`UsageError` where model,
     photos and settings do not fit together.
     """
     multiple = require_trainable(spec)
-    config = _configured(task, spec, given, len(photos.names), usual_side(photos), multiple)
+    config = _configured(task, spec, user_settings, len(photos.names), usual_side(photos), multiple)
     if config.data.validation < 1:
         raise UsageError("data.validation: finetune needs at least one held out, to see whether anything gets better")
     for stage in config.running.values():
@@ -41,27 +41,27 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, given: Mapping[s
     return config
 
 
-def data_config(task: str, spec: ModelSpec, given: Mapping[str, Any]) -> TrainConfig:
+def data_config(task: str, spec: ModelSpec, user_settings: Mapping[str, Any]) -> TrainConfig:
     """The configuration before the photos are read: it names them, and its settings are checked."""
-    return _configured(task, spec, given, FEW, max(PATCHES), 8)
+    return _configured(task, spec, user_settings, FEW, max(PATCHES), 8)
 
 
 def _configured(
-    task: str, spec: ModelSpec, given: Mapping[str, Any], count: int, side: int, multiple: int
+    task: str, spec: ModelSpec, user_settings: Mapping[str, Any], count: int, side: int, multiple: int
 ) -> TrainConfig:
-    model, settings = named_stages({"model": model_values(spec)}, given)
+    model, settings = named_stages({"model": model_values(spec)}, user_settings)
     stages = settings.get("stages")
     last = stages.get(last_stage(model, settings)) if isinstance(stages, Mapping) else None
     fitted = defaults(count, side, multiple, settings | {"stages": {LAST: last or {}}})
     return load_preset("finetune", task, merge(fitted, settings), spec)
 
 
-def defaults(count: int, side: int, multiple: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def defaults(count: int, side: int, multiple: int, user_settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Settings for ``count`` pairs with sides of at least about ``side``, on a network of this ``multiple``.
 
-    given: settings of the user; those of the last stage in ``stages.last``. What depends on them follows them.
+    user_settings: nested plain values, those of the last stage in ``stages.last``. What depends on them follows them.
     """
-    stage = (given or {}).get("stages", {}).get(LAST)
+    stage = (user_settings or {}).get("stages", {}).get(LAST)
     stage = stage if isinstance(stage, Mapping) else {}
     usual, rate = next((n, rate) for most, n, rate in _BY_SIZE if count <= most)
     iterations, lr = int(_number(stage, "iterations", usual)), _number(stage, "lr", rate)
@@ -102,9 +102,9 @@ def ema_for(iterations: int) -> float:
     return max(0.0, min(0.999, round(1 - 10 / max(1, iterations), 4)))
 
 
-def with_time(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
-    """The same run with averages over as many steps as a schedule fixed by time has; a given decay stays."""
-    optim = given.get("optim")
+def with_time(config: TrainConfig, user_settings: Mapping[str, Any]) -> TrainConfig:
+    """The same run, its averages over a tenth of the iterations that it has now, unless the user set their decay."""
+    optim = user_settings.get("optim")
     if isinstance(optim, Mapping) and "ema" in optim:
         return config
     return replace(config, optim=replace(config.optim, ema=ema_for(config.iterations)))
@@ -179,6 +179,6 @@ def _network_of(spec: ModelSpec) -> Network:
 
 
 def _number(table: Mapping[str, Any], key: str, otherwise: float) -> float:
-    """A given number; anything else is refused later, where all settings are checked."""
+    """A number that the user set; anything else is refused later, where all settings are checked."""
     value = table.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else otherwise

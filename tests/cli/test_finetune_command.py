@@ -72,7 +72,7 @@ def test_five_pairs_give_a_better_model_that_restores(pairs: Path, start: Path, 
     assert answer.code == 0
     assert answer.out.strip() == str(run / "model.safetensors")
     assert "4 to train on, 1 held out" in answer.err
-    assert "fine 0: 1 steps" in answer.err
+    assert "fine 0: 1 step " in answer.err
     assert "(the start)" in answer.err
     assert ") on the one held-out pair\n" in answer.err
     spec = read_spec(run / "model.safetensors")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import darken, smooth_photos, tiny
 
-from dfrestore.errors import StartError
-from dfrestore.training.budget import Speed, fit, measure, run_seconds
+from dfrestore.errors import StartError, UsageError
+from dfrestore.training.budget import Speed, all_shares, fit, measure, run_seconds
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.settings import load_preset
 
@@ -88,3 +88,30 @@ def test_every_kind_of_step_and_a_validation_are_measured() -> None:
     assert list(speed.steps) == [("coarse", 32, 2), ("coarse", 64, 1), ("fine", 32, 4)]
     assert all(seconds > 0 for seconds in speed.steps.values())
     assert speed.validation > 0
+
+
+def test_a_stage_that_only_a_share_brings_in_is_measured_and_fitted() -> None:
+    config, shares = tiny(coarse=0, fine=4), {"coarse": 0.25}
+    speed = measure(config, smooth_photos(), darken, "cpu", 1.0, shares=shares)
+    assert list(speed.steps) == [("coarse", 32, 4), ("fine", 32, 4)]
+    fitted = fit(config, speed_of(fit(config, speed, 60, shares), 0.01, 0.1), 60, shares)
+    assert fitted.stages["coarse"].iterations == pytest.approx(fitted.iterations / 4, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"coarse": 1.5}, "the share of the stage coarse, 1.5, is not from 0 to 1"),
+        ({"coarse": 0.7, "fine": 0.7}, "are 1.4 together, not 1"),
+        ({"coarse": 0.2, "fine": 0.2}, "are 0.4 together, not 1"),
+        ({"course": 0.2}, "no stage 'course': did you mean 'coarse'"),
+    ],
+)
+def test_impossible_shares_are_refused(shares: dict[str, float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        all_shares(COMPACT, shares)
+
+
+def test_a_run_without_iterations_has_nothing_to_train() -> None:
+    with pytest.raises(StartError, match="no stage has any iterations"):
+        measure(tiny(coarse=0, fine=0), smooth_photos(), darken, "cpu", 1.0)
