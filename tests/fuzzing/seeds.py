@@ -209,7 +209,8 @@ def _pth() -> list[bytes]:
 
 
 def _config() -> list[bytes]:
-    from dfrestore.training.config import list_presets, load_preset, to_toml
+    from dfrestore.training.settings import list_presets, load_preset
+    from dfrestore.training.toml import to_toml
 
     return [to_toml(load_preset(name)).encode() for name in list_presets()]
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dfrestore.diffusion import ddim_step, linear_alpha_bars
+from dfrestore.losses import l1, ms_ssim, negative_psnr, picture_loss
 from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.methods.c2f_dft.stages import coarse_loss, fine_loss, unrolled_ddim
 from dfrestore.nn import Whole
-from dfrestore.training.losses import fine_loss, l1, ms_ssim, negative_psnr
-from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NUMBERS = json.loads((PARITY / "train_ssim_numbers.json").read_text())
@@ -73,7 +73,7 @@ def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str)
     y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
     steps, bars = [999, 666, 333, 0], linear_alpha_bars()
     call = called(network, path)
-    loss = fine_stage_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(fine_loss, "ms-ssim-255"))
+    loss = fine_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(picture_loss, "ms-ssim-255"))
     loss.backward()
     assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)
     assert gradient_norm(network) == pytest.approx(NUMBERS["fine fp32"]["grad_l2"], rel=1e-4)
@@ -156,4 +156,4 @@ def test_the_psnr_loss_is_the_mean_over_pictures_in_bels_and_ends_at_thirty_deci
     off = torch.tensor([0.6, 0.2]).view(2, 1, 1, 1).expand_as(target)  # of a range of 2: 10.5 and 20 dB
     assert negative_psnr(target + off, target).item() == pytest.approx(-(1.0458 + 2) / 2, abs=0.03)
     assert negative_psnr(target, target).item() == pytest.approx(-3.0)
-    assert fine_loss("psnr", target, target, psnr_level=40).item() == pytest.approx(-4.0)
+    assert picture_loss("psnr", target, target, psnr_level=40).item() == pytest.approx(-4.0)
