@@ -131,7 +131,7 @@ class _Parsed:
             as_json=options.as_json,
             page=options.page is not None,
             dry_run=options.dry_run,
-            extras=options.wanted.given,
+            extras=options.wanted.requested,
         )
         return cls(
             parse_memory(options.memory),

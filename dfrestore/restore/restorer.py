@@ -71,7 +71,7 @@ class Restorer:
         label: str = "model",
         device: str = "auto",
         precision: str = "auto",
-        window: windows.Words | None = None,
+        window: windows.WindowSetting | None = None,
         memory: int | None = None,
     ) -> None:
         """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
@@ -95,7 +95,7 @@ class Restorer:
         *,
         device: str = "auto",
         precision: str = "auto",
-        window: windows.Words | None = None,
+        window: windows.WindowSetting | None = None,
         memory: int | None = None,
     ) -> Restorer:
         """The ``model`` (a name, a file, ``hf://ORG/REPO/FILE@REV``; None: the default) of a task.
@@ -346,9 +346,9 @@ def _counting(progress: Watch | None) -> Callable[[Progress], object]:
     return lambda state: progress(state.done, state.total) if progress is not None else None
 
 
-def _with_window(spec: ModelSpec, window: windows.Words | None) -> ModelSpec:
+def _with_window(spec: ModelSpec, window: windows.WindowSetting | None) -> ModelSpec:
     """The spec with other windows of the attention. Raises :class:`UsageError`."""
-    return spec if window is None else replace(spec, window=windows.asked_for(window, "--window"))
+    return spec if window is None else replace(spec, window=windows.requested_window(window, "--window"))
 
 
 def _name_of(image: Picture) -> str:

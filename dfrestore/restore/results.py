@@ -28,7 +28,7 @@ class Settings:
     steps: int
     seed: int = 0
     precision: str = "auto"
-    window: windows.Words | None = None
+    window: windows.WindowSetting | None = None
     tile: int | None = None
     strength: float = 1.0
     format: str | None = None

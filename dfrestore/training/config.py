@@ -32,7 +32,7 @@ class ModelConfig:
 
     method: str = field(default_factory=lambda: next(iter(METHODS)))
     default_steps: int = 1
-    window: windows.Words = windows.GLOBAL
+    window: windows.WindowSetting = windows.GLOBAL
     network: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class ModelConfig:
         if self.method not in METHODS:
             near = did_you_mean(self.method, METHODS)
             raise UsageError(f"model.method: unknown method '{self.method}'{near} (known: {', '.join(METHODS)})")
-        windows.asked_for(self.window, "model.window")
+        windows.requested_window(self.window, "model.window")
 
 
 @dataclass(frozen=True)

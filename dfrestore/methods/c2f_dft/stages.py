@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dfrestore.diffusion import Prediction, ddim_step
+from dfrestore.diffusion import Prediction, sample
 from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss, l1, picture_loss
+from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
 from dfrestore.methods.method import Batch
 
@@ -86,9 +86,9 @@ class Fine:
         points = network.timesteps(count)
         if self.unroll == "one":
             points = points[: 1 + int(torch.randint(len(points), (1,), generator=draw))]
-        judge = partial(picture_loss, self.loss, ssim_weight=self.ssim_weight, psnr_level=self.psnr_level)
-        alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
-        return {"loss": fine_loss(call, y, target, noise, points, alpha_bars, prediction, judge, self.unroll)}
+        restored = unrolled(call, y, noise, points, network.alpha_bars(y.device), network.sampling, self.unroll)
+        weights = {"ssim_weight": self.ssim_weight, "psnr_level": self.psnr_level}
+        return {"loss": picture_loss(self.loss, restored, target, **weights)}
 
     def step_counts(self) -> tuple[int, ...]:
         return self.steps
@@ -119,51 +119,34 @@ def coarse_loss(
     return l1(output, noise if prediction == "epsilon" else target)
 
 
-def unrolled_ddim(
+def unrolled(
     call: Call,
     y: Tensor,
     x: Tensor,
     points: Sequence[int],
     alpha_bars: Tensor,
-    prediction: Prediction,
-    checkpointed: bool = True,
+    sampling: Sampling,
     through: Unroll = "all",
+    checkpointed: bool = True,
 ) -> Tensor:
     """The sampler with gradient through every evaluation; one evaluation's activations at a time if checkpointed.
 
     y, x (x_T): (B, 3, H, W) in [-1, 1]; points: falling. through: ``one``: with gradient through the last evaluation
-    alone; those before it only make what it sees.
+    alone; those before it only make what it sees. Returns the clean estimate, unclamped.
     """
 
-    def evaluate(x: Tensor, t: int, following: int | None) -> Tensor:
-        output = call(y, x, torch.full((1,), float(t), device=x.device))
-        return ddim_step(prediction, output, x, alpha_bars, t, following)[0]
-
-    for t, following in zip(points, [*points[1:], None], strict=True):
+    def predict(x: Tensor, t: Tensor) -> Tensor:
         if through == "one":
-            with torch.set_grad_enabled(following is None):
-                x = evaluate(x, t, following)
-        elif checkpointed and len(points) > 1:
-            x = checkpoint(evaluate, x, t, following, use_reentrant=False)
-        else:
-            x = evaluate(x, t, following)
+            with torch.set_grad_enabled(int(t) == points[-1]):
+                return call(y, x, t)
+        if checkpointed and len(points) > 1:
+            saved: Tensor = checkpoint(call, y, x, t, use_reentrant=False)
+            return saved
+        return call(y, x, t)
+
+    for state in sample(predict, x, points, alpha_bars, sampling.prediction, sampling.sampler):
+        x = state.x
     return x
-
-
-def fine_loss(
-    call: Call,
-    y: Tensor,
-    target: Tensor,
-    noise: Tensor,
-    points: Sequence[int],
-    alpha_bars: Tensor,
-    prediction: Prediction,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    through: Unroll = "all",
-) -> Tensor:
-    """``loss(restoration, target)`` of the unrolled sampler's result (paper, Algorithm 1 and Eq. 8), unclamped."""
-    restored = unrolled_ddim(call, y, noise, points, alpha_bars, prediction, through=through)
-    return loss(restored, target)
 
 
 def _pictures(batch: Batch, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
