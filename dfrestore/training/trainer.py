@@ -183,7 +183,7 @@ class Trainer:
         for part in slices(*self.world.share(total), self.config.optim.accumulate):
             batch = Batch(clean[part].to(self.device), degraded[part].to(self.device), part, total)
             draw = generator_for(self.config.seed, self.stage, self.iteration, 1)
-            losses = own.losses(self.network, call, batch, draw)
+            losses = own.losses(self.network, call, batch, draw, self.extras)
             share = len(batch.clean) / total
             loss = losses["loss"] * share
             loss.backward()  # type: ignore[no-untyped-call]

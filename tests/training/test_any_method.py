@@ -13,7 +13,7 @@ from tiny_runs import smooth_pairs
 from torch import Tensor, nn
 
 from dfrestore.methods import METHODS
-from dfrestore.methods.method import Batch, Method, Network
+from dfrestore.methods.method import Batch, Extras, Method, Network
 from dfrestore.training.budget import all_shares, fit, measure
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.records import StepRecord
@@ -57,7 +57,7 @@ class One:
     def extras(self, network: Toy) -> dict[str, nn.Module]:
         return {}
 
-    def losses(self, network: Toy, call: Any, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, network: Toy, call: Any, batch: Batch, draw: torch.Generator, extras: Extras) -> dict[str, Tensor]:
         noise = torch.randn(batch.size, generator=draw)[batch.part, None, None, None]
         error = (call(batch.degraded) - batch.clean + 0.01 * noise).abs().mean()
         return {"loss": self.weight * error, "brightness": batch.clean.mean()}

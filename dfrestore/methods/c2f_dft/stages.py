@@ -15,7 +15,7 @@ from dfrestore.diffusion import Prediction, sample
 from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss, l1, picture_loss
 from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
-from dfrestore.methods.method import Batch
+from dfrestore.methods.method import Batch, Extras
 
 Call = Callable[..., Tensor]  # call(y, x_t, t)
 Unroll = Literal["all", "one"]
@@ -36,7 +36,9 @@ class Coarse:
     def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
         return {}
 
-    def losses(self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
+    ) -> dict[str, Tensor]:
         y, target, noise = _pictures(batch, draw)
         t = antithetic_timesteps(batch.size, network.sampling.train_timesteps, draw)[batch.part].to(y.device)
         alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
@@ -80,7 +82,9 @@ class Fine:
     def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
         return {}
 
-    def losses(self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(
+        self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
+    ) -> dict[str, Tensor]:
         y, target, noise = _pictures(batch, draw)
         count = self.steps[int(torch.randint(len(self.steps), (1,), generator=draw))]
         points = network.timesteps(count)
@@ -135,9 +139,13 @@ def unrolled(
     alone; those before it only make what it sees. Returns the clean estimate, unclamped.
     """
 
+    left = len(points)  # evaluations
+
     def predict(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal left
+        left -= 1
         if through == "one":
-            with torch.set_grad_enabled(int(t) == points[-1]):
+            with torch.set_grad_enabled(left == 0):
                 return call(y, x, t)
         if checkpointed and len(points) > 1:
             saved: Tensor = checkpoint(call, y, x, t, use_reentrant=False)
