@@ -39,6 +39,8 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "motion": "all of them",
         "mixed": "the same",
         "short": "up to 12 pixels",
+        "path": "of a shifting, turning camera",
+        "bench": "the same, for measuring",
     },
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
 }
