@@ -24,6 +24,7 @@ def damage(kind: str, preset: str) -> tuple[float, float]:
     scores = []
     for i, path in enumerate(sorted(SET14.glob("*"))):
         photo = np.asarray(Image.open(path).convert("RGB"))
+        assert KINDS[kind].scale(preset) == 1
         damaged = to_8bit(KINDS[kind].apply(photo / np.float32(255), preset, 1 + i))
         scores.append((psnr_rgb(damaged, photo), psnr_y(damaged, photo)))
     on_rgb, on_luma = np.mean(scores, axis=0)
@@ -46,7 +47,8 @@ def scene(height: int = 96, width: int = 128) -> np.ndarray:
 
 def fingerprint(kind: str, preset: str) -> list[float]:
     """Mean, spread and two values of the scene as seed 1 damages it."""
-    damaged = KINDS[kind].apply(scene(), preset, 1)
+    scale = KINDS[kind].scale(preset)
+    damaged = KINDS[kind].apply(scene()[: 96 // scale * scale, : 128 // scale * scale], preset, 1)
     height, width = damaged.shape[:2]
     places = damaged[height // 3, width * 5 // 8, 0], damaged[height * 5 // 6, width // 6, 1]
     return [float(value) for value in (damaged.mean(), damaged.std(), *places)]

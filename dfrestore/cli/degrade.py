@@ -43,6 +43,15 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "bench": "the same, for measuring",
     },
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
+    "lowres": {
+        "x2": "",
+        "x3": "",
+        "x4": "bicubic",
+        "mixed": "x4, some noisy or compressed",
+        "mixed-x2": "",
+        "real": "x4 like photos of the web",
+        "real-x2": "",
+    },
 }
 
 
@@ -59,6 +68,7 @@ def help_text() -> str:
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
 their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+Photos that lowres makes smaller are first cut to a multiple of the scale.
 
 \b
 {table}

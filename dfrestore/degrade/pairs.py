@@ -1,6 +1,7 @@
 """Pairs of files for training and measuring: ``input/NAME`` degraded, ``target/NAME`` clean, and a manifest.
 
-Both are 8 bit RGB, without metadata except the colour profile. The pixels, the kind, the preset and the seed decide
+Where a degradation makes pictures smaller, the clean one is cut right and bottom to a multiple of its scale. Both
+are 8 bit RGB, without metadata except the colour profile. The pixels, the kind, the preset and the seed decide
 what a file becomes; the manifest lists them.
 """
 
@@ -63,7 +64,7 @@ class Degraded:
 def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
     """Read a photo and degrade it. Raises PhotoReadError, or FileFailure where the degradation cannot be done."""
     photo = read(source, max_pixels=recipe.max_pixels)
-    clean = np.round(photo.rgb * 255).astype(np.uint8)
+    clean = _cut(np.round(photo.rgb * 255).astype(np.uint8), recipe.kind.scale(recipe.preset), source)
     try:
         degraded = recipe.kind.apply(clean / np.float32(255), recipe.preset, seed)
     except FileFailure as error:
@@ -73,6 +74,13 @@ def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
         icc = None
     notes = [*photo.warnings, *(["alpha dropped"] if photo.alpha is not None else [])]
     return Degraded(clean, np.round(np.clip(degraded, 0, 1) * 255).astype(np.uint8), icc, tuple(notes))
+
+
+def _cut(pixels: NDArray[np.uint8], scale: int, source: Path) -> NDArray[np.uint8]:
+    height, width = (side // scale * scale for side in pixels.shape[:2])
+    if not height or not width:
+        raise FileFailure(f"{source}: {pixels.shape[1]} x {pixels.shape[0]} is too small to be reduced by {scale}")
+    return pixels[:height, :width]
 
 
 def make_pair(
@@ -116,10 +124,15 @@ def write_manifest(out: Path, made: Iterable[Made]) -> None:
 def write_preview(out: Path, pairs: Iterable[tuple[str, Degraded]], *, overwrite: bool = False) -> Path | None:
     """``out/preview.png``: the middle of each pair at full size, degraded beside clean; None without pairs.
 
+    What is smaller than its clean picture is shown in larger pixels.
+
     One pair is in memory at a time. Raises PhotoWriteError.
     """
     rows = [
-        [(caption, middle(pair.degraded, _TILE).copy()), ("clean", middle(pair.clean, _TILE).copy())]
+        [
+            (caption, middle(_as_large(pair.degraded, pair.clean), _TILE).copy()),
+            ("clean", middle(pair.clean, _TILE).copy()),
+        ]
         for caption, pair in pairs
     ]
     if not rows:
@@ -131,6 +144,11 @@ def write_preview(out: Path, pairs: Iterable[tuple[str, Degraded]], *, overwrite
     make_folder(out)
     atomic_write(path, encode(Photo(sheet), sheet, "PNG")[0], overwrite=overwrite)
     return path
+
+
+def _as_large(pixels: NDArray[np.uint8], clean: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    factor = clean.shape[0] // pixels.shape[0]
+    return pixels if factor == 1 else pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _encoded(pixels: NDArray[np.uint8], icc: bytes | None, recipe: Recipe, path: Path) -> bytes:
