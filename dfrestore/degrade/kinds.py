@@ -12,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade import blur, compression, lowres, noise, rain
+from dfrestore.degrade import blur, compression, holes, lowres, noise, rain
 from dfrestore.degrade.presets import PRESETS as RAIN_PRESETS
 
 
 class DegradeBatch(Protocol):
-    """(B, 3, H, W) in [0, 1] to the same, each picture with its own parameters; smaller by the preset's scale."""
+    """(B, 3, H, W) in [0, 1] to the same, each picture with its own parameters.
+
+    Smaller by the preset's scale; (B, 4, H, W) with the mask of what is missing where a kind makes holes.
+    """
 
     def __call__(self, clean: Tensor, preset: str = "mixed", generator: torch.Generator | None = None, /) -> Tensor: ...
 
@@ -33,7 +36,8 @@ class Kind:
     """One degradation.
 
     task: the one that undoes it. presets: their names; training uses ``mixed``. scales: by how much a preset makes
-    pictures smaller, where it does; the sides of what it is given must be multiples of that.
+    pictures smaller, where it does; the sides of what it is given must be multiples of that. mask: the result has a
+    fourth channel, 1 where something is missing.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Kind:
     degrade_batch: DegradeBatch
     apply: Apply
     scales: Mapping[str, int] = field(default_factory=dict)
+    mask: bool = False
 
     def scale(self, preset: str) -> int:
         """How many times smaller ``preset`` makes a picture; 1: it keeps its size."""
@@ -57,6 +62,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("blur", "deblur", tuple(blur.PRESETS), blur.degrade_batch, blur.apply),
             Kind("jpeg", "dejpeg", tuple(compression.PRESETS), compression.degrade_batch, compression.apply),
             Kind("lowres", "upscale", tuple(lowres.PRESETS), lowres.degrade_batch, lowres.apply, lowres.SCALES),
+            Kind("holes", "inpaint", tuple(holes.PRESETS), holes.degrade_batch, holes.apply, mask=True),
         )
     }
 )

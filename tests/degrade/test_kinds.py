@@ -12,7 +12,7 @@ from dfrestore.degrade import KINDS
 from dfrestore.tasks import TASKS
 from dfrestore.training.data import degradation
 
-WITHOUT_METHOD = ("upscale",)  # their tasks come with a method that can do them
+WITHOUT_METHOD = ("upscale", "inpaint")  # their tasks come with a method that can do them
 
 
 def test_the_command_line_knows_the_same_kinds_and_presets() -> None:
@@ -34,10 +34,15 @@ def test_every_kind_has_a_task_that_undoes_it_and_a_preset_for_training(name: st
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_works_on_batches_and_on_photos(name: str) -> None:
     clean = torch.full((2, 3, 24, 24), 0.5)
-    side = 24 // KINDS[name].scale("mixed")
-    assert KINDS[name].degrade_batch(clean, "mixed", torch.Generator().manual_seed(1)).shape == (2, 3, side, side)
+    side, channels = 24 // KINDS[name].scale("mixed"), 4 if KINDS[name].mask else 3
+    assert KINDS[name].degrade_batch(clean, "mixed", torch.Generator().manual_seed(1)).shape == (
+        2,
+        channels,
+        side,
+        side,
+    )
     photo = np.full((24, 24, 3), 0.5, np.float32)
-    assert KINDS[name].apply(photo, "mixed", 1).shape == (side, side, 3)
+    assert KINDS[name].apply(photo, "mixed", 1).shape == (side, side, channels)
     assert np.array_equal(KINDS[name].apply(photo, "mixed", 1), KINDS[name].apply(photo, "mixed", 1))
 
 
