@@ -43,6 +43,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "bench": "the same, for measuring",
     },
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
+    "haze": {"thin": "", "haze": "", "fog": "", "mixed": "", "bench": "", "storm-haze": "rain behind a veil"},
     "lowres": {
         "x2": "",
         "x3": "",

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dfrestore.degrade.jpeg import jpeg_loss
+
 
 def seeded(seed: int) -> torch.Generator:
     """A generator of this seed, on the CPU."""
@@ -60,3 +62,18 @@ def along_edges(field: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor
     covariance = box_mean(guide * field, radius) - mean_guide * mean_field
     slope = covariance / (variance.clamp_(min=0) + eps)
     return box_mean(slope, radius) * guide + box_mean(mean_field - slope * mean_guide, radius)
+
+
+def touched_up(
+    batch: Tensor, generators: Sequence[torch.Generator], noise: Sequence[float], quality: Sequence[int | None]
+) -> Tensor:
+    """(B, 3, H, W) with white noise of sigma ``noise`` (on 0..255) and a JPEG of ``quality`` where there is one."""
+    for i, (generator, sigma) in enumerate(zip(generators, noise, strict=True)):
+        if sigma > 0:
+            draws = torch.randn(batch.shape[1:], generator=generator) * (sigma / 255)
+            batch[i] = (batch[i] + draws.to(batch.device)).clamp_(0, 1)
+    saved = [(i, number) for i, number in enumerate(quality) if number is not None]
+    if saved:
+        chosen = [i for i, _ in saved]
+        batch[chosen] = jpeg_loss(batch[chosen], [number for _, number in saved])
+    return batch
