@@ -9,9 +9,9 @@ import pytest
 import torch
 from damaged_photos import damage, fingerprint, needs_set14, scene
 
-from dfrestore.degrade import KINDS, haze
+from dfrestore.degrade import KINDS, haze, snow
 
-MODULES: dict[str, ModuleType] = {"haze": haze}
+MODULES: dict[str, ModuleType] = {"haze": haze, "snow": snow}
 # preset -> mean, spread and two values of a drawn scene, then PSNR over Set14 on RGB and on luma; seed 1
 KNOWN: dict[str, dict[str, tuple[list[float], float, float]]] = {
     "haze": {
@@ -22,9 +22,16 @@ KNOWN: dict[str, dict[str, tuple[list[float], float, float]]] = {
         "bench": ([0.5525, 0.1685, 0.6157, 0.3098], 14.94, 16.85),
         "storm-haze": ([0.6174, 0.1781, 0.5608, 0.2863], 14.85, 16.74),
     },
+    "snow": {
+        "flurry": ([0.485, 0.2493, 0.55, 0.1616], 28.47, 30.24),
+        "snow": ([0.4912, 0.249, 0.55, 0.1649], 23.24, 24.97),
+        "blizzard": ([0.6203, 0.189, 0.675, 0.4493], 14.64, 16.36),
+        "mixed": ([0.485, 0.2493, 0.55, 0.1616], 22.49, 24.25),
+        "bench": ([0.5225, 0.2438, 0.5752, 0.1649], 18.06, 19.76),
+    },
 }
 # what a model is measured on is neither nearly clean nor beyond saving: PSNR on RGB and on luma stay within
-BENCH = {"haze": (14.0, 17.0)}
+BENCH = {"haze": (14.0, 17.0), "snow": (17.0, 20.0)}
 CASES = [(kind, preset) for kind, presets in KNOWN.items() for preset in presets]
 
 
