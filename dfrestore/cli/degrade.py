@@ -45,6 +45,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
     "haze": {"thin": "", "haze": "", "fog": "", "mixed": "", "bench": "", "storm-haze": "rain behind a veil"},
     "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "bench": ""},
+    "drops": {"sharp": "on glass", "blurred": "", "large": "", "mixed": "", "bench": ""},
     "lowres": {
         "x2": "",
         "x3": "",

@@ -9,9 +9,9 @@ import pytest
 import torch
 from damaged_photos import damage, fingerprint, needs_set14, scene
 
-from dfrestore.degrade import KINDS, haze, snow
+from dfrestore.degrade import KINDS, drops, haze, snow
 
-MODULES: dict[str, ModuleType] = {"haze": haze, "snow": snow}
+MODULES: dict[str, ModuleType] = {"haze": haze, "snow": snow, "drops": drops}
 # preset -> mean, spread and two values of a drawn scene, then PSNR over Set14 on RGB and on luma; seed 1
 KNOWN: dict[str, dict[str, tuple[list[float], float, float]]] = {
     "haze": {
@@ -29,9 +29,16 @@ KNOWN: dict[str, dict[str, tuple[list[float], float, float]]] = {
         "mixed": ([0.485, 0.2493, 0.55, 0.1616], 22.49, 24.25),
         "bench": ([0.5225, 0.2438, 0.5752, 0.1649], 18.06, 19.76),
     },
+    "drops": {
+        "sharp": ([0.4905, 0.2467, 0.5569, 0.1686], 23.58, 25.45),
+        "blurred": ([0.4956, 0.2428, 0.5686, 0.1647], 23.35, 25.22),
+        "large": ([0.4906, 0.244, 0.5765, 0.3098], 22.65, 24.68),
+        "mixed": ([0.4905, 0.2467, 0.5569, 0.1686], 23.36, 25.25),
+        "bench": ([0.4999, 0.2438, 0.5294, 0.3961], 21.69, 23.50),
+    },
 }
 # what a model is measured on is neither nearly clean nor beyond saving: PSNR on RGB and on luma stay within
-BENCH = {"haze": (14.0, 17.0), "snow": (17.0, 20.0)}
+BENCH = {"haze": (14.0, 17.0), "snow": (17.0, 20.0), "drops": (20.0, 24.0)}
 CASES = [(kind, preset) for kind, presets in KNOWN.items() for preset in presets]
 
 
