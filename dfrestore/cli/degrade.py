@@ -46,6 +46,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "haze": {"thin": "", "haze": "", "fog": "", "mixed": "", "bench": "", "storm-haze": "rain behind a veil"},
     "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "bench": ""},
     "drops": {"sharp": "on glass", "blurred": "", "large": "", "mixed": "", "bench": ""},
+    "defocus": {"slight": "", "medium": "", "strong": "up to 12 pixels", "mixed": "", "bench": ""},
     "lowres": {
         "x2": "",
         "x3": "",

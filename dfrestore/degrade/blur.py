@@ -147,7 +147,7 @@ def _lay_over(clean: Tensor, blurs: Sequence[AnyBlur], generator: torch.Generato
     device = clean.device
     light = clean.float().clamp(0, 1) ** GAMMA
     if any(blur.highlight for blur in blurs):
-        light = _brighter(light, column([blur.highlight for blur in blurs], device))
+        light = brighter(light, column([blur.highlight for blur in blurs], device))
     exposed = _exposed(light, blurs, generator)
     result = exposed.clamp_(0, 1) ** (1 / GAMMA)
     noisy = [i for i, blur in enumerate(blurs) if blur.noise > 0]
@@ -185,7 +185,7 @@ def _convolved(light: Tensor, blurs: Sequence[BlurParams], generator: torch.Gene
     return exposed
 
 
-def _brighter(light: Tensor, gain: Tensor) -> Tensor:
+def brighter(light: Tensor, gain: Tensor) -> Tensor:
     """Saturated places of (B, 3, H, W) made brighter than 1, all three colours where one is saturated."""
     share = ((light.amax(1, keepdim=True) - SATURATED) / (1 - SATURATED)).clamp_(0, 1)
     return light * (1 + gain * share)

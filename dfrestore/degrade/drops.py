@@ -3,7 +3,8 @@
 A drop is a strong lens: it shows a small, upside-down view of much of the scene, bright below where the sky is seen,
 with a dark rim. The camera mostly looks past the glass, so that all drops are out of focus alike and run into discs
 of light. After the drop model of Roser and Geiger, ICCV workshops 2009, with the flat view of Qian et al.,
-"Attentive GAN", CVPR 2018. Everything follows from a picture's parameters, so it is the same alone and in a batch.
+"Attentive GAN", CVPR 2018. Everything follows from a picture's parameters, so but for rounding it is the same alone and
+in a batch.
 """
 
 from __future__ import annotations

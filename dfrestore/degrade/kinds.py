@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade import blur, compression, drops, haze, holes, lowres, noise, rain, snow
+from dfrestore.degrade import blur, compression, defocus, drops, haze, holes, lowres, noise, rain, snow
 from dfrestore.degrade.presets import PRESETS as RAIN_PRESETS
 
 
@@ -64,6 +64,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("haze", "dehaze", tuple(haze.PRESETS), haze.degrade_batch, haze.apply),
             Kind("snow", "desnow", tuple(snow.PRESETS), snow.degrade_batch, snow.apply),
             Kind("drops", "raindrop", tuple(drops.PRESETS), drops.degrade_batch, drops.apply),
+            Kind("defocus", "defocus", tuple(defocus.PRESETS), defocus.degrade_batch, defocus.apply),
             Kind("lowres", "upscale", tuple(lowres.PRESETS), lowres.degrade_batch, lowres.apply, lowres.SCALES),
             Kind("holes", "inpaint", tuple(holes.PRESETS), holes.degrade_batch, holes.apply, mask=True),
         )
