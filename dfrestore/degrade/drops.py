@@ -37,9 +37,10 @@ class DropsParams:
 
     coverage: share of the picture under drops. radius: of the usual drop; spread: how much larger or smaller others
     are, as a power of e. stretch: how long running drops are. strength: pixels of the scene that one pixel of a drop
-    shows. opacity: of a drop's middle. light: how much brighter than the scene a drop is. below: how much brighter
-    its lower side is than its upper. rim: how dark the rim is. glint: share of drops with a bright spot. lens: how far
-    the glass is out of focus. noise: sigma on 0..255, quality: of a JPEG, both afterwards.
+    shows. opacity: of a drop's middle. light: how much brighter than the scene a drop is. sky: share of the brightest
+    of the scene in what is seen. below: how much brighter its lower side is than its upper. rim: how dark the rim is.
+    glint: share of drops with a bright spot. lens: how far the glass is out of focus. noise: sigma on 0..255, quality:
+    of a JPEG, both afterwards.
     """
 
     coverage: float
@@ -49,6 +50,7 @@ class DropsParams:
     strength: float = 8.0
     opacity: float = 0.95
     light: float = 1.1
+    sky: float = 0.0
     below: float = 0.3
     rim: float = 0.4
     glint: float = 0.3
@@ -77,6 +79,7 @@ class DropsRange:
     strength: Range = (5.0, 20.0)
     opacity: Range = (0.75, 1.0)
     light: Range = (0.85, 1.4)
+    sky: Range = (0.0, 0.3)
     noise_share: float = 0.3
     noise: Range = (0.3, 2.5)
     jpeg_share: float = 0.3
@@ -94,8 +97,8 @@ PRESETS: dict[str, tuple[tuple[float, DropsRange], ...]] = {
     "large": ((1.0, LARGE),),
     "mixed": ((0.3, SHARP), (0.5, BLURRED), (0.2, LARGE)),
     "bench": (
-        (0.3, DropsRange(coverage=(0.10, 0.3), radius=(4.0, 10.0), blur=(0.0, 0.15))),
-        (0.7, DropsRange(coverage=(0.12, 0.35), radius=(5.0, 14.0), blur=(0.2, 0.8))),
+        (0.3, DropsRange(coverage=(0.08, 0.22), radius=(4.0, 10.0), blur=(0.0, 0.15))),
+        (0.7, DropsRange(coverage=(0.10, 0.28), radius=(5.0, 14.0), blur=(0.2, 0.8))),
     ),
 }
 
@@ -147,13 +150,14 @@ def _lay_over(clean: Tensor, glasses: Sequence[DropsParams], generator: torch.Ge
 
 def _shown(light: Tensor, maps: Tensor, glass: DropsParams) -> Tensor:
     """What the drops of one picture (1, 3, H, W) show; small views are taken from a smaller picture."""
-    factor = max(1.0, glass.strength / 2)
-    small = functional.interpolate(
-        light, (max(1, round(light.shape[2] / factor)), max(1, round(light.shape[3] / factor))), mode="area"
-    )
+    factor = max(1.0, 0.7 * glass.strength)
+    size = max(1, round(light.shape[2] / factor)), max(1, round(light.shape[3] / factor))
+    small = functional.interpolate(light, size, mode="area")
     grid = maps[:, 1:3].permute(0, 2, 3, 1)
-    view = functional.grid_sample(small, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return view * maps[:, 3:4] + maps[:, 4:5]
+    view = functional.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    cells = functional.adaptive_avg_pool2d(small, 8).flatten(2)
+    brightest = cells[..., cells.sum(1).argmax()].view(1, 3, 1, 1)
+    return torch.lerp(view, brightest, glass.sky) * maps[:, 3:4] + maps[:, 4:5]
 
 
 def _draw_all(glass: DropsParams, size: tuple[int, int]) -> Maps:
@@ -204,13 +208,18 @@ def _draw_drop(maps: Maps, glass: DropsParams, centre: tuple[float, float], radi
     if draws[7] < glass.glint:
         spot = ((dx + 0.35) ** 2 + (dy + 0.4) ** 2) / (0.02 + 0.03 * draws[8])
         glint = (0.3 + 0.7 * draws[9]) * np.exp(-spot)
-    new = np.broadcast_arrays(
-        alpha * glass.opacity, (2 * seen_x + 1) / width - 1, (2 * seen_y + 1) / height - 1, light, glint
-    )
+    seen = _within((2 * seen_x + 1) / width - 1), _within((2 * seen_y + 1) / height - 1)
+    new = np.broadcast_arrays(alpha * glass.opacity, *seen, light, glint)
     window = maps[:, top:bottom, left:right]
     window[0] = np.where(covered, np.maximum(window[0], new[0]), window[0])
     for row, values in enumerate(new[1:], 1):
         window[row] = np.where(covered, values, window[row])
+
+
+def _within(place: Maps) -> Maps:
+    """Places on a line squeezed into -1..1, those in the middle hardly: nothing beyond the scene is shown."""
+    squeezed: Maps = place / np.cbrt(1 + np.abs(place) ** 3)
+    return squeezed
 
 
 def _sample(dice: Dice, bounds: DropsRange) -> DropsParams:
@@ -223,6 +232,7 @@ def _sample(dice: Dice, bounds: DropsRange) -> DropsParams:
         strength=dice.even(*bounds.strength),
         opacity=dice.even(*bounds.opacity),
         light=dice.even(*bounds.light),
+        sky=dice.even(*bounds.sky),
         below=dice.even(0.0, 0.6),
         rim=dice.even(0.0, 0.7),
         glint=dice.even(0.0, 0.6),

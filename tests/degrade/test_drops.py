@@ -73,6 +73,22 @@ def test_a_dark_rim_and_a_lighter_lower_side() -> None:
     assert float(below.max()) > float(plain.max()) + 0.05
 
 
+def test_drops_catch_the_sky() -> None:
+    dusk = torch.full((3, 160, 160), 0.1)
+    dusk[:, :30] = 0.9
+    dull, bright = (add_drops(dusk, replace(PLAIN, sky=sky)) for sky in (0.0, 0.5))
+    assert float(bright[:, 80:].mean()) > float(dull[:, 80:].mean()) + 0.02
+
+
+def test_drops_show_the_end_of_the_scene_and_nothing_beyond() -> None:
+    # only the border is white: drops that look far beyond it are white at their rims, without mirrored patterns inside
+    framed = torch.zeros(3, 120, 120)
+    framed[:, :12] = framed[:, -12:] = 1.0
+    seen = add_drops(framed, replace(PLAIN, radius=14.0, spread=0.0, strength=30.0))[0, 20:-20]
+    crossings = ((seen[1:] > 0.5) != (seen[:-1] > 0.5)).sum(0)
+    assert int(crossings.max()) <= 16  # two drops and their neighbours, four each
+
+
 def test_glass_out_of_focus_has_soft_drops() -> None:
     grey = torch.full((3, 128, 128), 0.2)
     sharp, soft = (add_drops(grey, replace(PLAIN, light=4.0, lens=Disc(radius))) for radius in (0.0, 6.0))
