@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,8 +40,8 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "motion": "all of them",
         "mixed": "the same",
         "short": "up to 12 pixels",
-        "path": "of a shifting, turning camera",
-        "bench": "the same, for measuring",
+        "path": "a moving camera",
+        "bench": "",
     },
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
     "haze": {"thin": "", "haze": "", "fog": "", "mixed": "", "bench": "", "storm-haze": "rain behind a veil"},
@@ -74,12 +75,17 @@ def _noted(preset: tuple[str, str]) -> str:
 
 def help_text() -> str:
     """The help of the command, with the kinds and their presets."""
-    table = "\n".join(f"{kind:6} {', '.join(map(_noted, presets.items()))}" for kind, presets in PRESETS.items())
+    width = max(map(len, PRESETS)) + 2
+    table = "\n".join(
+        fill(f"{kind:{width}}{', '.join(map(_noted, presets.items()))}", 78, subsequent_indent=" " * width)
+        for kind, presets in PRESETS.items()
+    )
     return f"""Make pairs for training and measuring: damaged photos beside the clean ones.
 
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses,
+bench what models are measured on.
 Photos that lowres makes smaller are first cut to a multiple of the scale; holes writes OUT/mask/NAME.png too.
 
 \b

@@ -46,5 +46,19 @@ def test_every_kind_works_on_batches_and_on_photos(name: str) -> None:
     assert np.array_equal(KINDS[name].apply(photo, "mixed", 1), KINDS[name].apply(photo, "mixed", 1))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_draws_the_same_on_another_device(name: str) -> None:
+    clean = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    kind = KINDS[name]
+    presets = [preset for preset in kind.presets if 48 % kind.scale(preset) == 0]
+    for preset in presets:
+        here, there = (
+            kind.degrade_batch(clean.to(device), preset, torch.Generator().manual_seed(1)) for device in ("cpu", "cuda")
+        )
+        assert there.device.type == "cuda"
+        assert float((here - there.cpu()).abs().mean()) < 2e-3
+
+
 def test_the_short_names_are_rain() -> None:
     assert dfrestore.degrade.degrade_batch == KINDS["rain"].degrade_batch
