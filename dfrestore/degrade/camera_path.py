@@ -102,7 +102,7 @@ def sample_camera(dice: Dice, bounds: CameraRange) -> CameraParams:
             centre=(dice.even(0.2, 0.8), dice.even(0.2, 0.8)),
             radii=(dice.even(0.1, 0.4), dice.even(0.1, 0.4)),
             wobble=dice.even(0.0, 0.4),
-            softness=dice.even(0.02, 0.2),
+            softness=dice.even(0.05, 0.5),
         )
     return CameraParams(
         path=path,
