@@ -91,7 +91,12 @@ PRESETS: dict[str, tuple[tuple[float, HazeRange], ...]] = {
     "fog": ((1.0, FOG),),
     "mixed": ((0.25, THIN), (0.45, HAZE), (0.3, FOG)),
     "bench": ((1.0, HazeRange(thickest=(0.6, 2.1), noise=(0.3, 1.5), quality=(85, 97))),),
-    "storm-haze": ((1.0, HazeRange(thickest=(0.5, 1.8), airlight=(0.5, 0.9), rain=((0.6, "rain"), (0.4, "storm")))),),
+    "storm-haze": (
+        (
+            1.0,
+            HazeRange(thickest=(0.6, 2.4), airlight=(0.4, 0.9), rain=((0.5, "fine"), (0.25, "rain"), (0.25, "storm"))),
+        ),
+    ),
 }
 
 
