@@ -68,13 +68,46 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 removes="JPEG artefacts",
                 roles=("jpeg", "compressed"),
             ),
+            Task(
+                name="dehaze",
+                summary="Take haze and fog out of photos.",
+                removes="haze",
+                upright=True,  # far is high in a picture
+                channel="rgb",
+                folders=(("hazy", "clear"), ("hazy", "gt")),
+                roles=("haze",),
+            ),
+            Task(
+                name="desnow",
+                summary="Take falling snow out of photos.",
+                removes="snow",
+                upright=True,
+                folders=(("snow", "gt"), ("synthetic", "gt")),  # CSD, Snow100K
+                roles=("snowy",),
+            ),
+            Task(
+                name="raindrop",
+                summary="Take drops on the glass out of photos.",
+                removes="drops on the glass",
+                upright=True,
+                folders=(("data", "gt"),),
+                roles=("drops",),
+            ),
+            Task(
+                name="defocus",
+                summary="Make what is out of focus sharp.",
+                removes="defocus",
+                channel="rgb",
+                folders=(("source", "target"),),
+                roles=("defocused",),
+            ),
         )
     }
 )
 
 _FOLDERS = (("input", "target"), ("lq", "gt"))
 _ROLES = ("hq", "clean", "degraded", "restored")
-_FOREIGN_TASKS = ("desnow", "dehaze", "deraindrop")  # results of other programs have these in their names
+_FOREIGN_TASKS = ("deraindrop",)  # results of other programs have it in their names
 
 
 def is_upright(task: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image, ImageCms
 
 from dfrestore import Restorer
 from dfrestore.degrade import KINDS, rain
+from dfrestore.degrade.pairs import HOLE
 from dfrestore.metrics import psnr, psnr_y, to_8bit
 from dfrestore.photo.sheet import contact_sheet, middle
 
@@ -61,7 +63,16 @@ BLURRED = (
     Shown("astronaut", "blur", "shake", 5),
 )
 
-SEEDS = {"rain": 4, "noise": 11, "blur": 15}  # of the contact sheet of presets
+# contact sheets of presets: kind -> photo and seed
+PRESETS = {"rain": ("coffee", 4), "noise": ("chelsea", 11), "blur": ("astronaut", 15)}
+MORE_PRESETS = {
+    "haze": ("rocket", 2),
+    "snow": ("chelsea", 8),
+    "drops": ("coffee", 7),
+    "defocus": ("astronaut", 7),
+    "lowres": ("chelsea", 2),
+    "holes": ("astronaut", 6),
+}
 
 
 def main() -> None:
@@ -78,23 +89,40 @@ def main() -> None:
         if example.name == "rocket":
             # held sideways, as a phone stores it: EXIF says how to turn it
             save(np.rot90(rainy), HERE / "rainy_rocket_sideways.jpg", example, orientation=6)
-    save_degradations(HERE / "degradations.jpg")
+    save_degradations(HERE / "degradations.jpg", PRESETS, side=140)
+    save_degradations(HERE / "degradations_more.jpg", MORE_PRESETS, side=220, reduced=2)
     save_before_after(HERE / "before_after.jpg")
     save_restored(HERE / "before_after_noise.jpg", "denoise", NOISY)
     save_restored(HERE / "before_after_blur.jpg", "deblur", BLURRED)
 
 
-def save_degradations(path: Path) -> None:
-    """One picture of every preset, a row a kind, at full size."""
-    shown = {"rain": skimage.data.coffee(), "noise": skimage.data.chelsea(), "blur": skimage.data.astronaut()[:230]}
+def save_degradations(path: Path, shown: Mapping[str, tuple[str, int]], side: int, reduced: int = 1) -> None:
+    """The middle of one picture of every preset but bench, a row a kind; small pictures in larger pixels."""
+
+    def tile(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(middle(pixels, side)).reduce(reduced))
+
     rows = []
-    for kind, photo in shown.items():
-        clean = middle(photo, 200)
+    for kind, (name, seed) in shown.items():
+        photo = getattr(skimage.data, name)()
+        photo = photo[:230] if name == "astronaut" else photo[: photo.shape[0] // 12 * 12, : photo.shape[1] // 12 * 12]
         # motion and mixed are the same for blur
-        presets = [name for name in KINDS[kind].presets if (kind, name) != ("blur", "mixed")]
-        degraded = [to_8bit(KINDS[kind].apply(photo / 255.0, preset, SEEDS[kind])) for preset in presets]
-        rows.append([(f"{kind}: clean", clean), *((p, middle(d, 200)) for p, d in zip(presets, degraded, strict=True))])
-    contact_sheet(rows).save(path, "JPEG", quality=80, optimize=True)
+        presets = [
+            preset for preset in KINDS[kind].presets if preset != "bench" and (kind, preset) != ("blur", "mixed")
+        ]
+        degraded = [(preset, tile(damaged(photo, kind, preset, seed))) for preset in presets]
+        rows.append([(f"{kind}: clean", tile(photo)), *degraded])
+    contact_sheet(rows).save(path, "JPEG", quality=75, optimize=True)
+
+
+def damaged(photo: np.ndarray, kind: str, preset: str, seed: int) -> np.ndarray:
+    """A photo as a preset makes it: grey in its holes, as large as before."""
+    result = KINDS[kind].apply(photo / 255.0, preset, seed)
+    pixels = to_8bit(result[..., :3])
+    if KINDS[kind].mask:
+        pixels[result[..., 3] > 0] = HOLE
+    scale = KINDS[kind].scale(preset)
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def save_before_after(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dfrestore.photo.pairs import find_pairs
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of, is_upright, pair_folders, role_words
 
 # One more task in the table, before anything else of the program is imported.
@@ -51,7 +52,19 @@ def test_every_task_says_what_it_is(name: str) -> None:
     assert name in any_task()
 
 
-@pytest.mark.parametrize(("task", "channel"), [("derain", "y"), ("denoise", "rgb"), ("deblur", "rgb"), (None, "y")])
+@pytest.mark.parametrize(
+    ("task", "channel"),
+    [
+        ("derain", "y"),
+        ("denoise", "rgb"),
+        ("deblur", "rgb"),
+        ("dehaze", "rgb"),
+        ("desnow", "y"),
+        ("raindrop", "y"),
+        ("defocus", "rgb"),
+        (None, "y"),
+    ],
+)
 def test_the_channel_follows_the_papers_of_the_task(task: str | None, channel: str) -> None:
     assert channel_of(task) == channel
 
@@ -89,6 +102,20 @@ def test_a_new_task_without_a_model_says_so(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout) == (3, "")
     assert answer.stderr.startswith("dfrestore: there is no model for demist yet: give --model FILE")
     assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("task", ["dehaze", "desnow", "raindrop", "defocus"])
+def test_a_task_without_a_model_says_so(dfrestore, make_photo, tmp_path: Path, task: str) -> None:
+    answer = dfrestore(task, make_photo(tmp_path / "a.png"))
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == f"dfrestore: there is no model for {task} yet: give --model FILE or hf://..., or train one\n"
+
+
+@pytest.mark.parametrize("folders", ["hazy/clear", "hazy/GT", "Snow/Gt", "synthetic/gt", "data/gt", "source/target"])
+def test_the_usual_folders_of_data_sets_are_pairs(make_photo, tmp_path: Path, folders: str) -> None:
+    for name in folders.split("/"):
+        make_photo(tmp_path / name / "1.png")
+    assert [pair.name for pair in find_pairs(tmp_path).pairs] == ["1"]
 
 
 def test_a_new_task_brings_its_folders_turns_channel_and_names(tmp_path: Path) -> None:

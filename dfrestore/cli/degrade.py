@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,8 +40,31 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "motion": "all of them",
         "mixed": "the same",
         "short": "up to 12 pixels",
+        "path": "a moving camera",
+        "bench": "",
     },
     "jpeg": {"q10": "", "q20": "", "q40": "", "mixed": "quality 10 to 90, some saved twice"},
+    "haze": {"thin": "", "haze": "", "fog": "", "mixed": "", "bench": "", "storm-haze": "rain behind a veil"},
+    "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "bench": ""},
+    "drops": {"sharp": "on glass", "blurred": "", "large": "", "mixed": "", "bench": ""},
+    "defocus": {"slight": "", "medium": "", "strong": "up to 12 pixels", "mixed": "", "bench": ""},
+    "lowres": {
+        "x2": "",
+        "x3": "",
+        "x4": "bicubic",
+        "mixed": "x4, some noisy or compressed",
+        "mixed-x2": "",
+        "real": "x4 like photos of the web",
+        "real-x2": "",
+    },
+    "holes": {
+        "lama": "as LaMa trains",
+        "thick": "",
+        "thin": "",
+        "strokes": "13 %",
+        "scratches": "old photos",
+        "mixed": "",
+    },
 }
 
 
@@ -51,12 +75,18 @@ def _noted(preset: tuple[str, str]) -> str:
 
 def help_text() -> str:
     """The help of the command, with the kinds and their presets."""
-    table = "\n".join(f"{kind:6} {', '.join(map(_noted, presets.items()))}" for kind, presets in PRESETS.items())
+    width = max(map(len, PRESETS)) + 2
+    table = "\n".join(
+        fill(f"{kind:{width}}{', '.join(map(_noted, presets.items()))}", 78, subsequent_indent=" " * width)
+        for kind, presets in PRESETS.items()
+    )
     return f"""Make pairs for training and measuring: damaged photos beside the clean ones.
 
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses,
+bench what models are measured on.
+Photos that lowres makes smaller are first cut to a multiple of the scale; holes writes OUT/mask/NAME.png too.
 
 \b
 {table}
@@ -118,16 +148,16 @@ def degrade(
     if seed + len(plan.jobs) >= 2**63:
         raise UsageError(f"--seed {seed} is too large")
     report = Report(quiet=quiet, as_json=as_json, inputs=len(plan.failures) + len(plan.jobs[:preview]))
-    work = _Run(Path(out), plan, report, seed, overwrite)
-    if preview is None:
-        work.refuse_existing()
-    elif not overwrite and os.path.lexists(Path(out) / "preview.png"):
-        raise PhotoWriteError(f"{Path(out) / 'preview.png'}: exists already; --overwrite replaces it")
     from dfrestore.degrade import KINDS
     from dfrestore.degrade.pairs import Recipe
     from dfrestore.photo import MAX_PIXELS
 
     recipe = Recipe(KINDS[kind], preset, fmt, quality, MAX_PIXELS if most is None else most)
+    work = _Run(Path(out), plan, report, seed, overwrite)
+    if preview is None:
+        work.refuse_existing(recipe)
+    elif not overwrite and os.path.lexists(Path(out) / "preview.png"):
+        raise PhotoWriteError(f"{Path(out) / 'preview.png'}: exists already; --overwrite replaces it")
     code = work.execute(recipe, preview)
     if code:
         raise typer.Exit(code)
@@ -154,11 +184,12 @@ def _plan(inputs: Sequence[str], out: str, format: str, recursive: bool) -> tupl
 
     fmt = format_name(format)
     plan = plan_files(inputs, f"{Path(out) / 'input'}{os.sep}", "degrade", fmt=fmt, recursive=recursive)
-    targets = Path(identity(Path(out) / "target"))
-    if any(Path(identity(Path(item))).is_relative_to(targets) for item in inputs):
-        raise UsageError(f"{Path(out) / 'target'}: the clean pictures go here, so it cannot be an input")
+    ours = [Path(identity(Path(out) / side)) for side in ("target", "mask")]
+    for path in ours:
+        if any(Path(identity(Path(item))).is_relative_to(path) for item in inputs):
+            raise UsageError(f"{Path(out) / path.name}: pairs are written here, so it cannot be an input")
     # OUT may lie below an input folder: what an earlier run put there is no source
-    jobs = [job for job in plan.jobs if not Path(identity(job.input)).is_relative_to(targets)]
+    jobs = [job for job in plan.jobs if not any(Path(identity(job.input)).is_relative_to(path) for path in ours)]
     return FilePlan(tuple(sorted(jobs, key=lambda job: job.output.parts)), plan.failures, plan.notes), fmt
 
 
@@ -176,11 +207,13 @@ class _Run:
         """The name of both files of a pair, relative to their folders."""
         return job.output.relative_to(self.out / "input").as_posix()
 
-    def refuse_existing(self) -> None:
+    def refuse_existing(self, recipe: Recipe) -> None:
         """PhotoWriteError where a pair is there already."""
         if self.overwrite:
             return
-        places = (self.out / side / self.name(job) for job in self.plan.jobs for side in ("input", "target"))
+        from dfrestore.degrade.pairs import sides
+
+        places = (path for job in self.plan.jobs for path in sides(recipe.kind, self.out, self.name(job)))
         there = [path for path in places if os.path.lexists(path)]
         if there:
             more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
@@ -198,10 +231,16 @@ class _Run:
         return code or int(self.report.counts["failed"] > 0)
 
     def _make(self, recipe: Recipe) -> None:
-        from dfrestore.degrade.pairs import make_pair, write_manifest
+        from dfrestore.degrade.pairs import make_pair, sides, write_manifest
         from dfrestore.restore.todo import tidy
 
-        tidy([*self.plan.jobs, *(replace(job, output=self.out / "target" / self.name(job)) for job in self.plan.jobs)])
+        tidy(
+            [
+                replace(job, output=path)
+                for job in self.plan.jobs
+                for path in sides(recipe.kind, self.out, self.name(job))
+            ]
+        )
         self.report.open_bar({job.output: _bytes(job.input) for job in self.plan.jobs})
         made: list[Made] = []
         try:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dfrestore.degrade.arrays import check_batch, column, mirrored, on_each, source_device, to_photo, to_tensor
+from dfrestore.degrade.camera_path import CameraParams, CameraRange, exposure, sample_camera
 from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.trajectories import Motion, motion_kernels
 
@@ -90,35 +91,41 @@ SHORT = (
     (0.25, replace(LINEAR, extent=(3.0, 12.0))),
     (0.15, replace(OBJECT, extent=(3.0, 12.0))),
 )
+PATH = CameraRange(extent=(0.0, 30.0))
+BENCH = CameraRange(extent=(5.0, 17.0), noise=(0.3, 1.5))
 MOTION = ((0.15, MILD), (0.45, SHAKE), (0.2, LINEAR), (0.2, OBJECT))
 
+AnyBlur = BlurParams | CameraParams
+
 # name -> shares of ranges; the shares of a preset sum to 1
-PRESETS: dict[str, tuple[tuple[float, BlurRange], ...]] = {
+PRESETS: dict[str, tuple[tuple[float, BlurRange | CameraRange], ...]] = {
     "shake": ((1.0, SHAKE),),
     "linear": ((1.0, LINEAR),),
     "object": ((1.0, OBJECT),),
     "motion": MOTION,
     "mixed": MOTION,
     "short": SHORT,
+    "path": ((1.0, PATH),),
+    "bench": ((1.0, BENCH),),
 }
 
 
-def sample_params(generator: torch.Generator | None, preset: str = "motion") -> BlurParams:
+def sample_params(generator: torch.Generator | None, preset: str = "motion") -> AnyBlur:
     """One blur of a preset; ValueError names the presets that exist."""
     return sample_many(1, generator, preset)[0]
 
 
-def sample_many(count: int, generator: torch.Generator | None, preset: str = "motion") -> list[BlurParams]:
+def sample_many(count: int, generator: torch.Generator | None, preset: str = "motion") -> list[AnyBlur]:
     """``count`` independent blurs of a preset, from one draw of the generator."""
     if preset not in PRESETS:
         raise ValueError(f"no blur preset {preset!r}; there are {', '.join(PRESETS)}")
     return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
 
 
-def add_blur(clean: Tensor, params: BlurParams, generator: torch.Generator | None = None) -> Tensor:
+def add_blur(clean: Tensor, params: AnyBlur, generator: torch.Generator | None = None) -> Tensor:
     """Blur of these parameters on ``clean``, (3, H, W) or (B, 3, H, W) in [0, 1]; same shape, device and dtype.
 
-    In a batch each picture gets its own path of the same parameters.
+    In a batch each picture gets its own path of the same parameters; a camera's path follows from its seed alone.
     """
     return on_each(_lay_over, clean, params, generator)
 
@@ -135,22 +142,13 @@ def apply(rgb: NDArray[Any], preset: str = "motion", seed: int = 0, *, scale: fl
     return to_photo(add_blur(clean, sample_params(generator, preset).scaled(scale), generator))
 
 
-def _lay_over(clean: Tensor, blurs: Sequence[BlurParams], generator: torch.Generator | None) -> Tensor:
+def _lay_over(clean: Tensor, blurs: Sequence[AnyBlur], generator: torch.Generator | None) -> Tensor:
     check_batch(clean, "blur")
     device = clean.device
     light = clean.float().clamp(0, 1) ** GAMMA
     if any(blur.highlight for blur in blurs):
-        light = _brighter(light, column([blur.highlight for blur in blurs], device))
-    moving = [(i, blur.moving) for i, blur in enumerate(blurs) if blur.moving is not None]
-    motions = [blur.motion for blur in blurs] + [thing.motion for _, thing in moving]
-    kernels = motion_kernels(motions, generator).to(device)
-    exposed = convolve(light, kernels[: len(blurs)])
-    if moving:
-        chosen = [i for i, _ in moving]
-        mask = _masks([thing for _, thing in moving], generator, size=(clean.shape[2], clean.shape[3])).to(device)
-        layers = convolve(torch.cat([light[chosen] * mask, mask], dim=1), kernels[len(blurs) :])
-        # what moves covers the background for as long as it is there
-        exposed[chosen] = exposed[chosen] * (1 - layers[:, 3:]) + layers[:, :3]
+        light = brighter(light, column([blur.highlight for blur in blurs], device))
+    exposed = _exposed(light, blurs, generator)
     result = exposed.clamp_(0, 1) ** (1 / GAMMA)
     noisy = [i for i, blur in enumerate(blurs) if blur.noise > 0]
     if noisy:
@@ -159,7 +157,35 @@ def _lay_over(clean: Tensor, blurs: Sequence[BlurParams], generator: torch.Gener
     return result.clamp_(0, 1).to(clean.dtype)
 
 
-def _brighter(light: Tensor, gain: Tensor) -> Tensor:
+def _exposed(light: Tensor, blurs: Sequence[AnyBlur], generator: torch.Generator | None) -> Tensor:
+    by_kernels = {i: blur for i, blur in enumerate(blurs) if isinstance(blur, BlurParams)}
+    by_frames = {i: blur for i, blur in enumerate(blurs) if isinstance(blur, CameraParams)}
+    if not by_frames:  # not copied: the last bits of what follows depend on how the result lies in memory
+        return _convolved(light, list(by_kernels.values()), generator)
+    exposed = torch.empty_like(light)
+    exposed[list(by_frames)] = exposure(light[list(by_frames)], list(by_frames.values()))
+    if by_kernels:
+        exposed[list(by_kernels)] = _convolved(light[list(by_kernels)], list(by_kernels.values()), generator)
+    return exposed
+
+
+def _convolved(light: Tensor, blurs: Sequence[BlurParams], generator: torch.Generator | None) -> Tensor:
+    """Linear light (B, 3, H, W) under one kernel a picture, and under another where something moves."""
+    device = light.device
+    moving = [(i, blur.moving) for i, blur in enumerate(blurs) if blur.moving is not None]
+    motions = [blur.motion for blur in blurs] + [thing.motion for _, thing in moving]
+    kernels = motion_kernels(motions, generator).to(device)
+    exposed = convolve(light, kernels[: len(blurs)])
+    if moving:
+        chosen = [i for i, _ in moving]
+        mask = _masks([thing for _, thing in moving], generator, size=(light.shape[2], light.shape[3])).to(device)
+        layers = convolve(torch.cat([light[chosen] * mask, mask], dim=1), kernels[len(blurs) :])
+        # what moves covers the background for as long as it is there
+        exposed[chosen] = exposed[chosen] * (1 - layers[:, 3:]) + layers[:, :3]
+    return exposed
+
+
+def brighter(light: Tensor, gain: Tensor) -> Tensor:
     """Saturated places of (B, 3, H, W) made brighter than 1, all three colours where one is saturated."""
     share = ((light.amax(1, keepdim=True) - SATURATED) / (1 - SATURATED)).clamp_(0, 1)
     return light * (1 + gain * share)
@@ -208,7 +234,9 @@ def _masks(things: Sequence[MovingObject], generator: torch.Generator | None, si
     return torch.sigmoid((1 - distance + wobble * uneven) / (0.25 * soft))
 
 
-def _sample(dice: Dice, bounds: BlurRange) -> BlurParams:
+def _sample(dice: Dice, bounds: BlurRange | CameraRange) -> AnyBlur:
+    if isinstance(bounds, CameraRange):
+        return sample_camera(dice, bounds)
     extent = dice.even(*bounds.extent)
     motion = _sample_motion(dice, bounds, extent)
     moving = None

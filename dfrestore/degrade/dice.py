@@ -37,6 +37,10 @@ class Dice:
     def normal(self) -> float:
         return math.sqrt(-2 * math.log(1 - self.even(0, 0.9999999))) * math.cos(2 * math.pi * self.even(0, 1))
 
+    def seed(self) -> int:
+        """Of a generator for what one picture needs besides."""
+        return self.whole(0, 2**31 - 1)
+
     def pick(self, shares: tuple[tuple[float, T], ...]) -> T:
         point = self.even(0, sum(share for share, _ in shares))
         for share, value in shares:

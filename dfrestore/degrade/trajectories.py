@@ -55,7 +55,7 @@ def motion_kernels(motions: Sequence[Motion], generator: torch.Generator | None)
 
     Lives on the generator's device (CPU without one). The side fits the widest of them.
     """
-    paths = _paths(motions, generator)
+    paths = motion_paths(motions, generator)
     radius = max(1, math.ceil(float(paths.abs().amax()) - 1e-3))
     side = 2 * radius + 1
     place = (paths + radius).clamp_(0, side - 1)
@@ -74,7 +74,7 @@ def motion_kernels(motions: Sequence[Motion], generator: torch.Generator | None)
     return (kernels / paths.shape[1]).view(-1, side, side)
 
 
-def _paths(motions: Sequence[Motion], generator: torch.Generator | None) -> Tensor:
+def motion_paths(motions: Sequence[Motion], generator: torch.Generator | None) -> Tensor:
     """Places (x, y) at even times, (len(motions), points, 2), their mean at 0, in pixels."""
     device = source_device(generator)
     walks = _walks(motions, generator)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dfrestore.degrade.jpeg import jpeg_round_trip
 from dfrestore.errors import StartError, UsageError, did_you_mean
+from dfrestore.tasks import TASKS
 from dfrestore.training.config import DataConfig
 
 Degrade = Callable[[Tensor, str, torch.Generator], Tensor]
@@ -22,7 +23,7 @@ def degradation(task: str, preset: str = "mixed") -> Degrade:
     """
     from dfrestore.degrade import KINDS
 
-    known = {kind.task: kind for kind in KINDS.values()}
+    known = {kind.task: kind for kind in KINDS.values() if kind.task in TASKS}
     if task not in known:
         raise StartError(
             f"no synthetic degradation for '{task}'{did_you_mean(task, known)} (known: {', '.join(known)}); "

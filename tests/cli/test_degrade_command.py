@@ -252,7 +252,7 @@ def test_a_preview_shows_what_the_run_will_make(dfrestore: Run, clean: Path, tmp
 def test_help_and_wrong_names_do_not_wait_for_torch() -> None:
     code = (
         "import sys; from dfrestore.cli import main; "
-        "codes = main(['degrade', '--help']), main(['degrade', 'snow', 'a.png', '-o', 'x']); "
+        "codes = main(['degrade', '--help']), main(['degrade', 'hail', 'a.png', '-o', 'x']); "
         "print(codes, 'torch' in sys.modules, 'numpy' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
