@@ -147,13 +147,13 @@ class _Evaluations:
             output = self._evaluated(evaluate, pictures)
         else:
             output = yield from self._blended(evaluate, pictures, walk, scale)
-        self._finished(self._tiles)
+        self._finish_part()
         return output
 
     def whole(self, evaluate: Evaluate, *pictures: Tensor) -> Generator[None, None, Tensor]:
         yield from ()
         output = self._evaluated(evaluate, pictures, self._tiles)
-        self._finished(self._tiles)
+        self._finish_part()
         return output
 
     def _blended(
@@ -174,20 +174,23 @@ class _Evaluations:
         assert blend is not None
         return blend
 
-    def _evaluated(self, evaluate: Evaluate, pictures: tuple[Tensor, ...], tiles: int = 1) -> Tensor:
-        """One evaluation of one (C, h, w) picture on the device; its output comes back to where the picture is."""
+    def _evaluated(self, evaluate: Evaluate, pictures: tuple[Tensor, ...], count: int = 1) -> Tensor:
+        """One evaluation of (C, h, w) pictures on the device; the output comes back to where they are.
+
+        count: how many tiles of this part it makes up.
+        """
         place, home = self._device.torch_device, pictures[0].device
-        self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], tiles)
+        self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], count)
         with _same_bytes(place):
             output = evaluate(self._how, *(picture.to(place)[None] for picture in pictures))[0]
         return output.to(home)
 
-    def _ticker(self, pixels: int, tiles: int) -> Callable[[int], object] | None:
-        """Tells the watch how far this evaluation is, by what the strips have gone through."""
+    def _ticker(self, pixels: int, count: int) -> Callable[[int], object] | None:
+        """What tells the watch how far this evaluation of ``count`` tiles is; it is called after each strip."""
         watch, expected, begin = self._watch, self._values * pixels, self.done
         if watch is None or not expected:
             return None
-        weight = self._reached(tiles) - self._reached(0)
+        weight = self._reached(count) - self._reached(0)
         seen = 0
 
         def tick(values: int) -> None:
@@ -197,14 +200,14 @@ class _Evaluations:
 
         return tick
 
-    def _reached(self, tiles: int) -> float:
-        """What is done after so many tiles of this part."""
+    def _reached(self, count: int) -> float:
+        """What is done after ``count`` tiles of this part."""
         begin, end = self._ends[self._part], self._ends[self._part + 1]
-        return begin + (end - begin) * tiles / self._tiles
+        return begin + (end - begin) * count / self._tiles
 
-    def _finished(self, tiles: int) -> None:
-        self.done = self._reached(tiles)
+    def _finish_part(self) -> None:
         self._part += 1
+        self.done = self._ends[self._part]  # exactly: at the end it is compared with the total
 
 
 @dataclass(frozen=True)

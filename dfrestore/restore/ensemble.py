@@ -108,9 +108,9 @@ def as_member(
     def counted(state: Progress) -> Progress | None:
         nonlocal total
         total = members * state.total
-        done = member * state.total + state.done
-        if done == total:
+        if member == members - 1 and state.done == state.total:
             return None
+        done = member * state.total + state.done
         x_t = None if state.x_t is None else turn.undo_planes(state.x_t)
         return Progress(done, total, None if state.estimate is None else turn.undo(state.estimate), x_t)
 

@@ -85,7 +85,7 @@ class Restorer:
         self.network = network.eval()  # the engine moves it to the device
         self.label = label
         self.memory = memory
-        self._speeds = Speeds(self.network, self.device, self.precision, self.windows)
+        self._speeds = Speeds(self.network, self.device, self.precision, self.windows, memory)
 
     @classmethod
     def from_pretrained(
@@ -162,12 +162,21 @@ class Restorer:
     ) -> tuple[Any, NDArray[np.float32]]:
         """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
 
-        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color`` as for a call. Raises ValueError for an
-        ensemble of less than 2, and as a call.
+        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask`` as for a call. Raises ValueError
+        for an ensemble of less than 2, and what a call raises.
         """
         rgb, finish = open_picture(image)
-        plan, name = options.pop("tile", None), _name_of(image)
-        work = self.restore_rgb(rgb, plan=plan, ensemble=ensemble, spread=True, watch=progress, name=name, **options)
+        plan, mask = options.pop("tile", None), checked_mask(options.pop("mask", None), rgb)
+        work = self.restore_rgb(
+            rgb,
+            plan=plan,
+            ensemble=ensemble,
+            spread=True,
+            mask=mask,
+            watch=progress,
+            name=_name_of(image),
+            **options,
+        )
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
         return finish(outcome.rgb), outcome.spread
@@ -175,8 +184,9 @@ class Restorer:
     def steps(
         self, image: Picture, *, steps: int | None = None, seed: int = 0, tile: int | None = None
     ) -> Iterator[Progress]:
-        """The same work as it goes: ``done`` of ``total``, and after each step its clean estimate ``x0``, float32
-        (H, W, 3) in [0, 1]; the last one carries ``result``.
+        """The same work, a :class:`Progress` at a time: after each step its ``estimate`` is float32 (H, W, 3) in [0, 1].
+
+        The last one has the ``result``.
         """
         rgb, _ = open_picture(image)
         yield from self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, name=_name_of(image))
@@ -194,16 +204,19 @@ class Restorer:
         )
 
     def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
-        """How long a restoration will take here; None where that is unknown and not worth a measurement.
+        """How long a restoration will take here; None where that is unknown.
 
-        What is not known yet is measured, in a second or two.
+        An unknown speed is measured first, in a second or two, where the work is much larger than that.
         """
         work = members * amount(self.network, height, width, steps, plan)
         speed = self._speeds.known()
         if speed is None:
             if work < WORTH_MEASURING:
                 return None
-            speed = self._speeds.measured()
+            try:
+                speed = self._speeds.measured()
+            except OutOfMemoryFailure:  # the photo itself may fit: this is only a guess for people
+                return None
         return speed * work
 
     def noise(self, height: int, width: int, seed: int = 0) -> Rgb | None:
@@ -256,7 +269,7 @@ class Restorer:
             plan, precision = yield from self._members(job, ensemble, plan, tally)
             if not warnings:  # nothing was done twice
                 work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
-                self._speeds.found(time.perf_counter() - begin, work)
+                self._speeds.learn(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
         result = on_top(rgb, tally.mean, strength=strength, mask=mask, keep_color=keep_color)
