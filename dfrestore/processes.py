@@ -38,14 +38,14 @@ class PeerFailed(DfrestoreError):
 
 
 class Peers:
-    """One of several processes. rank: of this one, from 0; local: its number on its machine; beside: how many are
-    there. A neighbour that is gone raises :class:`PeerFailed` in each method that asks it.
+    """One of several processes. rank: its number, from 0, of ``size``; local_rank: its number on its own machine, which
+    has ``local_size``. A method that needs a process that is gone raises :class:`PeerFailed`.
     """
 
     def __init__(self, store: Store, rank: int, size: int) -> None:
         self.store, self.rank, self.size = store, rank, size
-        self.local = int(os.environ.get("LOCAL_RANK", rank))
-        self.beside = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", rank))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
 
     @property
     def first(self) -> bool:
@@ -55,7 +55,7 @@ class Peers:
     @property
     def shares_machine(self) -> bool:
         """Whether there are other processes on this machine."""
-        return self.beside > 1
+        return self.local_size > 1
 
     def place(self, name: str) -> str:
         """The device that ``--device name`` means for this process: the CPU, or a GPU of its own."""
@@ -64,13 +64,13 @@ class Peers:
         if name == "mps" or (":" in name and self.shares_machine):
             raise UsageError(f"--device {name}: several processes work on the CPU or each on a GPU of its own")
         if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-            return f"cuda:{self.local}"
+            return f"cuda:{self.local_rank}"
         return "cpu" if name == "auto" else name
 
     def in_turn(self, load: Callable[[], T]) -> T:
         """``load()`` in one process of each machine, then in its others, which find what that left in the cache."""
         machine = os.environ.get("GROUP_RANK", "0")
-        if self.local == 0:
+        if self.local_rank == 0:
             value = load()
             self.store.add(f"loaded/{machine}", 1)
             return value
@@ -142,6 +142,14 @@ def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ
         environment["GOMP_SPINCOUNT"] = SPINS
     else:
         environment["KMP_BLOCKTIME"] = "1"
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch compute with ``count`` threads of the CPU; None and 0 leave it as it is."""
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def cores() -> int:

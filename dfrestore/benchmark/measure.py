@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.errors import StartError, WeightsError
+from dfrestore.errors import DfrestoreError, StartError, WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -249,8 +249,6 @@ def _status(key: str) -> int | None:
 
 
 def _main() -> None:
-    from dfrestore.errors import DfrestoreError
-
     try:
         answer = _measure_here(json.load(sys.stdin))
     except DfrestoreError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dfrestore.cli.options import FORMAT_NAMES, completer, parse_pixels
-from dfrestore.cli.report import Report
+from dfrestore.cli.report import Report, weight_of
 from dfrestore.errors import (
     FileFailure,
     OutOfMemoryFailure,
@@ -202,7 +202,7 @@ class _Run:
         from dfrestore.restore.todo import tidy
 
         tidy([*self.plan.jobs, *(replace(job, output=self.out / "target" / self.name(job)) for job in self.plan.jobs)])
-        self.report.open_bar({job.output: _bytes(job.input) for job in self.plan.jobs})
+        self.report.open_bar({job.output: weight_of(job.input) for job in self.plan.jobs})
         made: list[Made] = []
         try:
             for seed, job in enumerate(self.plan.jobs, self.seed):
@@ -262,10 +262,3 @@ def _done(job: Job, output: Path, seed: int, pair: Degraded, seconds: float = 0.
     return FileResult(
         "done", job.input, output, size=(width, height), seconds=seconds, seed=seed, warnings=pair.warnings
     )
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return max(1, path.stat().st_size)
-    except OSError:
-        return 1

@@ -33,6 +33,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.processes import launched, use_threads
 from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
@@ -99,15 +100,10 @@ def finetune(
       dfrestore derain rainy.jpg --model runs/mine/model.safetensors
     """
     started = time.monotonic()
-    from dfrestore.processes import launched
-
     if launched():
         raise UsageError("finetune starts in one process; continue in several with: torchrun ... train --resume RUN")
     user_settings = _settings(setting, data, clean, mix)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if resume:
         require_minutes(minutes, resume)
         if task or model:
@@ -163,6 +159,7 @@ def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
     """The named model or the task's default, and how the result will name it, without private paths."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
+    from dfrestore.weights.checkpoint import sha256_of
 
     if name is None and task is None:
         raise UsageError("finetune needs a model: name a task, as in 'dfrestore finetune derain', or a --model")
@@ -172,14 +169,9 @@ def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
     require_task(spec, found.label, task or spec.task)
-    from_file = found.label == str(found.path)
-    return Start(tensors, spec), f"{found.path.name}, sha256 {_digest(found.path)}" if from_file else found.label
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if found.label != str(found.path):
+        return Start(tensors, spec), found.label
+    return Start(tensors, spec), f"{found.path.name}, sha256 {sha256_of(found.path)[:16]}"
 
 
 def _configure(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from dfrestore import sizes, windows
-from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
 from dfrestore.tasks import TASKS
 
 # Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
@@ -74,7 +74,6 @@ def complete_presets(incomplete: str) -> list[str]:
 
 def complete_models(incomplete: str) -> list[str]:
     """Names of registered models that begin with what is typed; none where the registry cannot be read."""
-    from dfrestore.errors import DfrestoreError
     from dfrestore.weights import load_registry
 
     try:

@@ -188,6 +188,14 @@ def _has_size() -> bool:
         return False
 
 
+def weight_of(path: Path) -> int:
+    """How much of the bar a file takes: its bytes, at least 1."""
+    try:
+        return max(1, path.stat().st_size)
+    except OSError:
+        return 1
+
+
 def duration(seconds: float) -> str:
     """``3.4 s``, ``2 min 5 s``, ``1 h 12 min``."""
     if seconds < 60:

@@ -13,12 +13,12 @@ import typer
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
-from dfrestore.cli.report import Report, duration
+from dfrestore.cli.report import Report, duration, weight_of
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
 from dfrestore.files import STREAM
-from dfrestore.processes import PeerFailed
+from dfrestore.processes import PeerFailed, use_threads
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings, Started
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
+    from dfrestore.windows import WindowSetting
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class _Parsed:
 
     memory: int | None
     pixels: int | None
-    window: Any
+    window: WindowSetting | None
     format: str | None
 
     @classmethod
@@ -248,10 +249,7 @@ class _Run:
     def _work(self, todo: list[Job], records: Records) -> None:
         from dfrestore.restore import Restorer
 
-        if self.options.threads:
-            import torch
-
-            torch.set_num_threads(self.options.threads)
+        use_threads(self.options.threads)
         place = self.crew.place(self.options.device)
         restorer = Restorer.from_resolved(
             self.resolved,
@@ -274,7 +272,7 @@ class _Run:
         from dfrestore import photo
         from dfrestore.restore import FileResult, Started, run_batch
 
-        self.report.open_bar({job.output: _bytes(job.input) for job in todo})
+        self.report.open_bar({job.output: weight_of(job.input) for job in todo})
         most = photo.MAX_PIXELS if self.parsed.pixels is None else self.parsed.pixels
         output, begun = todo[0].output, False
         work = run_batch(
@@ -330,16 +328,9 @@ class _Run:
         """How long all will take, from what the first photo will and how large the files are."""
         if first.seconds is None or len(todo) == 1 or self.crew.described:
             return _about(first.seconds)
-        share = sum(_bytes(job.input) for job in todo) / _bytes(first.job.input)
+        share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)
         return f"{_about(first.seconds * share)} for {len(todo)} photos"
 
 
 def _about(seconds: float | None) -> str:
     return "" if seconds is None else f", about {duration(seconds)}"
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return max(1, path.stat().st_size)
-    except OSError:
-        return 1

@@ -36,6 +36,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.processes import use_threads
 from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
@@ -158,10 +159,7 @@ def train(
         if check_only or folder is None:
             return
         job = Job(config, folder, photos, degrade, device, quiet, None if resume else start, world=world)
-        if threads:
-            import torch
-
-            torch.set_num_threads(threads)
+        use_threads(threads)
         if minutes is not None:
             job = replace(job, config=fitted_to(job, minutes * 60 - (time.monotonic() - started), shares))
         run_job(job, resumed=resume is not None)

@@ -79,12 +79,11 @@ def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None
     """The named model. A bare name is one of the settings' task; a full name or a file may be of another task."""
     if name is None:
         return None
-    from dfrestore.training.config import TrainConfig
-
-    task = settings.get("task", TrainConfig.task)
     from dfrestore.methods import empty_network
+    from dfrestore.training.config import TrainConfig
     from dfrestore.weights import load_checkpoint, resolve
 
+    task = settings.get("task", TrainConfig.task)
     bare = "/" not in name and not Path(name).is_file()
     found = resolve(name, task=task if bare else None, restoring=False)
     for line in found.warnings:

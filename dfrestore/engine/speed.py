@@ -83,9 +83,7 @@ class Speeds:
 
     def _seconds(self, side: int) -> float:
         picture = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
-        plan = make_plan(
-            side, side, self._network, memory=self._memory, precision=self._precision, device=self._device
-        )
+        plan = make_plan(side, side, self._network, memory=self._memory, precision=self._precision, device=self._device)
         begin = time.perf_counter()
         for _ in restore_array(
             self._network,

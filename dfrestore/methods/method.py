@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore.diffusion import initial_noise
+from dfrestore.methods.differences import Shapes
 from dfrestore.nn import How, Literal
 from dfrestore.nn.padding import Padding, pad
 from dfrestore.weights.spec import ModelSpec
 
-Shapes = Mapping[str, tuple[int, ...]]
 Evaluate = Callable[..., Tensor]
 """evaluate(how, *pictures): one evaluation of a part of the network, pictures (1, C, H, W) -> (1, C', sH, sW)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfrestore.methods.method import Shapes
+from dfrestore.methods.differences import Shapes
 
 
 def related_network(shapes: Shapes) -> str | None:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from PIL import Image
+
 from dfrestore import photo
 from dfrestore.errors import UsageError
 from dfrestore.restore.naming import identity, is_folder, out_is_folder
+from dfrestore.version import __version__
 
 Replace: TypeAlias = Literal["none", "ours", "all"]
 
@@ -120,8 +123,6 @@ def _may_go(place: Path, which: Replace) -> bool:
 
 def is_ours(place: Path) -> bool:
     """Whether this picture says that it was made here (see :func:`mark`)."""
-    from PIL import Image
-
     try:
         with Image.open(place, formats=("PNG", "JPEG")) as image:
             return str(image.getexif().get(SOFTWARE, "")).startswith("dfrestore")
@@ -131,10 +132,6 @@ def is_ours(place: Path) -> bool:
 
 def mark() -> bytes:
     """EXIF that names its maker, for extras that a later run over the same folder may replace."""
-    from PIL import Image
-
-    from dfrestore.version import __version__
-
     exif = Image.Exif()
     exif[SOFTWARE] = f"dfrestore {__version__}"
     return exif.tobytes()

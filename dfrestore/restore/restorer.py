@@ -184,9 +184,9 @@ class Restorer:
     def steps(
         self, image: Picture, *, steps: int | None = None, seed: int = 0, tile: int | None = None
     ) -> Iterator[Progress]:
-        """The same work, a :class:`Progress` at a time: after each step its ``estimate`` is float32 (H, W, 3) in [0, 1].
+        """The same work, a :class:`Progress` at a time.
 
-        The last one has the ``result``.
+        After each step its ``estimate`` is float32 (H, W, 3) in [0, 1]; the last one has the ``result``.
         """
         rgb, _ = open_picture(image)
         yield from self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, name=_name_of(image))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from dfrestore.engine import available_memory
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.photo import is_candidate
@@ -94,7 +96,5 @@ def _matchings(data: DataConfig) -> list[Matching]:
 
 def _memory() -> int:
     """A quarter of what is free; where the system does not tell, a gigabyte."""
-    import torch
-
     free = available_memory(torch.device("cpu"))
     return 1 << 30 if free is None else free // 4

@@ -323,6 +323,3 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return choose_precision("auto", Device(device, str(device), "")).dtype
     return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-__all__ = ["Diverged", "StepRecord", "Trainer", "ValidationRecord"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dfrestore.errors import WeightsError
 from dfrestore.weights.checkpoint import load_checkpoint, sha256_of
+from dfrestore.weights.fetch import cached_blobs, fetch
 from dfrestore.weights.header import read_spec
 from dfrestore.weights.hub import parse_address
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
@@ -51,8 +52,6 @@ def find_base(
             return path
     for entry in same:
         if entry.local_path is None:
-            from dfrestore.weights.fetch import fetch
-
             return fetch(parse_address(entry.source), sha256=base.sha256, size=entry.size, offline=offline).path
     raise WeightsError(
         f"{file}: builds on {_named(base)}, which is not on this machine{_other(base, file, registry)}; "
@@ -80,8 +79,6 @@ def with_base(
 def _on_this_machine(spec: ModelSpec, base: Base, file: Path, entries: list[ModelEntry]) -> Iterator[Path]:
     """Files that may be the base."""
     yield from (path for entry in entries if (path := entry.local_path) is not None and path.is_file())
-    from dfrestore.weights.fetch import cached_blobs
-
     yield from cached_blobs(base.sha256)
     yield from (path for path in _checkpoints_beside(file) if _could_be_base(path, spec))
 

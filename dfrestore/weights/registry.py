@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 
 from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.weights.hub import parse_address
 
 FILE_NAME = "weights.toml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
@@ -221,8 +222,6 @@ def _check_source(name: str, fields: Mapping[str, Any], context: _Context) -> No
     source: str = fields["source"]
     place = ("models", name, "source")
     if source.startswith("hf://"):
-        from dfrestore.weights.hub import parse_address
-
         try:
             address = parse_address(source)
         except WeightsError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
+from dfrestore.weights.fetch import fetch
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
 from dfrestore.weights.registry import ModelEntry, Original, Registry, load_registry
@@ -172,8 +173,6 @@ def _check_task(label: str, found: str, wanted: str | None) -> None:
 
 
 def _from_hub(address: HubAddress, offline: bool) -> Resolved:
-    from dfrestore.weights.fetch import fetch
-
     fetched = fetch(address, offline=offline)
     return Resolved(fetched.path, None, str(address), fetched.sha256, fetched.warnings)
 
@@ -181,8 +180,6 @@ def _from_hub(address: HubAddress, offline: bool) -> Resolved:
 def _from_entry(entry: ModelEntry, offline: bool) -> Resolved:
     path, warnings = entry.local_path, _NO_WARNINGS
     if path is None:
-        from dfrestore.weights.fetch import fetch
-
         fetched = fetch(parse_address(entry.source), sha256=entry.sha256, size=entry.size, offline=offline)
         path, warnings = fetched.path, fetched.warnings
     else:

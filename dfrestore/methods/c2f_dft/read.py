@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
 
 from dfrestore.errors import WeightsError
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
-from dfrestore.methods.differences import compare_shapes, in_short
-from dfrestore.methods.method import Recognised, Shapes
-
-if TYPE_CHECKING:
-    from dfrestore.nn.norm import Norm
+from dfrestore.methods.c2f_dft.network import C2FDFT
+from dfrestore.methods.differences import Shapes, compare_shapes, in_short
+from dfrestore.methods.method import Recognised
+from dfrestore.nn.norm import Norm
 
 PROJECT = "https://github.com/wlydlut/C2F-DFT"
 DEFAULT_STEPS = 4
@@ -51,8 +49,6 @@ def read(shapes: Shapes, name: str) -> Recognised | None:
 
 def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the network's parameters, without giving them memory."""
-    from dfrestore.methods.c2f_dft.network import C2FDFT
-
     with torch.device("meta"):
         network = C2FDFT(config)
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
