@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from dfrestore.degrade.pairs import Degraded, Made, Recipe
     from dfrestore.restore import FilePlan, FileResult, Job
 
-# What dfrestore.degrade.KINDS holds, known here without torch (a test keeps them equal): kind -> its presets, each
-# with what the help adds to the name.
+# The kinds and presets of dfrestore.degrade.KINDS, here so that help needs no torch (a test keeps both equal):
+# kind -> preset -> what the help says about it.
 PRESETS: Mapping[str, Mapping[str, str]] = {
     "rain": {"drizzle": "", "fine": "", "rain": "", "storm": "", "mixed": ""},
     "noise": {"gaussian15": "", "gaussian25": "", "gaussian50": "", "sensor": "", "mixed": ""},
@@ -56,7 +56,7 @@ def help_text() -> str:
 
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses.
+their names; the same seed gives the same pairs. Each file gets its own draw from the preset; training uses mixed.
 
 \b
 {table}
@@ -87,7 +87,7 @@ def degrade(
     preset: Annotated[
         str, typer.Option(metavar="NAME", help="Preset of the kind, see above.", autocompletion=_complete_presets)
     ] = "mixed",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; the next has N + 1.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; each further one adds 1.")] = 0,
     preview: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Only draw OUT/preview.png, a sheet of the first N files."),
@@ -108,7 +108,7 @@ def degrade(
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")
+        bool, typer.Option("--json", help="Print one JSON object per file, and one with totals at the end.")
     ] = False,
 ) -> None:
     """See :func:`help_text`."""
@@ -164,7 +164,7 @@ def _plan(inputs: Sequence[str], out: str, format: str, recursive: bool) -> tupl
 
 @dataclass
 class _Run:
-    """One run of the command, after its arguments have been found good."""
+    """One run of the command, once its arguments are checked."""
 
     out: Path
     plan: FilePlan

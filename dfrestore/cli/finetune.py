@@ -1,4 +1,4 @@
-"""``dfrestore finetune``: a model made better on a few photos; the work is in :mod:`dfrestore.training.finetune`."""
+"""``dfrestore finetune``: training goes on from a model; the work is in :mod:`dfrestore.training.finetune`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def finetune(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_models,
-            help="The model to start from: a name or a safetensors file; without, the default.",
+            help="The model to start from: a name or a safetensors file; default: the task's own.",
         ),
     ] = None,
     run: Run = None,
@@ -70,12 +70,12 @@ def finetune(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable.",
+            help="Folder of clean photos; pairs made from them fill half of each batch. Repeatable.",
         ),
     ] = None,
     setting: Settings = None,
     licence: Annotated[
-        str, typer.Option(metavar="TEXT", help="Licence of the weights; without, the start model's.")
+        str, typer.Option(metavar="TEXT", help="Licence of the weights; default: that of the start model.")
     ] = "",
     trained_on: Annotated[
         str, typer.Option(metavar="TEXT", help="The photos, added to what the start model was trained on.")
@@ -83,13 +83,13 @@ def finetune(
     device: Device = "auto",
     threads: Threads = 0,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Look at the data, print the resolved settings and stop.")
+        bool, typer.Option("--print-config", help="Read the data, print the resolved settings and stop.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a model better on photos of your own, from as few as five pairs.
 
-    A part is held out to judge by. The result is never worse on it than the model it started from.
+    Some photos are held out to judge the result. On these it is never worse than the model it started from.
 
     \b
     Examples:

@@ -132,7 +132,7 @@ class Report:
         for why, outputs in self._left.items():
             names = ", ".join(str(path) for path in outputs[:3]) + (", ..." if len(outputs) > 3 else "")
             count = "1 output" if len(outputs) == 1 else f"{len(outputs)} outputs"
-            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes such files")
+            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes them")
         seconds = time.perf_counter() - self._begin
         if self.as_json:
             totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}

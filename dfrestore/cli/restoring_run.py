@@ -183,7 +183,7 @@ def _identity(resolved: Resolved, plan: FilePlan) -> str:
 
 @dataclass
 class _Run:
-    """One run of the command, after its arguments have been found good."""
+    """One run of the command, once its arguments are checked."""
 
     plan: FilePlan
     settings: Settings
@@ -221,13 +221,13 @@ class _Run:
         )
 
     def _warn_of_missing_extras(self, settled: Iterable[FileResult]) -> None:
-        """Photos that are skipped are not restored again to make a comparison or a map: say which lack one."""
+        """A skipped photo is not restored again for its comparison or map: warn of those that lack one."""
         requested: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
         lacking = [r for r in settled if r.status == "skipped" and r.extras != requested[r.output]]
         if lacking:
             kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
             count, more = ("1 photo", "") if len(lacking) == 1 else (f"{len(lacking)} photos", ", ...")
-            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes such")
+            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes them")
 
     def _settle(self, result: FileResult) -> None:
         self.report.result(result)

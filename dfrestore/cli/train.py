@@ -49,7 +49,7 @@ def train(
         typer.Argument(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help=f"What the model shall do: {any_task()}; default: the preset's task.",
+            help=f"What the model will do: {any_task()}; default: the preset's task.",
         ),
     ] = None,
     clean: Clean = None,
@@ -86,7 +86,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="STAGE=PART",
-            help="With --minutes: a stage's part of the iterations, 0 to 1; default: as in the preset. Repeatable.",
+            help="With --minutes: a stage's share of the iterations, 0 to 1; default: as in the preset. Repeatable.",
         ),
     ] = None,
     coarse_share: Annotated[
@@ -102,7 +102,7 @@ def train(
     device: Device = "auto",
     threads: Threads = 0,
     check_only: Annotated[
-        bool, typer.Option("--check-only", help="Look at the data, say what is there and what is left out, and stop.")
+        bool, typer.Option("--check-only", help="Read the data, list what is used and what is left out, and stop.")
     ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved settings and stop.")] = False,
     list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and stop.")] = False,

@@ -1,6 +1,6 @@
-"""Options that commands of training share: type and help, and what their values mean.
+"""Options that the training commands share: type and help, and the parsing of their values.
 
-An option whose help differs from command to command stands with its command.
+An option whose help differs between commands stands with its command.
 """
 
 from __future__ import annotations

@@ -277,7 +277,7 @@ def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
         yield f"{_count(unread)} not read ({_endings(unread)}); {way}convert them to TIFF, PNG or JPEG first"
     results = [path for scan in scans for path in scan.results]
     if results and not beside:
-        yield f"{_count(results)} not taken, being results beside their inputs ({results[0].name}, ...)"
+        yield f"{_count(results)} passed over as earlier results beside their inputs ({results[0].name}, ...)"
 
 
 def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
@@ -285,7 +285,7 @@ def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
     for source, target in WRITTEN_AS.items():
         paths = [job.input for job in jobs if read_only_format(job.input) == source]
         if any(format_of_path(job.output) == target for job in jobs if job.input in paths):
-            yield f"{_endings(paths)} is read and not written: the result is {target}; --format chooses another"
+            yield f"{_endings(paths)} can be read but not written, so the result is {target}; --format chooses another"
 
 
 def _endings(files: Sequence[Path]) -> str:

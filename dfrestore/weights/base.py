@@ -42,7 +42,7 @@ def find_base(
     if base_file is not None:
         if (digest := sha256_of(base_file)) != base.sha256:
             raise WeightsError(
-                f"{base_file}: is not what {file} builds on (sha256 {digest[:16]}..., not {_named(base)})"
+                f"{base_file}: is not the base of {file} (its sha256 is {digest[:16]}..., needed is {_named(base)})"
             )
         return base_file
     registry = load_registry() if registry is None else registry
@@ -70,9 +70,9 @@ def with_base(
     path = find_base(spec, file, base_file=base_file, offline=offline)
     below, below_spec = load_checkpoint(path, sha256=spec.base.sha256)
     if below_spec.method != spec.method:
-        raise WeightsError(f"{path}: is a file of {below_spec.method}; {file}, which builds on it, is of {spec.method}")
+        raise WeightsError(f"{path}: is a {below_spec.method} file, but {file}, which builds on it, is {spec.method}")
     if twice := next((key for key in tensors if key in below), None):
-        raise WeightsError(f"{file}: holds the tensor '{twice}', which {path}, its base, holds too")
+        raise WeightsError(f"{file}: the tensor '{twice}' is also in its base, {path}")
     return {**below, **tensors}
 
 
