@@ -1,7 +1,7 @@
-"""Several processes of one command, as ``torchrun`` starts them: who they are, how they meet, which of them speaks.
+"""Several processes of one command, as ``torchrun`` starts them: who they are, how they meet, which of them prints.
 
-What training and restoring share. What passes between them goes through the store that ``torchrun`` keeps for its
-processes. Nothing here imports torch before they meet, so that a usage error is told without it.
+Training and restoring share this. Messages go through the store that ``torchrun`` keeps for its processes. torch is not
+imported before the processes meet, so that a usage error needs none.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Peers")
-PATIENCE = 1800.0  # seconds that a process waits for another that says nothing
-COURTESY = 1.0  # seconds in which the process with the cause, or the first one, speaks first
+PATIENCE = 1800.0  # seconds that a process waits for a silent one
+COURTESY = 1.0  # seconds that a process leaves to the one with the cause, or to rank 0, to print first
 # Measured on two cores at one megapixel: see examples/engine.md.
 SPINS = "1000"
-_FAILED = "failed"  # in the store: how many processes told of a failure
+_FAILED = "failed"  # in the store: how many processes have reported a failure
 
 
 class PeerFailed(DfrestoreError):
@@ -49,7 +49,7 @@ class Peers:
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks, and writes what there is one of."""
+        """Whether this process prints, and writes the files that a run has once."""
         return self.rank == 0
 
     @property
@@ -74,7 +74,7 @@ class Peers:
             value = load()
             self.store.add(f"loaded/{machine}", 1)
             return value
-        # looked for now and again: unlike in a barrier, a signal still ends this process, and there is no hurry
+        # polled, not a barrier, so that a signal still ends this process
         with gone():
             while not self.store.add(f"loaded/{machine}", 0):
                 if self.failures():
@@ -83,11 +83,11 @@ class Peers:
         return load()
 
     def failures(self) -> int:
-        """How many processes told of a failure; none where ``torchrun`` itself is gone."""
+        """How many processes have reported a failure; 0 if ``torchrun`` itself is gone."""
         return self._failures(0)
 
     def may_tell(self, error: BaseException) -> bool:
-        """Whether this process is the one that tells why the run ends: the first to fail, of equals the first one."""
+        """Whether this process prints why the run ends: the first to fail does; of several at once, rank 0."""
         if not self.first or isinstance(error, PeerFailed):
             deadline = time.monotonic() + COURTESY
             while time.monotonic() < deadline:
@@ -122,7 +122,7 @@ def meet(kind: Callable[[Store, int, int], P]) -> P:
 
 @contextlib.contextmanager
 def gone() -> Iterator[None]:
-    """A connection that breaks or stays silent, as what it means."""
+    """Turn a broken or silent connection into :class:`PeerFailed`."""
     try:
         yield
     except RuntimeError as error:  # torch's DistError is one
@@ -130,11 +130,11 @@ def gone() -> Iterator[None]:
 
 
 def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ, system: str = sys.platform) -> None:
-    """Ask OpenMP for threads that soon sleep when they wait for work, unless the user has set how they wait.
+    """Make OpenMP's threads sleep soon when they wait for work, unless the user has set how they wait.
 
-    By default they spin, and beside other work on the machine everything takes many times as long as it should. It is
-    read when torch is loaded, so this comes before. Linux has GNU's runtime (libgomp), which counts rounds; macOS and
-    Windows have LLVM's or Intel's, which count milliseconds.
+    By default they spin, and on a busy machine everything then takes many times as long. Call this before torch is
+    loaded, which reads the setting. GNU's runtime on Linux (libgomp) counts rounds of spinning; those of LLVM and Intel
+    on macOS and Windows count milliseconds.
     """
     if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(environment):
         return

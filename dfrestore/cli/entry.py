@@ -109,12 +109,12 @@ def _misspelt(complaint: str, context: Any) -> str | None:
     found = re.match(r"No such (option|command):? '?([^'\s]+?)'?(?:[.\s]|$)", complaint)
     if found is None or context is None:
         return None
-    kind, given = found.groups()
+    kind, name = found.groups()
     if kind == "command":
         known = context.command.list_commands(context)
     else:
-        known = [name for item in context.command.params for name in (*item.opts, *item.secondary_opts)]
-    return f"unknown {kind} '{given}'{did_you_mean(given, known)}"
+        known = [option for item in context.command.params for option in (*item.opts, *item.secondary_opts)]
+    return f"unknown {kind} '{name}'{did_you_mean(name, known)}"
 
 
 def _say(text: str, code: int, arguments: Sequence[str]) -> int:

@@ -26,10 +26,10 @@ Tell = Callable[[str], None]
 def page_path(
     text: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = (), *, overwrite: bool = False
 ) -> Path | None:
-    """Where the page goes, once it is known to be in nobody's way; None without ``--report``.
+    """Where the page goes, checked; None without ``--report``.
 
-    Raises UsageError: another ending, a folder, a file that is an input or will be an output, or holds one.
-    PhotoWriteError: a file that is no report of ours, without ``overwrite``.
+    Raises UsageError for another ending, a folder, or a place that an input or an output has or needs; PhotoWriteError
+    for an existing file that is no report of ours, without ``overwrite``.
     """
     if text is None:
         return None
@@ -60,7 +60,9 @@ def _check_existing(path: Path, overwrite: bool) -> None:
 
 
 class Page:
-    """A page that grows with a run. Once begun, a page that cannot be written is said and stops nothing: ``failed``."""
+    """A page that grows with a run. If it cannot be written later on, that is printed, ``failed`` is set, and the run
+    goes on.
+    """
 
     def __init__(self, path: Path, overwrite: bool, say: Tell, complain: Tell) -> None:
         self.failed = False

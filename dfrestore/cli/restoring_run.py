@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said, each under its option's name (see :mod:`.restoring_options`)."""
+    """The values of the command line, each under its option's name (see :mod:`.restoring_options`)."""
 
     inputs: list[str]
     out: str | None
@@ -72,7 +72,7 @@ class Options:
 
     @property
     def replaces(self) -> bool:
-        """Whether what stands where a result goes may be replaced."""
+        """Whether existing outputs may be replaced."""
         return self.overwrite or self.out == STREAM
 
     @property
@@ -84,7 +84,7 @@ class Options:
 
 
 def run(task: str, crew: Crew, options: Options) -> None:
-    """Do what the options ask for. Raises UsageError, :class:`Ended` after a signal, and what ends with a code."""
+    """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
     parsed = _Parsed.of(options)
     plan = _plan(options, task, parsed.format)
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
@@ -113,7 +113,7 @@ def run(task: str, crew: Crew, options: Options) -> None:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """The options that have a form of their own, read and checked before anything else."""
+    """The options that must be parsed, read and checked before anything else."""
 
     memory: int | None
     pixels: int | None
@@ -173,7 +173,7 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
 
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
-    """What the record knows a model by: its content. Not needed, and not computed, where there is no record."""
+    """What records identify a model by: the sha256 of its file, which is not computed where there is no record."""
     if resolved.sha256 is not None or all(job.record is None for job in plan.jobs):
         return resolved.sha256 or str(resolved.path)
     from dfrestore.weights.checkpoint import sha256_of
@@ -325,7 +325,7 @@ class _Run:
         )
 
     def _expected(self, first: Started, todo: list[Job]) -> str:
-        """How long all will take, from what the first photo will and how large the files are."""
+        """How long all photos will take, from the first one's time and the sizes of the files."""
         if first.seconds is None or len(todo) == 1 or self.crew.described:
             return _about(first.seconds)
         share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)

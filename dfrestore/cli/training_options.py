@@ -47,12 +47,12 @@ def require_minutes(minutes: float | None, resume: Path | None) -> None:
         raise UsageError(f"--minutes {minutes:g} is not a time to train in")
 
 
-def parse_shares(given: Sequence[str], coarse_share: float | None, minutes: float | None) -> dict[str, float]:
+def parse_shares(texts: Sequence[str], coarse_share: float | None, minutes: float | None) -> dict[str, float]:
     """``["fine=0.8"]`` -> ``{"fine": 0.8}``; ``coarse_share`` is the value of the older option. Raises UsageError."""
     from dfrestore.training.old_config import shares_of
 
     shares = {} if coarse_share is None else shares_of(coarse_share)
-    for text in given:
+    for text in texts:
         name, _, part = text.partition("=")
         try:
             shares[name.strip()] = float(part)

@@ -171,18 +171,18 @@ def summarise(scores: Iterable[FileScore]) -> Summary:
 
 def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> Measured:
     photo, clean = read(pair.input), read(pair.target)
-    given, target = to_8bit(photo.rgb), to_8bit(clean.rgb)
+    degraded, target = to_8bit(photo.rgb), to_8bit(clean.rgb)
     icc = photo.origin.icc, clean.origin.icc
     del clean
-    first = _measure(given, target, convention)
+    first = _measure(degraded, target, convention)
     if restore is None:
-        return Measured(FileScore(pair.name, result=first), None, given, target, icc)
+        return Measured(FileScore(pair.name, result=first), None, degraded, target, icc)
     start = time.perf_counter()
     result = restore(photo)
     seconds = time.perf_counter() - start
     restored = to_8bit(result)
     score = FileScore(pair.name, _measure(restored, target, convention), first, seconds)
-    return Measured(score, given, restored, target, icc)
+    return Measured(score, degraded, restored, target, icc)
 
 
 def _measure(picture: Picture, target: Picture, convention: Convention) -> Scores:

@@ -1,4 +1,4 @@
-"""From an authors' file to a checkpoint of ours: found, recognised, loaded strictly, proved, then written."""
+"""From an authors' file to a checkpoint: its weights are found, recognised, loaded strictly, run once, then written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
 def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, Recognised]:
     """The first of ``states`` that a method knows, the method's name, and what it is.
 
-    One that is nearly a method's network ends the search: what comes after it is less likely to be meant.
+    Weights that are nearly a method's network end the search: later ones are less likely to be the wanted ones.
     """
     for state in states:
         shapes, nearly = shapes_of(state.tensors), None
@@ -97,7 +97,7 @@ def _of_related_network(shapes: Shapes, name: str) -> WeightsError | None:
 
 
 def _licence(task: str, method: str, project: str) -> str:
-    """What the registry says of the authors' licence: for this model, else for another of the same project."""
+    """The authors' licence as the registry states it for this model, else for another of the same project."""
     originals = load_registry(user=False).originals
     known = [originals[f"{task}/{method}"]] if f"{task}/{method}" in originals else []
     known += [original for original in originals.values() if original.project == project]

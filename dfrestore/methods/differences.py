@@ -11,7 +11,7 @@ _SHOWN = 3  # differing tensors named in a message
 
 
 def compare_shapes(found: Shapes, expected: Shapes) -> list[str]:
-    """One phrase a difference: missing, unexpected, or of another shape; empty when all names and shapes agree."""
+    """A phrase for each difference: missing, unexpected, or of another shape; empty when all names and shapes agree."""
     missing = [f"'{key}' missing" for key in expected if key not in found]
     extra = [f"'{key}' {list(shape)} unexpected" for key, shape in found.items() if key not in expected]
     other = [
@@ -23,7 +23,7 @@ def compare_shapes(found: Shapes, expected: Shapes) -> list[str]:
 
 
 def compare_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """:func:`compare_shapes`, and a phrase where one has floating point and the other has not."""
+    """:func:`compare_shapes`, and a phrase for each tensor that is floating point on one side only."""
     kinds = [
         f"'{key}' of type {str(tensor.dtype).removeprefix('torch.')}"
         for key, tensor in found.items()

@@ -1,6 +1,6 @@
-"""Many files, one after the other: the doing, as a stream of events.
+"""Restores many files, one after the other, as a stream of events.
 
-One picture is in memory at a time, but on GPUs. Nothing here imports torch: the Restorer comes in as an argument.
+One picture is in memory at a time; where the device is a GPU, its neighbours are too.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def run_batch(
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs that ``triage`` left; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
-    overlap: the next photo is read and the last one written beside the work, so that a result may come after the next
-    one has Started; None: where the device is not the CPU, whose cores the work needs.
+    overlap: read the next photo and write the last one during the work, so that a result may come after the next
+    Started; None: on all devices but the CPU, whose cores the work needs.
 
-    watch(job, share) is told many times between two events how much of that job is done, from 0 to 1.
+    watch(job, share) is called many times between two events; share: how much of that job is done, from 0 to 1.
 
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
@@ -91,7 +91,7 @@ def _one(
 
 @dataclass(frozen=True)
 class _Taken:
-    """A photo that has been read, and its mask. stamps: of their files, where a record wants to know."""
+    """A photo that has been read, and its mask. stamp, mask_stamp: of their files, for the record if there is one."""
 
     stamp: Stamp | None
     photo: photo.Photo
@@ -102,7 +102,7 @@ class _Taken:
 
 @dataclass(frozen=True)
 class _Made:
-    """A photo that has been restored, and nothing written yet."""
+    """A photo that has been restored but not yet written."""
 
     job: Job
     taken: _Taken
@@ -197,7 +197,7 @@ def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], Fil
 
 
 def _failure(job: Job, settings: Settings, records: Records, begin: float, error: Exception) -> FileResult:
-    """How this file failed; raises what concerns the whole run."""
+    """How this file failed; errors that concern the whole run are raised again."""
     failure = _as_failure(error, job)
     if failure is None:
         raise error
@@ -223,7 +223,7 @@ def _extras(
 def _written(
     job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings, record: Callable[[int], None]
 ) -> list[str]:
-    """Writes the result; returns warnings. record: told the result's size in bytes, but not of streams."""
+    """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream."""
     if job.stdout:
         return write_stdout(
             taken,
@@ -237,7 +237,7 @@ def _written(
 
     def record_first(size: int) -> None:
         if os.path.lexists(job.output):
-            raise FileExistsError  # another's, since: the record is to tell of that one
+            raise FileExistsError  # from another run, whose entry must stay
         record(size)
 
     notes = photo.write(
@@ -248,8 +248,8 @@ def _written(
         quality=settings.quality,
         strip_metadata=settings.strip_metadata,
         overwrite=job.replace,
-        # First the record, so that a run killed in between leaves no output that the next one takes for another's.
-        # What is replaced has its name already: its record changes after the file.
+        # The record comes first: if the run is killed in between, the next one does not take the output for foreign.
+        # An output that is replaced has its name already: its record changes after the file.
         before_naming=None if there else record_first,
     )
     if there:  # and replaced
@@ -300,7 +300,7 @@ def _as_failure(error: Exception, job: Job) -> str | None:
 
 
 def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | None) -> Started | FileResult:
-    """What :func:`run_batch` would begin with, or the failure it would meet; nothing is written."""
+    """What :func:`run_batch` would start with, or how it would fail; nothing is written."""
     try:
         taken = photo.read(job.input, max_pixels=photo.MAX_PIXELS if max_pixels is None else max_pixels)
         height, width = taken.rgb.shape[:2]

@@ -23,7 +23,7 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "compare": (".jpg", ".jpeg", ".png"),
     "trace": (".gif", ".webp"),
 }
-"""Of each extra; the first is that of the files in a folder."""
+"""The endings that each extra may have; in folders it gets the first."""
 
 SOFTWARE = 0x0131  # the EXIF tag
 
@@ -141,7 +141,7 @@ def mark() -> bytes:
 def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None]:
     """Write the extras, each complete or not at all; take new ones away again where the block fails.
 
-    So a photo that is not done leaves none. which: as ``Extras.replace``. Raises PhotoWriteError.
+    So a photo that fails leaves no extras behind. which: as ``Extras.replace``. Raises PhotoWriteError.
     """
     new: list[Path] = []
     try:
@@ -159,7 +159,7 @@ def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None
 
 
 def named(extras: Extras) -> dict[str, str | None]:
-    """As they stand in JSON, None for those that there are not."""
+    """The extras for JSON: kind -> path, None for those that are not made."""
     return {kind: None if (place := extras.places.get(kind)) is None else str(place) for kind in ENDINGS}
 
 

@@ -26,11 +26,10 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
+    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` lists it; None where files were named.
 
-    mask: a picture that says where the photo may change.
-    replace: an output that is there may be replaced, and its extras. stdin, stdout: the picture comes from, or goes
-    to, a stream.
+    replace: an existing output, and its extras, may be replaced. stdin, stdout: the picture comes from, or goes to, a
+    stream. mask: a picture that says where the photo may change.
     """
 
     input: Path

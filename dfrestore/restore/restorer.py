@@ -76,7 +76,8 @@ class Restorer:
     ) -> None:
         """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
 
-        memory: budget in bytes of the device that computes. Raises DeviceError, UsageError, WeightsError.
+        memory: budget in bytes on the device that computes; None: most of what is free. Raises DeviceError, UsageError,
+        WeightsError.
         """
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
@@ -130,12 +131,12 @@ class Restorer:
 
         PIL holds colour in 8 bits; for 16, give an array, or use :func:`dfrestore.photo.read` and ``write``.
 
-        steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
-        whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
-        ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
-        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours. mask: (H, W) from 0,
-        where the input stays as it is, to 1.
-        progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
+        steps: of the sampler (None: the model's own). seed: of the noise. tile: side of the tiles (None: the whole
+        picture, if it fits; 0: always whole). strength: 0 (the input) to 1 (the result). ensemble: number of
+        restorations that are averaged; member k has seed + k, and its picture is turned as
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: keep the input's broad colours. mask: (H, W), from
+        0, where the input stays as it is, to 1. progress(done, total) is called during the work. Raises FileFailure and
+        its kinds, UsageError for steps that the model cannot do, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
         work = self.restore_rgb(
@@ -248,9 +249,9 @@ class Restorer:
         mask: float32 (H, W) in [0, 1], how much of the result there is at a pixel: 0 leaves the input as it is. Models
         that fill holes see it too. watch(done, total) is called many times between two records.
 
-        A faulty result in half precision is redone in fp32; where memory runs out, tiles take over (not where
-        a tile was given). plan: of :meth:`plan`, or the side of the tiles. spread: of the members, which needs two.
-        Progress counts the evaluations of all members; estimates are those of the member at work, upright.
+        A faulty result in half precision is redone in fp32. If memory runs out, tiles take over, unless ``plan`` sets
+        the tile. plan: from :meth:`plan`, or the side of the tiles. spread: also measure it, which needs two members.
+        Progress counts the evaluations of all members; estimates are those of the present member, upright.
         Raises BadResultError and OutOfMemoryFailure, which name ``name``.
         """
         steps = self.checked_steps(steps)
@@ -278,14 +279,14 @@ class Restorer:
     def _members(
         self, work: Work, ensemble: int, plan: Plan, tally: Tally
     ) -> Generator[Progress, None, tuple[Plan, Precision]]:
-        """Fill the tally. A plan or precision that had to be left is left for the members that follow too."""
+        """Fill the tally. When a member needs another plan or precision, the later members use it too."""
         precision, total = self.precision, 0.0
         for member in range(ensemble):
             turn = turn_of(member, self.spec.task)
             one = self._sound(work.of_member(member, ensemble, turn), plan, precision)
             (result, plan, precision), total = yield from as_member(one, member, ensemble, turn)
             tally.add(turn.undo(result))
-            del result  # not held while the next one is made
+            del result  # or it would be held while the next one is made
         yield Progress(total, total, tally.mean)
         return plan, precision
 
@@ -307,7 +308,7 @@ class Restorer:
         return result, plan, precision
 
     def _fitting(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
-        """The result, and the first plan from ``plan`` on that memory suffices for; an explicit one is not left."""
+        """The result, and the plan that made it: ``plan``, or a smaller one if memory runs out; a set tile stays."""
         height, width = work.rgb.shape[:2]
         while True:
             try:

@@ -30,11 +30,12 @@ def find_base(
     registry: Registry | None = None,
     offline: bool = False,
 ) -> Path:
-    """The base of the checkpoint ``file``, whose header says ``spec``; its content has the sha256 that is named there.
+    """The base of the checkpoint ``file``; its content has the sha256 that the header, ``spec``, names.
 
-    Looked for in this order: ``base_file``, and then nowhere else; the registry's files on this machine; the cache of
-    downloads; the folder of ``file``; the registry's downloads, unless ``offline``. Raises :class:`WeightsError` in one
-    line: a wrong ``base_file``, or none found, with what was found under its name.
+    With ``base_file``, only that file is looked at. Else the search goes through the registry's files on this machine,
+    the cache of downloads, the folder of ``file``, and the registry's downloads unless ``offline``. Raises
+    :class:`WeightsError` for a wrong ``base_file``, or when none is found; the message then names a file of the same
+    name that is another one.
     """
     base = spec.base
     if base is None:
@@ -98,7 +99,7 @@ def _could_be_base(path: Path, spec: ModelSpec) -> bool:
 
 
 def _other(base: Base, file: Path, registry: Registry) -> str:
-    """What has the name of the base without being it."""
+    """A remark on a file that has the name of the base but other content; empty if there is none."""
     entry = registry.models.get(base.name)
     if entry is not None and entry.sha256 is not None:
         return f" ('{base.name}' of {entry.registry} is another file, sha256 {entry.sha256[:16]}...)"

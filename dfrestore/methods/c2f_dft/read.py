@@ -15,17 +15,17 @@ from dfrestore.nn.norm import Norm
 
 PROJECT = "https://github.com/wlydlut/C2F-DFT"
 DEFAULT_STEPS = 4
-# Every network of this family has them; which of the family it is, the rest says.
+# Every network of this family has them; the other tensors tell which one it is.
 _LANDMARKS = ("patch_embed.proj.weight", "encoder_level1.0.attn.temperature", "encoder_level1.0.ffn.project_in.weight")
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
 
 
 def read(shapes: Shapes, name: str) -> Recognised | None:
-    """What the tensors of these shapes, in the file ``name``, are; None where they are not a C2F-DFT network's.
+    """The network that the tensors of the file ``name`` belong to; None where that is no C2F-DFT network.
 
-    The authors' names are ours. Raises :class:`WeightsError` for a network that is nearly one: with what is missing,
-    or with the nearest configuration and the tensors that differ from it.
+    Its tensor names are the authors'. Raises :class:`WeightsError` for a network that is nearly one: it names what is
+    missing, or the nearest configuration and the tensors that differ from it.
     """
     if not any(landmark in shapes for landmark in _LANDMARKS):
         return None
