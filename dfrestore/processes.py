@@ -68,7 +68,7 @@ class Peers:
         return "cpu" if name == "auto" else name
 
     def in_turn(self, load: Callable[[], T]) -> T:
-        """``load()`` in one process of each machine, then in its others, which find what that left in the cache."""
+        """``load()`` in one process of each machine first, then in its others, which find the result in the cache."""
         machine = os.environ.get("GROUP_RANK", "0")
         if self.local_rank == 0:
             value = load()

@@ -156,7 +156,7 @@ def _require(run: Path | None, user_settings: dict[str, Any], minutes: float | N
 
 
 def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
-    """The named model or the task's default, and how the result will name it, without private paths."""
+    """The named model or the task's default, and how the result names it: by file name, without its folders."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
     from dfrestore.weights.checkpoint import sha256_of
@@ -191,7 +191,7 @@ def _configure(
     require_trainable(start.spec)
     user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
     first = data_config(start.spec.task, start.spec, user_settings)
-    degradation_of(first)  # so that a missing one is said before all photos are read
+    degradation_of(first)  # a task without one is refused before all photos are read
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, user_settings)

@@ -40,7 +40,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stand
 
 
 def require_minutes(minutes: float | None, resume: Path | None) -> None:
-    """Raise UsageError where ``--minutes`` cannot be had."""
+    """Raise UsageError for an impossible ``--minutes``."""
     if minutes is not None and resume:
         raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
     if minutes is not None and minutes <= 0:

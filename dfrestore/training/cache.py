@@ -169,7 +169,7 @@ def _stale(index: Path) -> bool:
 
 
 def _old(path: Path) -> bool:
-    """Not about to get its index from a run beside this one."""
+    """Whether no other run can be about to write its index."""
     return time.time() - _used(path) > 3600
 
 

@@ -18,7 +18,7 @@ from dfrestore.training.store import load
 
 SHOWN = 10
 SMALLEST_PHOTO = 64
-SMALLEST_PAIR = 16  # the coarsest level of a network needs so many; smaller than a crop is mirrored
+SMALLEST_PAIR = 16  # the coarsest level of a network needs it; pictures smaller than a crop are mirrored
 _TITLES: dict[Kind, str] = {
     "no target": "inputs without a target, left out",
     "no input": "targets without an input, left out",
@@ -30,7 +30,7 @@ _TITLES: dict[Kind, str] = {
 
 
 def load_data(data: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> Photos:
-    """All that ``data`` names, decoded; what cannot be used stands in the findings. Raises :class:`StartError`.
+    """All photos that ``data`` names, decoded; unusable ones are in the findings. Raises :class:`StartError`.
 
     ``progress(done, total)`` is called as files are decoded.
     """

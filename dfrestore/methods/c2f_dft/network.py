@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.diffusion import advance_, linear_alpha_bars, steps_of, timesteps
-from dfrestore.diffusion.samplers import Before
+from dfrestore.diffusion.samplers import Previous
 from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
 from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
@@ -147,10 +147,10 @@ class C2FDFT(Network):
         sampling = self.sampling
         y, x = given.planes.mul_(2).sub_(1), given.noise()
         alpha_bar = self.alpha_bars(x.device)
-        before: Before | None = None
+        previous: Previous | None = None
         for t, following in steps_of(self.timesteps(steps)):
             output = yield from run(partial(self.predict, t=t), y, x)
-            before = advance_(sampling.sampler, sampling.prediction, output, x, alpha_bar, t, following, before)
+            previous = advance_(sampling.sampler, sampling.prediction, output, x, alpha_bar, t, following, previous)
             yield Estimate(output.add_(1).div_(2), x)
             del output
 
