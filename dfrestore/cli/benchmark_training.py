@@ -30,7 +30,7 @@ def benchmark_training(
     rounds: int | None,
     as_json: bool,
 ) -> None:
-    """Print how fast a training step is in each way to compute it, and what drawing a batch takes."""
+    """Print how fast a training step is in each way to compute it, and how long drawing a batch takes."""
     if len(patches) != len(batches):
         raise UsageError(f"{len(patches)} --patch and {len(batches)} --batch do not pair; give both for each size")
     config = _config(task, preset, clean, precision)
