@@ -22,7 +22,7 @@ from dfrestore.processes import PeerFailed, use_threads
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings, Started
-    from dfrestore.restore.extras import Extras, Wanted
+    from dfrestore.restore.extras import ExtraOptions, Extras
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
@@ -76,11 +76,11 @@ class Options:
         return self.overwrite or self.out == STREAM
 
     @property
-    def wanted(self) -> Wanted:
-        """What is made beside the results."""
-        from dfrestore.restore.extras import Wanted
+    def extras(self) -> ExtraOptions:
+        """The options for what is made beside the results."""
+        from dfrestore.restore.extras import ExtraOptions
 
-        return Wanted(self.uncertainty, self.compare, self.trace)
+        return ExtraOptions(self.uncertainty, self.compare, self.trace)
 
 
 def run(task: str, crew: Crew, options: Options) -> None:
@@ -132,7 +132,7 @@ class _Parsed:
             as_json=options.as_json,
             page=options.page is not None,
             dry_run=options.dry_run,
-            extras=options.wanted.requested,
+            extras=options.extras.requested,
         )
         return cls(
             parse_memory(options.memory),
@@ -148,7 +148,7 @@ def _plan(options: Options, task: str, fmt: str | None) -> FilePlan:
 
     if is_stream(options.inputs, options.out):
         return plan_stream(options.inputs, options.out, task, fmt=fmt)
-    return plan_files(options.inputs, options.out, task, fmt=fmt, recursive=options.recursive, wanted=options.wanted)
+    return plan_files(options.inputs, options.out, task, fmt=fmt, recursive=options.recursive, extras=options.extras)
 
 
 def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
@@ -201,7 +201,7 @@ class _Run:
 
         dry, crew = self.options.dry_run, self.crew
         if not crew.first:
-            return 0 if dry else self.report.during(lambda: self._shown(crew.agreed([]), Records()))
+            return 0 if dry else self.report.during(lambda: self._with_page(crew.agreed([]), Records()))
         for note in (*self.resolved.warnings, *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
@@ -215,7 +215,7 @@ class _Run:
         for result in settled:
             self._settle(result)
         self._warn_of_missing_extras(settled)
-        code = self.report.during(lambda: self._shown(todo if dry else crew.agreed(todo), records))
+        code = self.report.during(lambda: self._with_page(todo if dry else crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
@@ -234,7 +234,7 @@ class _Run:
         if self.page is not None:
             self.page.result(result)
 
-    def _shown(self, todo: list[Job], records: Records) -> None:
+    def _with_page(self, todo: list[Job], records: Records) -> None:
         with nullcontext() if self.page is None else self.page.written():
             try:
                 if todo:

@@ -29,8 +29,8 @@ SOFTWARE = 0x0131  # the EXIF tag
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the options ask for, as they were written."""
+class ExtraOptions:
+    """The options ``--uncertainty``, ``--compare`` and ``--trace`` as they were written; None where left out."""
 
     uncertainty: str | None = None
     compare: str | None = None
@@ -44,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Extras:
-    """The files of one photo; None where not wanted. replace: which files that stand there already."""
+    """The files of one photo; None where not wanted. replace: which existing files may be replaced."""
 
     uncertainty: Path | None = None
     compare: Path | None = None
@@ -57,8 +57,8 @@ class Extras:
         return {kind: getattr(self, kind) for kind in ENDINGS if getattr(self, kind) is not None}
 
     @property
-    def found(self) -> Extras:
-        """Those of which a file is there."""
+    def existing(self) -> Extras:
+        """Those whose file exists."""
         there = {kind: place for kind, place in self.places.items() if os.path.lexists(place)}
         return Extras(**there, replace=self.replace)
 
@@ -83,12 +83,12 @@ class Places:
         return Extras(**self.files, **mirrored, replace=self.replace)
 
 
-def places_of(wanted: Wanted, files: int, folders: int) -> Places:
+def places_of(options: ExtraOptions, files: int, folders: int) -> Places:
     """Read the options of a run over so many input files and folders. Raises :class:`UsageError`."""
-    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in wanted.requested.items()}
+    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in options.requested.items()}
     return Places(
-        {kind: Path(text) for kind, text in wanted.requested.items() if not as_folder[kind]},
-        {kind: Path(text) for kind, text in wanted.requested.items() if as_folder[kind]},
+        {kind: Path(text) for kind, text in options.requested.items() if not as_folder[kind]},
+        {kind: Path(text) for kind, text in options.requested.items() if as_folder[kind]},
         "none" if files == 1 and not folders else "ours",
     )
 

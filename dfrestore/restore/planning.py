@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import WRITTEN_AS, format_of_path, is_candidate, is_unread, missing_extra, read_only_format
-from dfrestore.restore.extras import NONE, Extras, Places, Wanted, check_inputs_apart, places_of
+from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, places_of
 from dfrestore.restore.naming import (
     check_out_file,
     identity,
@@ -70,11 +70,11 @@ def plan_files(
     *,
     fmt: str | None = None,
     recursive: bool = True,
-    wanted: Wanted | None = None,
+    extras: ExtraOptions | None = None,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
-    wanted: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
+    extras: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
     one output, an output over an input.
     """
     if not all(str(item) for item in inputs):
@@ -87,7 +87,7 @@ def plan_files(
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
         _check_out_folder(into.folder, folders)
-    beside = places_of(wanted or Wanted(), len(sources) - len(folders), len(folders))
+    beside = places_of(extras or ExtraOptions(), len(sources) - len(folders), len(folders))
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
     jobs: list[Job] = []
