@@ -36,7 +36,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Distance:
-    """A measure beside PSNR and SSIM: its column's title, one clause on how it is made, and the function itself.
+    """A further measure: the title of its column, one clause on how it is computed, and the function itself.
 
     measure: two pictures uint8 (H, W, 3) -> number; ValueError for pictures that it cannot compare.
     """
@@ -48,9 +48,9 @@ class Distance:
 
 @dataclass(frozen=True)
 class Convention:
-    """How a number is made: on luma or on RGB, luma as MATLAB rounds it or not, pixels cropped at the border.
+    """How scores are computed: on luma or RGB, with luma rounded as in MATLAB or not, pixels cropped at the border.
 
-    distances: measured on RGB besides, whatever the channel.
+    distances: also measured, always on RGB.
     """
 
     channel: Channel = "y"
@@ -102,7 +102,7 @@ class FileScore:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A score and the pictures it was made of, uint8 (H, W, 3); None for those that a failure left out.
+    """A score and the pictures that were measured, uint8 (H, W, 3); None for those missing after a failure.
 
     before: only where a restoration was run. icc: colour profiles of the pair's two files.
     """

@@ -174,7 +174,7 @@ class C2FDFT(Network):
     # -- parts --------------------------------------------------------------------------------------------------
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
-        # The authors make one embedding a stage, in fp32, and hand it on unchanged.
+        # As in the authors' code: one embedding per stage of the network, in fp32.
         e = self.embedding(t, x.shape[1]).to(x.dtype)[:, :, None, None]
         for block in getattr(self, name):
             x = block(x, e)
