@@ -1,4 +1,4 @@
-"""Takes rain, noise and blur out of photos with few-step diffusion Transformers.
+"""Takes rain, noise, blur and JPEG artefacts out of photos with few-step diffusion Transformers.
 
 ``Restorer`` is for pictures, ``load_network`` for research; both are imported on first use, so that
 ``import dfrestore`` stays instant.

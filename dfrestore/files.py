@@ -73,7 +73,7 @@ def remove_stale_temporaries(folder: str | Path) -> int:
 
 @contextlib.contextmanager
 def locked(descriptor: int) -> Iterator[None]:
-    """This file for one process at a time, of those that ask too; where there are no locks, nothing. Raises OSError."""
+    """Lock this file against other processes that lock it too, where there are locks. Raises OSError."""
     held = False
     if fcntl is not None:
         try:
@@ -187,7 +187,7 @@ def _alive(process: int) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: ``DFRESTORE_CACHE_DIR``, else the platform's folder for it."""
+    """The folder for files that can be made again: ``DFRESTORE_CACHE_DIR``, else the platform's cache folder."""
     import platformdirs
 
     override = os.environ.get("DFRESTORE_CACHE_DIR")

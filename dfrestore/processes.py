@@ -1,7 +1,7 @@
-"""Several processes of one command, as ``torchrun`` starts them: who they are, how they meet, which of them speaks.
+"""Several processes of one command, as ``torchrun`` starts them: who they are, how they meet, which of them prints.
 
-What training and restoring share. What passes between them goes through the store that ``torchrun`` keeps for its
-processes. Nothing here imports torch before they meet, so that a usage error is told without it.
+Training and restoring share this. Messages go through the store that ``torchrun`` keeps for its processes. torch is not
+imported before the processes meet, so that a usage error needs none.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Peers")
-PATIENCE = 1800.0  # seconds that a process waits for another that says nothing
-COURTESY = 1.0  # seconds in which the process with the cause, or the first one, speaks first
+PATIENCE = 1800.0  # seconds that a process waits for a silent one
+COURTESY = 1.0  # seconds that a process leaves to the one with the cause, or to rank 0, to print first
 # Measured on two cores at one megapixel: see examples/engine.md.
 SPINS = "1000"
-_FAILED = "failed"  # in the store: how many processes told of a failure
+_FAILED = "failed"  # in the store: how many processes have reported a failure
 
 
 class PeerFailed(DfrestoreError):
@@ -38,24 +38,24 @@ class PeerFailed(DfrestoreError):
 
 
 class Peers:
-    """One of several processes. rank: of this one, from 0; local: its number on its machine; beside: how many are
-    there. A neighbour that is gone raises :class:`PeerFailed` in each method that asks it.
+    """One of several processes. rank: its number, from 0, of ``size``; local_rank: its number on its own machine, which
+    has ``local_size``. A method that needs a process that is gone raises :class:`PeerFailed`.
     """
 
     def __init__(self, store: Store, rank: int, size: int) -> None:
         self.store, self.rank, self.size = store, rank, size
-        self.local = int(os.environ.get("LOCAL_RANK", rank))
-        self.beside = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", rank))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks, and writes what there is one of."""
+        """Whether this process prints, and writes the files that a run has once."""
         return self.rank == 0
 
     @property
     def shares_machine(self) -> bool:
         """Whether there are other processes on this machine."""
-        return self.beside > 1
+        return self.local_size > 1
 
     def place(self, name: str) -> str:
         """The device that ``--device name`` means for this process: the CPU, or a GPU of its own."""
@@ -64,17 +64,17 @@ class Peers:
         if name == "mps" or (":" in name and self.shares_machine):
             raise UsageError(f"--device {name}: several processes work on the CPU or each on a GPU of its own")
         if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-            return f"cuda:{self.local}"
+            return f"cuda:{self.local_rank}"
         return "cpu" if name == "auto" else name
 
     def in_turn(self, load: Callable[[], T]) -> T:
-        """``load()`` in one process of each machine, then in its others, which find what that left in the cache."""
+        """``load()`` in one process of each machine first, then in its others, which find the result in the cache."""
         machine = os.environ.get("GROUP_RANK", "0")
-        if self.local == 0:
+        if self.local_rank == 0:
             value = load()
             self.store.add(f"loaded/{machine}", 1)
             return value
-        # looked for now and again: unlike in a barrier, a signal still ends this process, and there is no hurry
+        # polled, not a barrier, so that a signal still ends this process
         with gone():
             while not self.store.add(f"loaded/{machine}", 0):
                 if self.failures():
@@ -83,11 +83,11 @@ class Peers:
         return load()
 
     def failures(self) -> int:
-        """How many processes told of a failure; none where ``torchrun`` itself is gone."""
+        """How many processes have reported a failure; 0 if ``torchrun`` itself is gone."""
         return self._failures(0)
 
     def may_tell(self, error: BaseException) -> bool:
-        """Whether this process is the one that tells why the run ends: the first to fail, of equals the first one."""
+        """Whether this process prints why the run ends: the first to fail does; of several at once, rank 0."""
         if not self.first or isinstance(error, PeerFailed):
             deadline = time.monotonic() + COURTESY
             while time.monotonic() < deadline:
@@ -122,7 +122,7 @@ def meet(kind: Callable[[Store, int, int], P]) -> P:
 
 @contextlib.contextmanager
 def gone() -> Iterator[None]:
-    """A connection that breaks or stays silent, as what it means."""
+    """Turn a broken or silent connection into :class:`PeerFailed`."""
     try:
         yield
     except RuntimeError as error:  # torch's DistError is one
@@ -130,11 +130,11 @@ def gone() -> Iterator[None]:
 
 
 def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ, system: str = sys.platform) -> None:
-    """Ask OpenMP for threads that soon sleep when they wait for work, unless the user has set how they wait.
+    """Make OpenMP's threads sleep soon when they wait for work, unless the user has set how they wait.
 
-    By default they spin, and beside other work on the machine everything takes many times as long as it should. It is
-    read when torch is loaded, so this comes before. Linux has GNU's runtime (libgomp), which counts rounds; macOS and
-    Windows have LLVM's or Intel's, which count milliseconds.
+    By default they spin, and on a busy machine everything then takes many times as long. Call this before torch is
+    loaded, which reads the setting. GNU's runtime on Linux (libgomp) counts rounds of spinning; those of LLVM and Intel
+    on macOS and Windows count milliseconds.
     """
     if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(environment):
         return
@@ -142,6 +142,14 @@ def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ
         environment["GOMP_SPINCOUNT"] = SPINS
     else:
         environment["KMP_BLOCKTIME"] = "1"
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch compute with ``count`` threads of the CPU; None and 0 leave it as it is."""
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def cores() -> int:

@@ -15,7 +15,7 @@ _LETTERS = "KMGT"
 def parse_bytes(text: str, name: str) -> int:
     """``8G``, ``512M``, ``1.5 GiB``, ``64kb``, ``800`` -> bytes, in powers of 1024; 0 is a size too.
 
-    name: what the size was given for, for the message. Raises :class:`UsageError`.
+    name: of the option or setting, for the message. Raises :class:`UsageError`.
     """
     value = _scaled(_BYTES, text, 1024)
     if value is None:

@@ -1,4 +1,4 @@
-"""The tasks: what can be restored, and all that the rest of the program needs to know of each.
+"""The tasks: what can be restored, and everything about a task that other rooms need to know.
 
 One table. A new task is one more entry here; help texts, pairs of folders, ensembles and evaluation read it.
 """
@@ -18,8 +18,8 @@ class Task:
     """One task.
 
     name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain".
-    upright: its pictures know up from down, so a quarter turn would make them strange. channel: what its papers
-    measure PSNR and SSIM on. mask: it needs to be told where. scale: its result is larger than the picture.
+    upright: its pictures have an up and a down (rain falls), so they are not turned by a quarter. channel: what its
+    papers measure PSNR and SSIM on. mask: it needs a mask. scale: its result is larger than the picture.
     folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
     into file names to tell a degraded picture from a clean one.
     """
@@ -111,12 +111,12 @@ _FOREIGN_TASKS = ("deraindrop",)  # results of other programs have it in their n
 
 
 def is_upright(task: str) -> bool:
-    """Whether pictures of ``task`` know up from down; no for a task that is not in the table."""
+    """Whether pictures of ``task`` have an up and a down; False for a task that is not in the table."""
     return task in TASKS and TASKS[task].upright
 
 
 def channel_of(task: str | None) -> Channel:
-    """What the papers of ``task`` measure on: ``y`` (luma), also without a task, or ``rgb``."""
+    """What the papers of ``task`` measure on: ``y`` (luma) or ``rgb``; ``y`` without a task, or for an unknown one."""
     return TASKS[task].channel if task is not None and task in TASKS else "y"
 
 

@@ -1,4 +1,4 @@
-"""From which part of the picture a network takes its statistics, as a checkpoint and ``--window`` say it.
+"""From which part of the picture a network takes its statistics, as checkpoints and ``--window`` write it.
 
 ``global``: from the whole picture, as the papers do. ``384``: from windows of 384 pixels. ``384@2``: at level 2 of the
 network from such windows, at its other levels from the whole picture; ``384@1,2`` for several levels.
@@ -52,13 +52,13 @@ def parse(setting: object) -> Windows | None:
 
 
 def normalised(setting: object) -> WindowSetting:
-    """The same in one form. Raises ValueError."""
+    """The setting in its one canonical form. Raises ValueError."""
     windows = parse(setting)
     return GLOBAL if windows is None else windows.setting
 
 
 def requested_window(setting: object, name: str) -> WindowSetting:
-    """:func:`normalised` for what a user gave under this name. Raises UsageError."""
+    """:func:`normalised` for a user's setting; name: of the option. Raises UsageError."""
     try:
         return normalised(setting)
     except ValueError as error:
@@ -66,7 +66,7 @@ def requested_window(setting: object, name: str) -> WindowSetting:
 
 
 def described(setting: WindowSetting) -> str:
-    """The setting for people."""
+    """The setting in words: ``384 pixels at level 2``."""
     windows = parse(setting)
     if windows is None:
         return "global (the whole picture)"

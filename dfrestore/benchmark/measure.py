@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.errors import StartError, WeightsError
+from dfrestore.errors import DfrestoreError, StartError, WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """seconds: wall time without loading. peak_bytes: highest memory on the device above the idle process, or None
-    where the system does not tell. size: (width, height). flops: floating-point operations of all the steps.
-    limit: operations a second that this device reaches in large matrix products of this precision, measured.
+    """seconds: wall time without loading. peak_bytes: highest memory on the device above the idle process; None if the
+    system does not tell. size: (width, height). flops: floating-point operations of all steps. limit: operations per
+    second that this device reaches in large matrix products of this precision, measured.
     """
 
     task: str
@@ -42,12 +42,12 @@ class Measurement:
 
     @property
     def seconds_each(self) -> float:
-        """For a step of a megapixel."""
+        """Seconds per step and megapixel."""
         return self.seconds / self.steps / (self.size[0] * self.size[1] / 1e6)
 
     @property
     def share(self) -> float:
-        """Of the device's limit in matrix products that was reached."""
+        """The share of the device's limit in matrix products that was reached."""
         return self.flops / self.seconds / self.limit
 
 
@@ -63,7 +63,7 @@ class Subject:
 def measure(
     subject: Subject, size: tuple[int, int], steps: int | None, options: dict[str, Any], *, plain: bool = False
 ) -> Measurement:
-    """Measure in a fresh process, for its peak cannot be mixed with that of what ran before. Raises StartError.
+    """Measure in a fresh process, whose peak memory is this work's alone. Raises StartError.
 
     plain: one evaluation of the network as the paper writes it, in fp32 on the whole picture, in place of the engine.
     """
@@ -192,7 +192,7 @@ def _flops_a_pixel(restorer: Restorer, steps: int) -> float:
 
 
 def _limit(restorer: Restorer, precision: str) -> float:
-    """Operations a second in square matrix products of 2048, the fastest of some."""
+    """Operations per second in matrix products of 2048x2048, the fastest of six."""
     import torch
 
     side, device = 2048, restorer.device.torch_device
@@ -249,8 +249,6 @@ def _status(key: str) -> int | None:
 
 
 def _main() -> None:
-    from dfrestore.errors import DfrestoreError
-
     try:
         answer = _measure_here(json.load(sys.stdin))
     except DfrestoreError as error:

@@ -1,4 +1,4 @@
-"""Whether every device of this machine computes what the papers' arithmetic on the CPU does."""
+"""The self-test: every device of this machine must compute what the papers' arithmetic gives on the CPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMITS = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.05}
 
 @dataclass(frozen=True)
 class Check:
-    """difference: the largest, of values in [0, 1]; error: why there is none."""
+    """difference: the largest, of values in [0, 1]; None if there is an error."""
 
     device: str
     precision: str
@@ -61,7 +61,7 @@ def devices() -> list[str]:
 
 
 def offered(device: str) -> list[str]:
-    """fp32, and what else the device does without a warning."""
+    """fp32, and the other precisions that the device has without a warning."""
     names = []
     for name in PRECISIONS[1:]:
         try:
@@ -74,7 +74,7 @@ def offered(device: str) -> list[str]:
 
 
 def _model() -> tuple[Network, ModelSpec]:
-    """The default model; where none is there, an untrained one of the smoke preset."""
+    """The default model; if there is none, an untrained one of the smoke preset."""
     try:
         return load_network(None, task="derain")
     except DfrestoreError:

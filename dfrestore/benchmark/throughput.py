@@ -1,4 +1,4 @@
-"""How fast training is here: its step in each way to compute it, and what drawing the batches adds."""
+"""How fast training is here: its step in each way to compute it, and the time that drawing batches adds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dfrestore.training.data import Degrade
 from dfrestore.training.photos import Photos
 from dfrestore.training.trainer import Call, Pictures, Trainer
 
-ROUNDS, WARM = 7, 1  # of each way: measured, passed over before
+ROUNDS, WARM = 7, 1  # of each way: measured, and not counted before them
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class WaySpeed:
 class Throughput:
     """Medians for batches of one size. ways: forward and backward in each of them. The rest is of training's own way.
 
-    update_seconds: clipping, optimiser and EMA. step_seconds: all of a step but its data. draw_seconds: drawing one
-    batch while nothing else runs, in one thread, as training draws it. draw_share: that, in parts of a step; training
-    draws beside the step, so only what is above 1 is waited for, and below it what the two take from each other.
-    iteration_seconds: a step and the next batch drawn beside it, until both are done.
+    update_seconds: clipping, optimiser and EMA. step_seconds: a step without its data. draw_seconds: drawing one
+    batch while nothing else runs, in one thread, as training draws it. draw_share: draw_seconds / step_seconds.
+    Training draws during the step: above 1 it waits for the rest, below 1 the two only slow each other down.
+    iteration_seconds: a step and the drawing of the next batch at once, until both are done.
     """
 
     patch: int
@@ -75,9 +75,9 @@ def throughput(
     device: str = "cpu",
     rounds: int = ROUNDS,
 ) -> Generator[Throughput, None, None]:
-    """Measure steps of this run's first stage, in the first kind that it has, for each (patch, batch) of ``sizes``.
+    """Measure steps of this run's first stage, in the first of its variants, for each (patch, batch) of ``sizes``.
 
-    The ways take turns, so that what else the machine does meanwhile slows all of them. Raises :class:`UsageError`
+    The ways take turns, so that other work on the machine slows all of them. Raises :class:`UsageError`
     for a patch that the network does not take.
     """
     for patch, batch in sizes:

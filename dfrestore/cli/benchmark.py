@@ -49,16 +49,16 @@ def benchmark(
     window: Window = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory to use, like 8G.")] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Also the network as the paper writes it, in fp32: how much it takes.")
+        bool, typer.Option("--plain", help="Also measure the network as the paper writes it, in fp32.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Measure training instead of restoring.")] = False,
     preset: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The network of these settings, untrained, not a model; see train --list-presets. "
-            "With --train: default compact.",
+            help="Measure the untrained network of this preset instead of a model; see train --list-presets. "
+            "Default with --train: compact.",
             autocompletion=complete_presets,
         ),
     ] = None,
@@ -73,11 +73,11 @@ def benchmark(
     clean: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FOLDER", help="With --train: clean photos to draw crops from; default: noise. Repeatable."
+            metavar="FOLDER", help="With --train: clean photos to take crops from; default: noise. Repeatable."
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="With --train: how often each is timed; default: 7.")
+        int | None, typer.Option(min=1, metavar="N", help="With --train: how often each way is timed; default: 7.")
     ] = None,
 ) -> None:
     """Measure time and peak memory for a picture of one megapixel.
@@ -85,8 +85,8 @@ def benchmark(
     Memory is counted above the idle process with the model loaded; each row runs in a process of its own. The limit
     is what this machine reaches in large matrix products of the row's precision.
 
-    With --train: forward and backward of a training step, as training computes it here and as the paper writes the
-    network in fp32, taken in turns; then the whole step, and what drawing a batch takes beside it.
+    With --train: forward and backward of a training step, both as training computes it here and as the paper writes the
+    network, in fp32; the two are timed in turns. Then the whole step, and the drawing of a batch beside it.
 
     \b
     Examples:

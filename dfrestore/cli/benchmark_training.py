@@ -30,7 +30,7 @@ def benchmark_training(
     rounds: int | None,
     as_json: bool,
 ) -> None:
-    """Print how fast a training step is in each way to compute it, and what drawing a batch takes."""
+    """Print how fast a training step is in each way to compute it, and how long drawing a batch takes."""
     if len(patches) != len(batches):
         raise UsageError(f"{len(patches)} --patch and {len(batches)} --batch do not pair; give both for each size")
     config = _config(task, preset, clean, precision)
@@ -79,13 +79,13 @@ def _config(task: str, preset: str, clean: list[Path] | None, precision: str) ->
 
 
 def _lines(row: Throughput) -> list[str]:
-    """A line for each way to compute the step, the one that training takes marked, and one on the rest of it."""
+    """A line for each way to compute the step, with a mark at the one that training takes, and a line on the rest."""
     ways = [
         f"{row.patch:>5} {row.batch:>5}  {way.function:<12} {way.dtype:<8} {way.seconds * 1000:>8.1f} "
         f"{way.patches_per_second:>9.1f} {way.ratio:>6.2f}{'  (training)' if way.training else ''}"
         for way in row.ways
     ]
     step, update = f"{row.step_seconds * 1000:.1f} ms", f"{row.update_seconds * 1000:.1f} ms"
-    draw, both = f"{row.draw_seconds * 1000:.1f} ms", f"{row.iteration_seconds * 1000:.1f} ms"
+    draw, overlapped = f"{row.draw_seconds * 1000:.1f} ms", f"{row.iteration_seconds * 1000:.1f} ms"
     rest = f"whole step {step}, {update} of it the update; drawing a batch {draw}, {row.draw_share:.0%} of the step"
-    return [*ways, f"{'':13}{rest}; beside each other {both}"]
+    return [*ways, f"{'':13}{rest}; beside each other {overlapped}"]

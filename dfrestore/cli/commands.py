@@ -22,16 +22,16 @@ _HELP = f"""Take {_REMOVED} out of photos with few-step diffusion Transformers.
 Examples:
   dfrestore derain photo.jpg                    -> photo_derain.jpg
   dfrestore derain photo.jpg -o dry.png --steps 4
-  dfrestore denoise holiday/ -o clean/          the tree is mirrored
+  dfrestore denoise holiday/ -o clean/          its subfolders too
   dfrestore derain --help                       all options
 
 \b
 Exit codes:
-  0    all done, what was done before included
+  0    all done; photos that were finished earlier count too
   1    some inputs failed, the rest is done
   2    wrong usage, an input that does not exist; nothing was touched
-  3    could not start: no model, no device, nothing to train on, no extra
-  130  interrupted (143: terminated); what is finished is kept
+  3    could not start: no model, no device, nothing to train on, an extra that is not installed
+  130  interrupted (143: terminated); finished results are kept
 
 Results go to standard output, messages for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
 """
@@ -44,8 +44,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dfrestore {__version__}")
         raise typer.Exit
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dfrestore.cli.options import FORMAT_NAMES, completer, parse_pixels
-from dfrestore.cli.report import Report
+from dfrestore.cli.report import Report, weight_of
 from dfrestore.errors import (
     FileFailure,
     OutOfMemoryFailure,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dfrestore.degrade.pairs import Degraded, Made, Recipe
     from dfrestore.restore import FilePlan, FileResult, Job
 
-# What dfrestore.degrade.KINDS holds, known here without torch (a test keeps them equal): kind -> its presets, each
-# with what the help adds to the name.
+# The kinds and presets of dfrestore.degrade.KINDS, here so that help needs no torch (a test keeps both equal):
+# kind -> preset -> what the help says about it.
 PRESETS: Mapping[str, Mapping[str, str]] = {
     "rain": {"drizzle": "", "fine": "", "rain": "", "storm": "", "mixed": ""},
     "noise": {"gaussian15": "", "gaussian25": "", "gaussian50": "", "sensor": "", "mixed": ""},
@@ -84,8 +84,8 @@ def help_text() -> str:
 
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of
-their names; the same seed gives the same pairs. Presets are drawn anew for each file; mixed is what training uses,
-bench what models are measured on.
+their names; the same seed gives the same pairs. Each file gets its own draw from the preset; training uses mixed,
+models are measured on bench.
 Photos that lowres makes smaller are first cut to a multiple of the scale; holes writes OUT/mask/NAME.png too.
 
 \b
@@ -117,7 +117,7 @@ def degrade(
     preset: Annotated[
         str, typer.Option(metavar="NAME", help="Preset of the kind, see above.", autocompletion=_complete_presets)
     ] = "mixed",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; the next has N + 1.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first file; each further one adds 1.")] = 0,
     preview: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Only draw OUT/preview.png, a sheet of the first N files."),
@@ -138,7 +138,7 @@ def degrade(
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")
+        bool, typer.Option("--json", help="Print one JSON object per file, and one with totals at the end.")
     ] = False,
 ) -> None:
     """See :func:`help_text`."""
@@ -195,7 +195,7 @@ def _plan(inputs: Sequence[str], out: str, format: str, recursive: bool) -> tupl
 
 @dataclass
 class _Run:
-    """One run of the command, after its arguments have been found good."""
+    """One run of the command, once its arguments are checked."""
 
     out: Path
     plan: FilePlan
@@ -241,7 +241,7 @@ class _Run:
                 for path in sides(recipe.kind, self.out, self.name(job))
             ]
         )
-        self.report.open_bar({job.output: _bytes(job.input) for job in self.plan.jobs})
+        self.report.open_bar({job.output: weight_of(job.input) for job in self.plan.jobs})
         made: list[Made] = []
         try:
             for seed, job in enumerate(self.plan.jobs, self.seed):
@@ -301,10 +301,3 @@ def _done(job: Job, output: Path, seed: int, pair: Degraded, seconds: float = 0.
     return FileResult(
         "done", job.input, output, size=(width, height), seconds=seconds, seed=seed, warnings=pair.warnings
     )
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return max(1, path.stat().st_size)
-    except OSError:
-        return 1

@@ -1,4 +1,4 @@
-"""``main``: runs the app, and turns whatever ends it into one line and an exit code."""
+"""``main``: runs the app, and turns whatever ends it into a line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:  # Ctrl-C in older versions of typer
         code = INTERRUPTED
     except SystemExit as end:
-        # Completion scripts end the process like this.
+        # how completion scripts end the process
         code = end.code
     except Exception as error:
         return _usage(error, arguments)
@@ -109,12 +109,12 @@ def _misspelt(complaint: str, context: Any) -> str | None:
     found = re.match(r"No such (option|command):? '?([^'\s]+?)'?(?:[.\s]|$)", complaint)
     if found is None or context is None:
         return None
-    kind, given = found.groups()
+    kind, name = found.groups()
     if kind == "command":
         known = context.command.list_commands(context)
     else:
-        known = [name for item in context.command.params for name in (*item.opts, *item.secondary_opts)]
-    return f"unknown {kind} '{given}'{did_you_mean(given, known)}"
+        known = [option for item in context.command.params for option in (*item.opts, *item.secondary_opts)]
+    return f"unknown {kind} '{name}'{did_you_mean(name, known)}"
 
 
 def _say(text: str, code: int, arguments: Sequence[str]) -> int:
@@ -134,18 +134,18 @@ def _termination_raises() -> Iterator[None]:
 
     try:
         previous = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # not the main thread: then nobody's handler is ours to set
+    except ValueError:  # not the main thread: only that one can handle signals
         yield
         return
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is terminate:  # or what ended the run is deaf until it has spoken
+        if signal.getsignal(signal.SIGTERM) is terminate:  # else another handler was set meanwhile, which stays
             signal.signal(signal.SIGTERM, previous)
 
 
 def _replace_closed_streams() -> None:
-    """Streams that the caller closed swallow what is printed, and no picture is opened under their numbers."""
+    """Replace streams that the caller closed by the null device, so that no picture is opened under their numbers."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

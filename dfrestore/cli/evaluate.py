@@ -81,30 +81,33 @@ def evaluate(
     window: Window = None,
     tile: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Work in tiles of this side in pixels; 0: whole; default: as restoring."),
+        typer.Option(min=0, metavar="N", help="Work in tiles of N pixels; 0: whole; default: whole if it fits."),
     ] = None,
     ensemble: Annotated[
-        int, typer.Option(min=1, metavar="K", help="Mean of this many restorations, as restoring.")
+        int, typer.Option(min=1, metavar="K", help="Mean of K restorations, each of the picture turned.")
     ] = 1,
-    keep_color: Annotated[bool, typer.Option("--keep-color", help="The inputs' broad colours, as restoring.")] = False,
+    keep_color: Annotated[bool, typer.Option("--keep-color", help="Broad colours as in the input.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure the first N pairs only.")] = None,
     channel: Annotated[
-        Channel | None, typer.Option(help="y (luma) or rgb; by default what the task's papers measure, else y.")
+        Channel | None,
+        typer.Option(help="y (luma) or rgb; default: as the papers of the task, without a task y."),
     ] = None,
-    y_rounded: Annotated[bool, typer.Option("--y-rounded", help="Luma rounded to whole numbers, as MATLAB.")] = False,
+    y_rounded: Annotated[bool, typer.Option("--y-rounded", help="Round luma to whole numbers, like MATLAB.")] = False,
     crop_border: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels left out at each border.")] = 0,
     lpips: Annotated[
-        bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and its weights.")
+        bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and downloads weights.")
     ] = False,
     lpips_net: Annotated[
         Net | None, typer.Option(help="Network of --lpips: alex (the usual one for scores) or vgg; default: alex.")
     ] = None,
-    dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, and one of means.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV: a line a picture, then the mean.")] = False,
+    dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same extra as --lpips.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per picture, and one with the means.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: one line per picture, then the means.")] = False,
     report: Annotated[
         str | None,
-        typer.Option(metavar="FILE.html", help="Write a page to look through, with scores; replaces a report."),
+        typer.Option(metavar="FILE.html", help="Write an HTML page of pictures and scores; replaces an older report."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
@@ -112,9 +115,10 @@ def evaluate(
 
     Either two folders whose pictures share their names, or --task and --data to restore and measure.
 
-    PSNR is in dB, more is better, as SSIM up to 1; LPIPS and DISTS are distances, 0 is best. The weights that these
-    two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16). Time is in seconds a picture.
-    The numbers go to standard output, all else to standard error; exit code 1 where a pair could not be measured.
+    PSNR is in dB; higher is better. SSIM is at most 1; higher is better. LPIPS and DISTS are distances; 0 is best. The
+    weights that these two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16). Time is in
+    seconds per picture. Numbers go to standard output, messages to standard error. The exit code is 1 when a pair could
+    not be measured.
 
     \b
     Examples:
@@ -219,7 +223,7 @@ def _require_only_folders(folders: list[Path], data: Path | None, model: str | N
 def _restoration(
     task: str, steps: int | None, how: dict[str, Any], options: dict[str, Any], plans: Counter[str]
 ) -> tuple[Restore, dict[str, Any]]:
-    """The function that restores one photo (and counts its plan), and what to say of it beside the numbers.
+    """The function that restores one photo (and counts its plan), and the settings to print with the numbers.
 
     how: further arguments of ``Restorer.restore_rgb``, options: of ``Restorer.from_pretrained``.
     """
@@ -242,7 +246,7 @@ def _restoration(
 
 
 def _chosen(matching: Matching, limit: int | None) -> list[Pair]:
-    """The pairs to measure; pictures without a partner are told, for they are missing from every mean."""
+    """The pairs to measure. Pictures without a partner are named on stderr: they are missing from every mean."""
     for paths, what in ((matching.lonely_inputs, "clean"), (matching.lonely_targets, "restored or degraded")):
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""

@@ -1,4 +1,4 @@
-"""``dfrestore finetune``: a model made better on a few photos; the work is in :mod:`dfrestore.training.finetune`."""
+"""``dfrestore finetune``: training goes on from a model; the work is in :mod:`dfrestore.training.finetune`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.processes import launched, use_threads
 from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def finetune(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_models,
-            help="The model to start from: a name or a safetensors file; without, the default.",
+            help="The model to start from: a name or a safetensors file; default: the task's own.",
         ),
     ] = None,
     run: Run = None,
@@ -69,12 +70,12 @@ def finetune(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable.",
+            help="Folder of clean photos; pairs made from them fill half of each batch. Repeatable.",
         ),
     ] = None,
     setting: Settings = None,
     licence: Annotated[
-        str, typer.Option(metavar="TEXT", help="Licence of the weights; without, the start model's.")
+        str, typer.Option(metavar="TEXT", help="Licence of the weights; default: that of the start model.")
     ] = "",
     trained_on: Annotated[
         str, typer.Option(metavar="TEXT", help="The photos, added to what the start model was trained on.")
@@ -82,13 +83,13 @@ def finetune(
     device: Device = "auto",
     threads: Threads = 0,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Look at the data, print the resolved settings and stop.")
+        bool, typer.Option("--print-config", help="Read the data, print the resolved settings and stop.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a model better on photos of your own, from as few as five pairs.
 
-    A part is held out to judge by. The result is never worse on it than the model it started from.
+    Some photos are held out to judge the result. On these it is never worse than the model it started from.
 
     \b
     Examples:
@@ -99,15 +100,10 @@ def finetune(
       dfrestore derain rainy.jpg --model runs/mine/model.safetensors
     """
     started = time.monotonic()
-    from dfrestore.processes import launched
-
     if launched():
         raise UsageError("finetune starts in one process; continue in several with: torchrun ... train --resume RUN")
     user_settings = _settings(setting, data, clean, mix)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if resume:
         require_minutes(minutes, resume)
         if task or model:
@@ -160,9 +156,10 @@ def _require(run: Path | None, user_settings: dict[str, Any], minutes: float | N
 
 
 def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
-    """The named model or the task's default, and how the result will name it, without private paths."""
+    """The named model or the task's default, and how the result names it: by file name, without its folders."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
+    from dfrestore.weights.checkpoint import sha256_of
 
     if name is None and task is None:
         raise UsageError("finetune needs a model: name a task, as in 'dfrestore finetune derain', or a --model")
@@ -172,14 +169,9 @@ def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
     require_task(spec, found.label, task or spec.task)
-    from_file = found.label == str(found.path)
-    return Start(tensors, spec), f"{found.path.name}, sha256 {_digest(found.path)}" if from_file else found.label
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if found.label != str(found.path):
+        return Start(tensors, spec), found.label
+    return Start(tensors, spec), f"{found.path.name}, sha256 {sha256_of(found.path)[:16]}"
 
 
 def _configure(
@@ -199,7 +191,7 @@ def _configure(
     require_trainable(start.spec)
     user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
     first = data_config(start.spec.task, start.spec, user_settings)
-    degradation_of(first)  # so that a missing one is said before all photos are read
+    degradation_of(first)  # a task without one is refused before all photos are read
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, user_settings)

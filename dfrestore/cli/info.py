@@ -27,7 +27,8 @@ _LIBRARIES = (
 
 def info(
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Restore a small picture on each device and compare; 1 if one fails.")
+        bool,
+        typer.Option("--self-test", help="Restore a small picture on each device; exit code 1 if one fails."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Parsing of values with a form of their own (``8G``, ``global``, ``1024x768``), and completion of names."""
+"""Parsing of values such as ``8G``, ``global`` and ``1024x768``, and completion of names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from dfrestore import sizes, windows
-from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
 from dfrestore.tasks import TASKS
 
-# Names that completion knows without numpy and torch (a test keeps them equal to those of photo and engine).
+# Names for completion, which needs neither numpy nor torch (a test keeps them equal to those of photo and engine).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
@@ -33,7 +33,7 @@ def parse_pixels(text: str | None) -> int | None:
 
 
 def parse_window(text: str | None) -> windows.WindowSetting | None:
-    """A window in one form (see :mod:`dfrestore.windows`). Raises UsageError."""
+    """``--window`` in its canonical form (see :mod:`dfrestore.windows`). Raises UsageError."""
     return None if text is None else windows.requested_window(text, "--window")
 
 
@@ -74,7 +74,6 @@ def complete_presets(incomplete: str) -> list[str]:
 
 def complete_models(incomplete: str) -> list[str]:
     """Names of registered models that begin with what is typed; none where the registry cannot be read."""
-    from dfrestore.errors import DfrestoreError
     from dfrestore.weights import load_registry
 
     try:

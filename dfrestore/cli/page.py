@@ -26,10 +26,10 @@ Tell = Callable[[str], None]
 def page_path(
     text: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = (), *, overwrite: bool = False
 ) -> Path | None:
-    """Where the page goes, once it is known to be in nobody's way; None without ``--report``.
+    """Where the page goes, checked; None without ``--report``.
 
-    Raises UsageError: another ending, a folder, a file that is an input or will be an output, or holds one.
-    PhotoWriteError: a file that is no report of ours, without ``overwrite``.
+    Raises UsageError for another ending, a folder, or a place that an input or an output has or needs; PhotoWriteError
+    for an existing file that is no report of ours, without ``overwrite``.
     """
     if text is None:
         return None
@@ -60,7 +60,9 @@ def _check_existing(path: Path, overwrite: bool) -> None:
 
 
 class Page:
-    """A page that grows with a run. Once begun, a page that cannot be written is said and stops nothing: ``failed``."""
+    """A page that grows with a run. If it cannot be written later on, that is printed, ``failed`` is set, and the run
+    goes on.
+    """
 
     def __init__(self, path: Path, overwrite: bool, say: Tell, complain: Tell) -> None:
         self.failed = False
@@ -73,9 +75,9 @@ class Page:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Around the work. An interrupt leaves a page of what is done; an error leaves none.
+        """A context around the work. After an interrupt, a page shows what is done; after an error there is none.
 
-        Raises PhotoWriteError before the work where there is no place to write.
+        Raises PhotoWriteError before the work if the page cannot be written.
         """
         from dfrestore.evaluation.page_file import PageFile
 
@@ -90,13 +92,13 @@ class Page:
             self._finish(None)
 
     def _rest(self) -> None:
-        """What is left to be shown when all is done."""
+        """Add the remaining entries when all is done."""
 
     def _about(self, ending: str | None) -> About:
         raise NotImplementedError
 
     def _look(self, make: Callable[[], Shots | None]) -> tuple[Shots | None, tuple[str, ...]]:
-        """The pictures of one photo; where there are none, the reason as a note."""
+        """The pictures of one photo, or None with a note that says why."""
         from dfrestore.evaluation.shots import MOST_PHOTOS
 
         if self._file is None or self._file.photos >= MOST_PHOTOS:
@@ -136,7 +138,7 @@ class Page:
 
 
 def lead(ending: str | None, *parts: str) -> str:
-    """One line of what came of the run; ending: ``interrupted`` or ``terminated``."""
+    """One line on the outcome of the run; ending: ``interrupted``, ``terminated`` or None."""
     line = " · ".join(parts)
     return f"{ending.capitalize()}: {line}" if ending else line
 
@@ -150,7 +152,7 @@ def count(number: int, word: str = "photo") -> str:
 
 
 def most(plans: Counter[str]) -> str:
-    """The three that most photos took, with their numbers where there are several."""
+    """The three most frequent plans, with their numbers if there are several plans."""
     named = [f"{plan} ({times})" if len(plans) > 1 else plan for plan, times in plans.most_common(3)]
     return "; ".join([*named, f"{len(plans) - 3} others"] if len(plans) > 3 else named)
 

@@ -1,4 +1,4 @@
-"""What a run over files says: paths or JSON on stdout; start line, bar, failures and summary on stderr."""
+"""What a run over files prints: paths or JSON on stdout; start line, bar, failures and summary on stderr."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class Report:
-    """quiet: nothing but failures. as_json: objects instead of paths. paths: whether results are named on stdout.
+    """quiet: print failures only. as_json: objects instead of paths. paths: whether results are named on stdout.
 
-    torn: results could not be printed, for another reason than a reader who has seen enough.
+    torn: standard output could not be written, other than because its reader closed it.
     """
 
     def __init__(self, *, quiet: bool, as_json: bool, inputs: int, paths: bool = True) -> None:
@@ -48,7 +48,7 @@ class Report:
         self.say(f"dfrestore: {line}")
 
     def complain(self, line: str) -> None:
-        """What went wrong besides the inputs; said even where all else is quiet."""
+        """One line on what went wrong besides the inputs; printed even with ``--quiet``."""
         self._err(f"dfrestore: {line}")
 
     def open_bar(self, weights: Mapping[Path | None, int]) -> None:
@@ -64,7 +64,7 @@ class Report:
             file=sys.stderr,
             bar_format=_BAR,
             leave=False,
-            smoothing=0,  # the time left follows from all that is done: strips of some levels are faster than others
+            smoothing=0,  # the time left follows from the whole run: strips of some levels are faster than others
             desc=f"1/{len(weights)}",
             ncols=None if known else 80,
             nrows=None if known else 24,
@@ -75,7 +75,7 @@ class Report:
         """How far the file at work is."""
         if self._bar is not None:
             wanted = self._position + fraction * self._weights[output]
-            self._bar.update(max(0, wanted - self._bar.n))  # the one before may not be told yet
+            self._bar.update(max(0, wanted - self._bar.n))  # the file before may not be reported yet
 
     def result(self, result: FileResult) -> None:
         """One input is settled."""
@@ -112,7 +112,7 @@ class Report:
             self._bar = None
 
     def during(self, work: Callable[[], None]) -> int:
-        """Do the work and close; an interrupt is said, and its exit code returned, else 0."""
+        """Do the work and close. Returns 0, or after an interrupt, which is printed, its exit code."""
         ending, code = None, 0
         try:
             work()
@@ -127,12 +127,12 @@ class Report:
         return code
 
     def close(self, ending: str | None = None) -> None:
-        """Clear the bar, name what was left, sum up. ending: why the run stops before its end."""
+        """Clear the bar, name the outputs left as found, sum up. ending: why the run stopped early."""
         self.close_bar()
         for why, outputs in self._left.items():
             names = ", ".join(str(path) for path in outputs[:3]) + (", ..." if len(outputs) > 3 else "")
             count = "1 output" if len(outputs) == 1 else f"{len(outputs)} outputs"
-            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes such files")
+            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes them")
         seconds = time.perf_counter() - self._begin
         if self.as_json:
             totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}
@@ -186,6 +186,14 @@ def _has_size() -> bool:
         return all(side > 0 for side in os.get_terminal_size(sys.stderr.fileno()))
     except (OSError, ValueError):
         return False
+
+
+def weight_of(path: Path) -> int:
+    """How much of the bar a file takes: its bytes, at least 1."""
+    try:
+        return max(1, path.stat().st_size)
+    except OSError:
+        return 1
 
 
 def duration(seconds: float) -> str:

@@ -43,11 +43,11 @@ def help_text(task: str, summary: str) -> str:
 
 INPUT: files and folders. A result stands beside its input as NAME_{task}.EXT, or where -o says: a file for one
 input file, otherwise a folder, under which the trees of input folders are mirrored. Runs over folders can be
-interrupted and started again: what is done is skipped. INPUT - is a picture on standard input, -o - writes the result
-to standard output.
+interrupted and started again: finished photos are skipped. INPUT - reads a picture from standard input, -o - writes
+the result to standard output.
 
---uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. Photos that are
-skipped are not restored again for them, unless with --overwrite.
+--uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. A photo that is
+skipped gets none of these; --overwrite restores it again.
 
 \b
 Examples:

@@ -1,6 +1,6 @@
-"""Options that commands which run a model share, each with its type and help.
+"""Options that several commands which run a model share, each with its type and help.
 
-Those whose words differ from command to command stand there.
+An option whose help differs between commands stands with its command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Window = Annotated[
     str | None,
     typer.Option(
         metavar="N|N@LEVEL|global",
-        help="Side of the attention's windows in pixels, at some levels alone (384@2) or at all; default: the model's.",
+        help="Side of the attention's windows in pixels, at all levels or at some (384@2); default: the model's.",
         autocompletion=completer("global"),
     ),
 ]
@@ -35,7 +35,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="OUT",
-        help="Result: a file for one input file, else a folder; default: beside the input.",
+        help="Where results go: a file for one input file, else a folder; default: beside the input.",
     ),
 ]
 Model = Annotated[
@@ -68,14 +68,18 @@ Format = Annotated[
 ]
 Quality = Annotated[
     int | None,
-    typer.Option(min=1, max=100, metavar="Q", help="Of JPEG, WebP and AVIF; default: as the input, at least 95."),
+    typer.Option(min=1, max=100, metavar="Q", help="For JPEG, WebP and AVIF; default: as the input, at least 95."),
 ]
 Strength = Annotated[
     float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
 ]
 Ensemble = Annotated[
     int | None,
-    typer.Option(min=1, metavar="K", help="Mean of K restorations of the picture turned; K times as long."),
+    typer.Option(
+        min=1,
+        metavar="K",
+        help="Mean of K restorations, each of the picture turned; takes K times as long.",
+    ),
 ]
 KeepColor = Annotated[
     bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
@@ -83,12 +87,15 @@ KeepColor = Annotated[
 Uncertainty = Annotated[
     str | None,
     typer.Option(
-        metavar="MAP.png|FOLDER", help="Map of where members (4, or --ensemble) disagree; white: 10 % or more."
+        metavar="MAP.png|FOLDER",
+        help="Map of where the members of an ensemble (default: 4) disagree; white: 10 % or more.",
     ),
 ]
 Compare = Annotated[
     str | None,
-    typer.Option(metavar="FILE|FOLDER", help="Picture of before | after, .jpg or .png, at most 4096 pixels wide."),
+    typer.Option(
+        metavar="FILE|FOLDER", help="Picture of before and after side by side, .jpg or .png, at most 4096 pixels wide."
+    ),
 ]
 Trace = Annotated[
     str | None,
@@ -100,14 +107,14 @@ ReportPage = Annotated[
     typer.Option(
         "--report",
         metavar="FILE.html",
-        help="Write a page to look through, before and after, also of what was done before; replaces a report.",
+        help="Write an HTML page that shows every photo before and after, skipped ones too; replaces an older report.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo and replace outputs that exist.")]
 Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into folders below an input folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a file, and a last one of totals.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per file, and one with totals at the end.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; default: one a core, or what OMP_NUM_THREADS says.")
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; default: one per core, or OMP_NUM_THREADS.")
 ]

@@ -13,24 +13,25 @@ import typer
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
-from dfrestore.cli.report import Report, duration
+from dfrestore.cli.report import Report, duration, weight_of
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
 from dfrestore.files import STREAM
-from dfrestore.processes import PeerFailed
+from dfrestore.processes import PeerFailed, use_threads
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings, Started
-    from dfrestore.restore.extras import Extras, Wanted
+    from dfrestore.restore.extras import ExtraOptions, Extras
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
+    from dfrestore.windows import WindowSetting
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said, each under its option's name (see :mod:`.restoring_options`)."""
+    """The values of the command line, each under its option's name (see :mod:`.restoring_options`)."""
 
     inputs: list[str]
     out: str | None
@@ -71,19 +72,19 @@ class Options:
 
     @property
     def replaces(self) -> bool:
-        """Whether what stands where a result goes may be replaced."""
+        """Whether existing outputs may be replaced."""
         return self.overwrite or self.out == STREAM
 
     @property
-    def wanted(self) -> Wanted:
-        """What is made beside the results."""
-        from dfrestore.restore.extras import Wanted
+    def extras(self) -> ExtraOptions:
+        """The options for what is made beside the results."""
+        from dfrestore.restore.extras import ExtraOptions
 
-        return Wanted(self.uncertainty, self.compare, self.trace)
+        return ExtraOptions(self.uncertainty, self.compare, self.trace)
 
 
 def run(task: str, crew: Crew, options: Options) -> None:
-    """Do what the options ask for. Raises UsageError, :class:`Ended` after a signal, and what ends with a code."""
+    """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
     parsed = _Parsed.of(options)
     plan = _plan(options, task, parsed.format)
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
@@ -112,11 +113,11 @@ def run(task: str, crew: Crew, options: Options) -> None:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """The options that have a form of their own, read and checked before anything else."""
+    """The options that must be parsed, read and checked before anything else."""
 
     memory: int | None
     pixels: int | None
-    window: Any
+    window: WindowSetting | None
     format: str | None
 
     @classmethod
@@ -131,7 +132,7 @@ class _Parsed:
             as_json=options.as_json,
             page=options.page is not None,
             dry_run=options.dry_run,
-            extras=options.wanted.requested,
+            extras=options.extras.requested,
         )
         return cls(
             parse_memory(options.memory),
@@ -147,7 +148,7 @@ def _plan(options: Options, task: str, fmt: str | None) -> FilePlan:
 
     if is_stream(options.inputs, options.out):
         return plan_stream(options.inputs, options.out, task, fmt=fmt)
-    return plan_files(options.inputs, options.out, task, fmt=fmt, recursive=options.recursive, wanted=options.wanted)
+    return plan_files(options.inputs, options.out, task, fmt=fmt, recursive=options.recursive, extras=options.extras)
 
 
 def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
@@ -172,7 +173,7 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
 
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
-    """What the record knows a model by: its content. Not needed, and not computed, where there is no record."""
+    """What records identify a model by: the sha256 of its file, which is not computed where there is no record."""
     if resolved.sha256 is not None or all(job.record is None for job in plan.jobs):
         return resolved.sha256 or str(resolved.path)
     from dfrestore.weights.checkpoint import sha256_of
@@ -182,7 +183,7 @@ def _identity(resolved: Resolved, plan: FilePlan) -> str:
 
 @dataclass
 class _Run:
-    """One run of the command, after its arguments have been found good."""
+    """One run of the command, once its arguments are checked."""
 
     plan: FilePlan
     settings: Settings
@@ -200,7 +201,7 @@ class _Run:
 
         dry, crew = self.options.dry_run, self.crew
         if not crew.first:
-            return 0 if dry else self.report.during(lambda: self._shown(crew.agreed([]), Records()))
+            return 0 if dry else self.report.during(lambda: self._with_page(crew.agreed([]), Records()))
         for note in (*self.resolved.warnings, *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
@@ -214,26 +215,26 @@ class _Run:
         for result in settled:
             self._settle(result)
         self._warn_of_missing_extras(settled)
-        code = self.report.during(lambda: self._shown(todo if dry else crew.agreed(todo), records))
+        code = self.report.during(lambda: self._with_page(todo if dry else crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
 
     def _warn_of_missing_extras(self, settled: Iterable[FileResult]) -> None:
-        """Photos that are skipped are not restored again to make a comparison or a map: say which lack one."""
+        """A skipped photo is not restored again for its comparison or map: warn of those that lack one."""
         requested: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
         lacking = [r for r in settled if r.status == "skipped" and r.extras != requested[r.output]]
         if lacking:
             kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
             count, more = ("1 photo", "") if len(lacking) == 1 else (f"{len(lacking)} photos", ", ...")
-            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes such")
+            self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes them")
 
     def _settle(self, result: FileResult) -> None:
         self.report.result(result)
         if self.page is not None:
             self.page.result(result)
 
-    def _shown(self, todo: list[Job], records: Records) -> None:
+    def _with_page(self, todo: list[Job], records: Records) -> None:
         with nullcontext() if self.page is None else self.page.written():
             try:
                 if todo:
@@ -248,10 +249,7 @@ class _Run:
     def _work(self, todo: list[Job], records: Records) -> None:
         from dfrestore.restore import Restorer
 
-        if self.options.threads:
-            import torch
-
-            torch.set_num_threads(self.options.threads)
+        use_threads(self.options.threads)
         place = self.crew.place(self.options.device)
         restorer = Restorer.from_resolved(
             self.resolved,
@@ -274,7 +272,7 @@ class _Run:
         from dfrestore import photo
         from dfrestore.restore import FileResult, Started, run_batch
 
-        self.report.open_bar({job.output: _bytes(job.input) for job in todo})
+        self.report.open_bar({job.output: weight_of(job.input) for job in todo})
         most = photo.MAX_PIXELS if self.parsed.pixels is None else self.parsed.pixels
         output, begun = todo[0].output, False
         work = run_batch(
@@ -327,19 +325,12 @@ class _Run:
         )
 
     def _expected(self, first: Started, todo: list[Job]) -> str:
-        """How long all will take, from what the first photo will and how large the files are."""
+        """How long all photos will take, from the first one's time and the sizes of the files."""
         if first.seconds is None or len(todo) == 1 or self.crew.described:
             return _about(first.seconds)
-        share = sum(_bytes(job.input) for job in todo) / _bytes(first.job.input)
+        share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)
         return f"{_about(first.seconds * share)} for {len(todo)} photos"
 
 
 def _about(seconds: float | None) -> str:
     return "" if seconds is None else f", about {duration(seconds)}"
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return max(1, path.stat().st_size)
-    except OSError:
-        return 1

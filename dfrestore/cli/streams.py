@@ -18,8 +18,8 @@ def check_streams(
     if out == STREAM and as_json:
         raise UsageError("--json and -o - both write to standard output; leave one of them out")
     beside = ((True, f"--{kind}") for kind in extras)
-    for given, option in ((page, "--report"), (dry_run, "--dry-run"), *beside):
-        if given:
+    for is_set, option in ((page, "--report"), (dry_run, "--dry-run"), *beside):
+        if is_set:
             raise UsageError(f"{option} needs files; leave it out with -")
     if STREAM in inputs and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("INPUT - is standard input, which is a terminal; give it a picture, as in '< photo.jpg'")

@@ -36,6 +36,7 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
+from dfrestore.processes import use_threads
 from dfrestore.tasks import any_pair_folders, any_task
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def train(
         typer.Argument(
             metavar="TASK",
             autocompletion=complete_tasks,
-            help=f"What the model shall do: {any_task()}; default: the preset's task.",
+            help=f"What the model will do: {any_task()}; default: the preset's task.",
         ),
     ] = None,
     clean: Clean = None,
@@ -85,7 +86,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="STAGE=PART",
-            help="With --minutes: a stage's part of the iterations, 0 to 1; default: as in the preset. Repeatable.",
+            help="With --minutes: a stage's share of the iterations, 0 to 1; default: as in the preset. Repeatable.",
         ),
     ] = None,
     coarse_share: Annotated[
@@ -101,7 +102,7 @@ def train(
     device: Device = "auto",
     threads: Threads = 0,
     check_only: Annotated[
-        bool, typer.Option("--check-only", help="Look at the data, say what is there and what is left out, and stop.")
+        bool, typer.Option("--check-only", help="Read the data, list what is used and what is left out, and stop.")
     ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved settings and stop.")] = False,
     list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and stop.")] = False,
@@ -158,10 +159,7 @@ def train(
         if check_only or folder is None:
             return
         job = Job(config, folder, photos, degrade, device, quiet, None if resume else start, world=world)
-        if threads:
-            import torch
-
-            torch.set_num_threads(threads)
+        use_threads(threads)
         if minutes is not None:
             job = replace(job, config=fitted_to(job, minutes * 60 - (time.monotonic() - started), shares))
         run_job(job, resumed=resume is not None)

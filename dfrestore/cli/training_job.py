@@ -38,7 +38,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Job:
-    """What a run is made of."""
+    """A training run: its settings, folder, data and start."""
 
     config: TrainConfig
     folder: Path
@@ -76,15 +76,14 @@ def option_settings(
 
 
 def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None:
-    """The named model. A bare name is one of the settings' task; a full name or a file may be of another task."""
+    """The named model. A bare name (``compact``) is looked up for the settings' task; others may be of any task."""
     if name is None:
         return None
-    from dfrestore.training.config import TrainConfig
-
-    task = settings.get("task", TrainConfig.task)
     from dfrestore.methods import empty_network
+    from dfrestore.training.config import TrainConfig
     from dfrestore.weights import load_checkpoint, resolve
 
+    task = settings.get("task", TrainConfig.task)
     bare = "/" not in name and not Path(name).is_file()
     found = resolve(name, task=task if bare else None, restoring=False)
     for line in found.warnings:
@@ -102,7 +101,7 @@ def degradation_of(config: TrainConfig) -> Degrade | None:
 
 
 def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World | None = None) -> Photos:
-    """All the data, decoded; prints what was found. Raises :class:`StartError` where there is nothing to train on."""
+    """All the data, decoded; prints the findings. Raises :class:`StartError` if there is nothing to train on."""
     from tqdm import tqdm
 
     from dfrestore.training.check import describe, load_data, report, require
@@ -113,7 +112,7 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
             bar.total = total
             bar.update(done - bar.n)
 
-        # processes on one machine map the same file, instead of holding the photos once each
+        # processes on one machine map the same file instead of each holding all photos
         mapped = world is not None and world.shares_machine and config.data.memory == "auto"
         photos = load_data(replace(config.data, memory="0") if mapped else config.data, progress)
     for line in report(photos):

@@ -1,6 +1,6 @@
-"""Options that commands of training share: type and help, and what their values mean.
+"""Options that the training commands share: type and help, and the parsing of their values.
 
-An option whose help differs from command to command stands with its command.
+An option whose help differs between commands stands with its command.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stand
 
 
 def require_minutes(minutes: float | None, resume: Path | None) -> None:
-    """Raise UsageError where ``--minutes`` cannot be had."""
+    """Raise UsageError for an impossible ``--minutes``."""
     if minutes is not None and resume:
         raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
     if minutes is not None and minutes <= 0:
         raise UsageError(f"--minutes {minutes:g} is not a time to train in")
 
 
-def parse_shares(given: Sequence[str], coarse_share: float | None, minutes: float | None) -> dict[str, float]:
+def parse_shares(texts: Sequence[str], coarse_share: float | None, minutes: float | None) -> dict[str, float]:
     """``["fine=0.8"]`` -> ``{"fine": 0.8}``; ``coarse_share`` is the value of the older option. Raises UsageError."""
     from dfrestore.training.old_config import shares_of
 
     shares = {} if coarse_share is None else shares_of(coarse_share)
-    for text in given:
+    for text in texts:
         name, _, part = text.partition("=")
         try:
             shares[name.strip()] = float(part)

@@ -1,4 +1,4 @@
-"""``dfrestore weights``: what models there are, where their files lie, whether they are whole; conversion, sharing."""
+"""``dfrestore weights``: list, find, verify, fetch, convert, describe and publish models."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _Name = Annotated[
 
 _Base = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The file that the model builds on; without, it is searched by its sha256."),
+    typer.Option(metavar="FILE", help="The file that the model builds on; default: searched by its sha256."),
 ]
 
 
 @app.command("list")
 def list_models(
     task: _Task = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
     """List the registered models; the default of each task is marked with a star.
 
@@ -126,16 +126,16 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="Names or files; without, all registered models.",
+            help="Names or files; default: all registered models.",
             autocompletion=complete_models,
         ),
     ] = None,
     base: _Base = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
     """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
 
-    Models that have not been fetched are named, and are no failure. Exit code 1 when a model is not whole.
+    Models that have not been fetched are listed and do not count as failures. The exit code is 1 when one fails.
 
     \b
     Examples:
@@ -183,18 +183,18 @@ def card(name: _Name, task: _Task = None) -> None:
 @app.command("publish")
 def publish(
     file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="The checkpoint.")],
-    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; it is made where there is none.")],
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; created if it does not exist.")],
     branch: Annotated[
         str, typer.Option("--revision-branch", metavar="BRANCH", help="The branch that takes the commit.")
     ] = "main",
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     card_file: Annotated[
         Path | None,
-        typer.Option("--card", metavar="FILE.md", help="The card; without, the one beside FILE, else a generated one."),
+        typer.Option("--card", metavar="FILE.md", help="The card; default: the one beside FILE, else a generated one."),
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Licence of a file that states none; stored in the published copy alone."),
+        typer.Option(metavar="TEXT", help="Licence of a file that states none; stored in the published copy only."),
     ] = None,
     base: _Base = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
@@ -244,11 +244,12 @@ def convert(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write here; without, the model is registered as TASK/METHOD."
+            "-o", "--output", metavar="FILE", help="Write to this file; default: register the model as TASK/METHOD."
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which weights of the file, e.g. params; averaged ones first.")
+        str | None,
+        typer.Option(metavar="NAME", help="Which weights of the file, e.g. params; default: averaged, if any."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
@@ -303,7 +304,7 @@ def _convert_and_register(file: Path, task: str, key: str | None, overwrite: boo
     typer.echo(f"registered as {task}/{short}", err=True)
     for alias in (alias for alias, name in registry.aliases.items() if name == short):
         if f"{task}/{alias}" in registry.models:
-            typer.echo(f"{task}/{alias} was registered before and stays what '--model {alias}' means", err=True)
+            typer.echo(f"'--model {alias}' still means {task}/{alias}, which was registered earlier", err=True)
     return target
 
 

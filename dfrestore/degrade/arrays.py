@@ -1,4 +1,4 @@
-"""What all degradations need for arrays: checks, conversion between photos and tensors, mirrored borders."""
+"""Array helpers of all degradations: checks, conversion between photos and tensors, mirrored borders."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """JPEG's artefacts on clean pictures, exactly as Pillow's encoder leaves them: blocks, rings, washed-out colours.
 
-A photo from the web was often saved more than once, and cropped in between: then the 8x8 blocks of the earlier file
-begin somewhere inside those of the later one, which is what defeats a model that knows one aligned grid (Jiang et al.,
-"Towards flexible blind JPEG artifacts removal", ICCV 2021). Everything is drawn from the generator given.
+A photo from the web was often saved more than once, and cropped in between. Then the 8x8 blocks of the earlier file
+begin inside those of the later one, and a model that knows aligned grids only fails (Jiang et al., "Towards flexible
+blind JPEG artifacts removal", ICCV 2021). All randomness comes from the caller's generator.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from dfrestore.degrade.dice import Dice, throw_dice
 from dfrestore.degrade.jpeg import round_trip
 from dfrestore.errors import FileFailure
 
-LARGEST_SIDE = 65_500  # pixels that libjpeg writes
-UNIT = 16  # side in pixels of what colours of half size are coded by: a grid begins at one of so many places
+UNIT = 16  # pixels: side of the units in which colours of half size are coded; a shifted grid begins within one
+LARGEST_SIDE = 65_500 - UNIT  # pixels: what libjpeg writes, less the room for a shift
 
 
 @dataclass(frozen=True)
 class Saving:
     """One time that a picture was saved as a JPEG.
 
-    quality: 1 to 100, as Pillow and libjpeg count. half_chroma: 4:2:0, else 4:4:4. shift: how many pixels left of and
-    above the picture the file began, of which the rest was cut off; (0, 0): its blocks begin at the corner.
+    quality: 1 to 100, as in Pillow and libjpeg. half_chroma: 4:2:0, else 4:4:4. shift: (x, y), how many pixels left of
+    and above the picture the file began, before it was cropped; (0, 0): its blocks begin at the picture's corner.
     """
 
     quality: int
@@ -44,11 +44,11 @@ class Saving:
 
 @dataclass(frozen=True)
 class JpegRange:
-    """The ranges that savings are drawn from; qualities are drawn evenly, the rest are shares from 0 to 1.
+    """The ranges that savings are drawn from. Qualities are drawn evenly; shares are from 0 to 1.
 
-    half_chroma: how many savings are 4:2:0. twice: how many pictures are saved twice, each time with a quality of its
-    own. shifted: how many of these are cropped in between. cropped: how many pictures are cropped after the last time
-    and then kept without loss.
+    half_chroma: share of savings with 4:2:0. twice: share of pictures that are saved twice, each time with a quality of
+    its own. shifted: share of these that are cropped in between. cropped: share of pictures that are cropped after the
+    last time and then kept without loss.
     """
 
     quality: tuple[int, int]
@@ -95,7 +95,7 @@ def apply(rgb: NDArray[Any], preset: str = "mixed", seed: int = 0) -> NDArray[np
     FileFailure where a side is longer than :data:`LARGEST_SIDE`.
     """
     clean = to_tensor(rgb, "jpeg")
-    if max(clean.shape[2:]) > LARGEST_SIDE - UNIT:
+    if max(clean.shape[2:]) > LARGEST_SIDE:
         raise FileFailure(f"{clean.shape[3]} x {clean.shape[2]} is more than JPEG can hold ({LARGEST_SIDE} a side)")
     return to_photo(add_jpeg(clean, sample_params(torch.Generator().manual_seed(seed), preset)))
 
@@ -113,7 +113,7 @@ def _save(clean: Tensor, savings: Sequence[tuple[Saving, ...]], generator: torch
 
 def _saved(picture: NDArray[np.uint8], saving: Saving) -> NDArray[np.uint8]:
     left, top = saving.shift
-    if left or top:  # what lay there is not known: the picture goes on by reflection
+    if left or top:  # the cropped pixels are unknown: the picture is reflected
         picture = np.pad(picture, ((top, 0), (left, 0), (0, 0)), mode="reflect")
     picture = round_trip(np.ascontiguousarray(picture), saving.quality, half_chroma=saving.half_chroma)
     return picture[top:, left:]

@@ -17,7 +17,7 @@ DRAWS = 128  # uniform numbers that the parameters of one picture may use
 
 
 class Dice:
-    """Uniform numbers that were drawn before and are used one at a time."""
+    """Uniform numbers, drawn in advance and used one at a time."""
 
     def __init__(self, numbers: list[float]) -> None:
         self._numbers: Iterator[float] = iter(numbers)

@@ -1,7 +1,7 @@
-"""What JPEG loses: exactly, by Pillow's encoder and decoder, or nearly, on tensors of any device.
+"""The loss of JPEG: exact, by Pillow's encoder and decoder, or approximate, on tensors of any device.
 
-The near one is colour transform, chroma at half size and quantised 8x8 cosines; nothing is entropy-coded. Its tables
-and their scaling are those of ITU-T T.81, Annex K, and of libjpeg. It runs on batches with a quality each.
+The approximation has colour transform, chroma at half size and quantised 8x8 cosines; nothing is entropy-coded. Its
+tables and their scaling are those of ITU-T T.81, Annex K, and of libjpeg. Each picture of a batch has its own quality.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 def round_trip(pixels: NDArray[np.uint8], quality: int, *, half_chroma: bool | None = None) -> NDArray[np.uint8]:
     """(H, W, 3) as Pillow reads it from a JPEG that Pillow wrote, of ``quality`` 1 to 100.
 
-    half_chroma: 4:2:0, else 4:4:4; None: as the quality has it, see :data:`HALF_CHROMA_BELOW`.
+    half_chroma: 4:2:0, else 4:4:4; None: 4:2:0 for qualities below :data:`HALF_CHROMA_BELOW`.
     """
     half = quality < HALF_CHROMA_BELOW if half_chroma is None else half_chroma
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0" if half else "4:4:4")
     file.seek(0)
-    return np.array(JpegImageFile(file))  # not Image.open, whose limit of pixels is no matter here
+    return np.array(JpegImageFile(file))  # not Image.open: its pixel limit is not needed here
 
 
 def jpeg_round_trip(image: Tensor, quality: int) -> Tensor:

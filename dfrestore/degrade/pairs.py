@@ -33,7 +33,7 @@ _TILE = 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How files are degraded and stored. format: ``PNG``, ``JPEG``, ``WEBP`` or ``TIFF``; quality: if lossy."""
+    """How files are degraded and stored. format: one of :data:`dfrestore.photo.FORMATS`; quality: if it is lossy."""
 
     kind: Kind
     preset: str
@@ -75,7 +75,7 @@ def sides(kind: Kind, out: Path, name: str) -> list[Path]:
 
 
 def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
-    """Read a photo and degrade it. Raises PhotoReadError, or FileFailure where the degradation cannot be done."""
+    """Read a photo and degrade it. Raises PhotoReadError, or FileFailure if the degradation cannot take it."""
     photo = read(source, max_pixels=recipe.max_pixels)
     clean = _cut(np.round(photo.rgb * 255).astype(np.uint8), recipe.kind.scale(recipe.preset), source)
     try:

@@ -222,7 +222,7 @@ def _profile(packed: Tensor, place: Tensor, offsets: Tensor) -> tuple[Tensor, Te
     major, minor, along, across, half_length, outer, per_edge, taper, opacity, uneven = packed[:10]
     ripple, waviness, frequency, phase = packed[10:]
     dm = place.unsqueeze(1) - major
-    swing = torch.sin(dm * frequency + phase)  # one value a row: cheap
+    swing = torch.sin(dm * frequency + phase)  # one value per row: cheap
     minor = minor + waviness * swing
     bright = opacity * (1 - ripple * (0.5 + 0.5 * swing))
     index = (minor + dm * across / along + 0.5).floor().long() + offsets

@@ -1,4 +1,4 @@
-"""Samplers: deterministic, over any falling list of timesteps. A step is a pure function, the loop :func:`sample`."""
+"""Deterministic samplers over any falling list of timesteps. Steps are pure functions; :func:`sample` is the loop."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from dfrestore.diffusion.schedule import Prediction, to_x0_eps
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-Before = tuple[int, Tensor]
-"""The step before: its t, and its clean estimate x0."""
+Previous = tuple[int, Tensor]
+"""The previous step: its t, and its clean estimate x0."""
 _ROWS = 256
 
 
 class Step(Protocol):
     """From x at ``t`` to (x at ``following``, clean estimate x0), unclamped; ``following`` None ends: both are x0.
 
-    output: the network's, at x and t; prediction: what it is. alpha_bar: the whole schedule (T,). before: of the step
-    before, None at first.
+    output: the network's, at x and t; prediction: what it is. alpha_bar: the whole schedule (T,). previous: None at the
+    first step.
     """
 
     def __call__(
@@ -32,13 +32,13 @@ class Step(Protocol):
         alpha_bar: Tensor,
         t: int,
         following: int | None,
-        before: Before | None = None,
+        previous: Previous | None = None,
     ) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """history: whether a step looks at the one before."""
+    """history: whether a step looks at the previous one."""
 
     step: Step
     history: bool = False
@@ -67,7 +67,7 @@ def ddim_step(
     alpha_bar: Tensor,
     t: int,
     following: int | None,
-    before: Before | None = None,
+    previous: Previous | None = None,
 ) -> tuple[Tensor, Tensor]:
     """DDIM (Song et al. 2021, Eq. 12) with eta = 0: x = sqrt(ab_s) x0 + sqrt(1 - ab_s) eps."""
     x0, eps = to_x0_eps(prediction, output, x, alpha_bar[t])
@@ -84,12 +84,12 @@ def dpmpp_2m_step(
     alpha_bar: Tensor,
     t: int,
     following: int | None,
-    before: Before | None = None,
+    previous: Previous | None = None,
 ) -> tuple[Tensor, Tensor]:
     """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2): clean estimates are carried on along a line through the last two.
 
-    Without a step before it is DDIM. lambda = log(alpha / sigma), h its growth: x = sigma_s / sigma_t x
-    - alpha_s (exp(-h) - 1) D, with D = x0 + (x0 - x0 of before) h / (2 h of before).
+    The first step is DDIM. With lambda = log(alpha / sigma) and h its growth, x = sigma_s / sigma_t x
+    - alpha_s (exp(-h) - 1) D, and D = x0 + (x0 - x0') h / (2 h'), where x0' and h' are those of the previous step.
     """
     x0, _ = to_x0_eps(prediction, output, x, alpha_bar[t])
     if following is None:
@@ -97,9 +97,9 @@ def dpmpp_2m_step(
     signal, noise = alpha_bar.double().sqrt(), (1 - alpha_bar.double()).sqrt()
     log_ratio = (signal / noise).log()
     h, direction = log_ratio[following] - log_ratio[t], x0
-    if before is not None:
-        share = h / (2 * (log_ratio[t] - log_ratio[before[0]]))
-        direction = x0 + share.to(x.dtype) * (x0 - before[1])
+    if previous is not None:
+        share = h / (2 * (log_ratio[t] - log_ratio[previous[0]]))
+        direction = x0 + share.to(x.dtype) * (x0 - previous[1])
     kept, added = noise[following] / noise[t], -signal[following] * torch.expm1(-h)
     return kept.to(x.dtype) * x + added.to(x.dtype) * direction, x0
 
@@ -115,15 +115,15 @@ def steps_of(times: Sequence[int]) -> Iterator[tuple[int, int | None]]:
 def sample(
     predict: Predict, x: Tensor, times: Sequence[int], alpha_bar: Tensor, prediction: Prediction, sampler: str = "ddim"
 ) -> Iterator[State]:
-    """Yield a :class:`State` an evaluation; the last state's x is its clean estimate. Differentiable.
+    """Yield a :class:`State` after each evaluation; the last state's x is the clean estimate. Differentiable.
 
     predict(x_t, t) -> the network's output, x_t (B, 3, H, W), t (1,) float32. x: x_T. times: falling. alpha_bar: (T,).
     """
-    alpha_bar, before = alpha_bar.to(x.device), None
+    alpha_bar, previous = alpha_bar.to(x.device), None
     for index, (t, following) in enumerate(steps_of(times)):
         output = predict(x, torch.full((1,), float(t), device=x.device))
-        x, x0 = SAMPLERS[sampler].step(prediction, output, x, alpha_bar, t, following, before)
-        before = t, x0
+        x, x0 = SAMPLERS[sampler].step(prediction, output, x, alpha_bar, t, following, previous)
+        previous = t, x0
         yield State(index, t, x, x0)
 
 
@@ -135,17 +135,16 @@ def advance_(
     alpha_bar: Tensor,
     t: int,
     following: int | None,
-    before: Before | None,
-) -> Before | None:
+    previous: Previous | None,
+) -> Previous | None:
     """One step in place, (C, H, W): x becomes the next x, output the clean estimate.
 
-    Returns what the next step looks at.
-    A few rows at a time, so that its temporaries do not count in a large picture.
+    It works on a few rows at a time, so that temporaries stay small. Returns what the next step looks at.
     """
     chosen = SAMPLERS[sampler]
     for top in range(0, x.shape[1], _ROWS):
         rows = slice(top, top + _ROWS)
-        seen = None if before is None else (before[0], before[1][:, rows])
+        seen = None if previous is None else (previous[0], previous[1][:, rows])
         x[:, rows], output[:, rows] = chosen.step(
             prediction, output[:, rows], x[:, rows], alpha_bar, t, following, seen
         )

@@ -1,6 +1,7 @@
 """Where and how a network runs on a whole picture: device and precision, a plan that fits the memory, execution.
 
-No files, no pictures' metadata and no command line live here; arrays come in, arrays and progress go out.
+Arrays come in, arrays and progress go out; the only file is the cache of measured speeds. No metadata of pictures and
+no command line live here.
 """
 
 from dfrestore.engine.device import DEVICES, PRECISIONS, Device, Precision, choose_device, choose_precision

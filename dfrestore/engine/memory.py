@@ -54,7 +54,7 @@ def _meminfo(proc: Path) -> int | None:
 
 
 def _cgroup(proc: Path, root: Path) -> int | None:
-    """What the tightest of our control groups leaves; version 2 (one tree) and 1 (a tree a controller)."""
+    """What the tightest of our control groups leaves; version 2 (one tree) and 1 (one tree per controller)."""
     left: list[int] = []
     for line in _lines(proc / "self" / "cgroup"):
         _, controllers, name = line.split(":", 2)

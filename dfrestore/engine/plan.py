@@ -68,10 +68,9 @@ def make_plan(
 ) -> Plan:
     """Whole as long as that fits, else the largest of :data:`TILE_SIZES` that does.
 
-    tile: the side to use instead, rounded up to the network's multiple; 0 asks for the whole image. memory: budget in
-    bytes on ``device``, by default most of what is free.
-    Raises :class:`UsageError` for an impossible tile, :class:`OutOfMemoryFailure` when nothing fits; an explicit tile
-    is honoured whatever it needs.
+    tile: the side to use instead, rounded up to the network's multiple, whatever memory it needs; 0: the whole image.
+    memory: budget in bytes on ``device``; None: most of what is free. Raises :class:`UsageError` for an impossible
+    tile, and :class:`OutOfMemoryFailure` when nothing fits.
     """
     if height < 1 or width < 1:
         raise UsageError(f"a picture of {width}x{height} pixels has nothing to restore")
@@ -96,7 +95,7 @@ def make_plan(
 def smaller_plan(
     plan: Plan, height: int, width: int, network: Network, *, precision: Precision, device: Device
 ) -> Plan | None:
-    """The next named plan that needs less memory than ``plan``, None after the last: what to try after a failure."""
+    """The plan to try when memory ran out with ``plan``: the next one that needs less; None after the last."""
     side = plan.tile or max(height, width)
     candidates = [_plan(height, width, network, size, precision, device) for size in TILE_SIZES]
     candidates = [candidate for candidate in candidates if candidate.tile < side]
@@ -107,7 +106,7 @@ def smaller_plan(
 
 
 def strips_of(plan: Plan, windows: Windows | None, precision: Precision, device: Device) -> Strips:
-    """How the plan's pictures or tiles are walked."""
+    """How the network walks a picture or tile of this plan."""
     values = VALUES if device.torch_device.type == "cpu" else _GPU_VALUES
     features = torch.bfloat16 if plan.half_features else None
     return Strips(precision.dtype, features, windows, values)

@@ -25,15 +25,15 @@ from dfrestore.nn import Strips
 from dfrestore.windows import Windows
 
 Watch = Callable[[float, float], object]
-"""watch(done, total): called many times an evaluation, between the records."""
+"""watch(done, total): called many times during an evaluation, between two :class:`Progress` records."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """``done`` of ``total`` network evaluations (a tile is one; parts of a network count as what they cost).
+    """``done`` of ``total`` network evaluations (each tile is one; the parts of a network are weighted by their cost).
 
     estimate: at the end of a sampling step, float32 (sH, sW, 3) clamped to [0, 1]; the last one is the result. x_t: the
-    sampler's state then, where there is one, (3, H, W), the engine's own memory: to look at, at once.
+    sampler's state then, where there is one, (3, H, W); it is overwritten when the work goes on.
     """
 
     done: float
@@ -60,12 +60,11 @@ def restore_array(
     windows: Windows | None = None,
     watch: Watch | None = None,
 ) -> Iterator[Progress]:
-    """Restore ``rgb``, float32 (H, W, 3) in [0, 1] of any size, in ``steps`` steps: a record an evaluation.
+    """Restore ``rgb``, float32 (H, W, 3) in [0, 1] of any size, in ``steps`` steps; a record per evaluation.
 
-    mask: (H, W), 1 where there is a hole, for networks that take one. The noise follows from size and seed alone. The
-    network is moved to the device; sampling states are float32 in every precision. A result that is not finite is
-    handed on as it is: judging it is the caller's. Raises ValueError for impossible steps or arrays,
-    :class:`OutOfMemoryFailure`.
+    mask: (H, W), 1 in the hole, for networks that take one. The noise follows from size and seed alone. The network is
+    moved to the device; sampling states are float32 in every precision. A result that is not finite is returned as it
+    is: the caller judges it. Raises ValueError for impossible steps or arrays, and :class:`OutOfMemoryFailure`.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"expected an array (H, W, 3), got {rgb.shape}")
@@ -106,14 +105,14 @@ def _restore(
     run = _Evaluations(network, steps, plan, given, device, strips_of(plan, windows, precision, device), watch)
     height, width = given.height * network.scale, given.width * network.scale
     restoration = network.restore(given, run, steps)
-    del given  # not held beside what the network makes of it
+    del given  # or it would be held through the whole restoration
     for estimate in restoration:
         if estimate is None:
             yield Progress(run.done, run.total)
             continue
         pixels = _to_pixels(estimate.image[:, :height, :width])
         x_t = estimate.x_t
-        del estimate  # not held while the caller looks, nor through the next step
+        del estimate  # or it would be held while the caller looks, and through the next step
         yield Progress(run.done, run.total, pixels, x_t)
 
 
@@ -140,20 +139,20 @@ class _Evaluations:
         self._values = values_a_pixel(network) if watch is not None else 0.0
 
     def __call__(self, evaluate: Evaluate, *pictures: Tensor, scale: int = 1) -> Generator[None, None, Tensor]:
-        """In tiles the outputs are blended, in every evaluation: what a step makes of an output is linear in it."""
+        """Tiles are blended after every evaluation, which is sound since a step is linear in the network's output."""
         height, width = pictures[0].shape[1:]
         walk = _Grid.of(self._plan, height, width, self._multiple, 1)
         if walk.tiles == 1:
             output = self._evaluated(evaluate, pictures)
         else:
             output = yield from self._blended(evaluate, pictures, walk, scale)
-        self._finished(self._tiles)
+        self._finish_part()
         return output
 
     def whole(self, evaluate: Evaluate, *pictures: Tensor) -> Generator[None, None, Tensor]:
         yield from ()
         output = self._evaluated(evaluate, pictures, self._tiles)
-        self._finished(self._tiles)
+        self._finish_part()
         return output
 
     def _blended(
@@ -174,20 +173,23 @@ class _Evaluations:
         assert blend is not None
         return blend
 
-    def _evaluated(self, evaluate: Evaluate, pictures: tuple[Tensor, ...], tiles: int = 1) -> Tensor:
-        """One evaluation of one (C, h, w) picture on the device; its output comes back to where the picture is."""
+    def _evaluated(self, evaluate: Evaluate, pictures: tuple[Tensor, ...], count: int = 1) -> Tensor:
+        """One evaluation of (C, h, w) pictures on the device; the output comes back to where they are.
+
+        count: how many tiles of this part it makes up.
+        """
         place, home = self._device.torch_device, pictures[0].device
-        self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], tiles)
+        self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], count)
         with _same_bytes(place):
             output = evaluate(self._how, *(picture.to(place)[None] for picture in pictures))[0]
         return output.to(home)
 
-    def _ticker(self, pixels: int, tiles: int) -> Callable[[int], object] | None:
-        """Tells the watch how far this evaluation is, by what the strips have gone through."""
+    def _ticker(self, pixels: int, count: int) -> Callable[[int], object] | None:
+        """What tells the watch how far this evaluation of ``count`` tiles is; it is called after each strip."""
         watch, expected, begin = self._watch, self._values * pixels, self.done
         if watch is None or not expected:
             return None
-        weight = self._reached(tiles) - self._reached(0)
+        weight = self._reached(count) - self._reached(0)
         seen = 0
 
         def tick(values: int) -> None:
@@ -197,14 +199,14 @@ class _Evaluations:
 
         return tick
 
-    def _reached(self, tiles: int) -> float:
-        """What is done after so many tiles of this part."""
+    def _reached(self, count: int) -> float:
+        """What is done after ``count`` tiles of this part."""
         begin, end = self._ends[self._part], self._ends[self._part + 1]
-        return begin + (end - begin) * tiles / self._tiles
+        return begin + (end - begin) * count / self._tiles
 
-    def _finished(self, tiles: int) -> None:
-        self.done = self._reached(tiles)
+    def _finish_part(self) -> None:
         self._part += 1
+        self.done = self._ends[self._part]  # exactly: at the end it is compared with the total
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""How long a restoration will take here: measured once for a network and a machine, kept in the cache folder, and made
-better by each large photo.
+"""How long a restoration will take here: measured once per network and machine, corrected by each large photo.
 
-A speed is seconds for a pixel and an evaluation of weight 1 (see ``Network.parts``). What is kept is a guess for
-people: a file that is damaged or cannot be written changes nothing else.
+A speed is in seconds per pixel and evaluation of weight 1 (see ``Network.parts``). Speeds are kept in the cache folder
+and are only shown to people: if that file is damaged or cannot be written, nothing else changes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from dfrestore.windows import Windows
 
 FILE_NAME = "speeds.json"
 WORTH_MEASURING = 1.5e6
-"""Pixels times evaluations: less is done before a measurement is."""
+"""Pixels times evaluations from which a measurement pays: less work is done sooner than measured."""
 MOST_KNOWN = 200
 _SMALL, _LARGE = 256, 1024  # sides of the pictures that are measured
 _PATIENCE = 2.0  # seconds that the large one may take
@@ -39,27 +38,41 @@ def amount(network: Network, height: int, width: int, steps: int, plan: Plan) ->
 
 
 class Speeds:
-    """What is known of this network on this device in this precision, with these windows and threads."""
+    """What is known of this network on this device in this precision, with these windows and threads.
 
-    def __init__(self, network: Network, device: Device, precision: Precision, windows: Windows | None) -> None:
+    memory: the bytes that a measurement may use, None for most of what is free.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        device: Device,
+        precision: Precision,
+        windows: Windows | None,
+        memory: int | None = None,
+    ) -> None:
         self._network, self._device, self._precision, self._windows = network, device, precision, windows
+        self._memory = memory
         self._path = cache_folder() / FILE_NAME
         self._key = self._name()
 
     def known(self) -> float | None:
-        """The speed, as far as it has been seen."""
+        """The speed, if it has been measured before."""
         value = _read(self._path).get(self._key)
         return value if isinstance(value, float) and 0 < value < math.inf else None
 
-    def found(self, seconds: float, work: float) -> None:
-        """A restoration of so much ``work`` took so long. The newest counts half: machines are busy now and then."""
+    def learn(self, seconds: float, work: float) -> None:
+        """Correct the speed by a restoration that took ``seconds``; work: its :func:`amount`.
+
+        The new value is the geometric mean with the one before, since a machine may have been busy for once.
+        """
         if work < WORTH_MEASURING or seconds <= 0:
             return
-        before, now = self.known(), seconds / work
-        self._keep(now if before is None else math.sqrt(before * now))
+        earlier, latest = self.known(), seconds / work
+        self._keep(latest if earlier is None else math.sqrt(earlier * latest))
 
     def measured(self) -> float:
-        """Measure it now, in a second or two."""
+        """The speed, measured now, in a second or two. Raises :class:`OutOfMemoryFailure`."""
         self._seconds(_SMALL)  # libraries load on first use
         seconds, side = self._seconds(_SMALL), _SMALL
         if seconds * (_LARGE / _SMALL) ** 2 < _PATIENCE:
@@ -70,7 +83,7 @@ class Speeds:
 
     def _seconds(self, side: int) -> float:
         picture = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
-        plan = make_plan(side, side, self._network, precision=self._precision, device=self._device)
+        plan = make_plan(side, side, self._network, memory=self._memory, precision=self._precision, device=self._device)
         begin = time.perf_counter()
         for _ in restore_array(
             self._network,
@@ -88,9 +101,9 @@ class Speeds:
 
     def _name(self) -> str:
         shapes = [tuple(parameter.shape) for parameter in self._network.parameters()]
-        words = None if self._windows is None else self._windows.setting
+        window = None if self._windows is None else self._windows.setting
         threads = torch.get_num_threads() if self._device.torch_device.type == "cpu" else 0
-        about = (type(self._network).__name__, shapes, self._device.name, self._precision.name, words, threads)
+        about = (type(self._network).__name__, shapes, self._device.name, self._precision.name, window, threads)
         return hashlib.sha256(repr((about, torch.__version__)).encode()).hexdigest()[:16]
 
     def _keep(self, speed: float) -> None:

@@ -1,4 +1,4 @@
-"""How much work a network is: what its strips go through for a pixel of the picture."""
+"""How much work a network is: the values that its strips go through for one pixel of the picture."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _KNOWN: WeakKeyDictionary[Network, float] = WeakKeyDictionary()
 
 @torch.inference_mode()
 def values_a_pixel(network: Network) -> float:
-    """Values of the widest maps that an evaluation of weight 1 walks through for an input pixel.
+    """Values of the widest maps that an evaluation of weight 1 walks through, per input pixel.
 
-    It does not depend on the picture, so it is counted once, on the smallest one.
+    It does not depend on the picture, so it is counted once, on the smallest possible one.
     """
     if network not in _KNOWN:
         side, values = network.multiple, [0]

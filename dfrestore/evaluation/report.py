@@ -52,7 +52,7 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
 
 
 def csv_text(scores: Sequence[FileScore], summary: Summary, convention: Convention) -> str:
-    """All scores as CSV: a line a picture, then the mean; the convention stands in a column of its own."""
+    """All scores as CSV: a line per picture, then the means; the convention has a column of its own."""
     out = io.StringIO()
     keys = [key(title) for title in convention.titles]
     fields = ["name", "psnr", "ssim", *keys, "input_psnr", "input_ssim", *(f"input_{name}" for name in keys)]

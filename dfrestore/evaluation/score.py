@@ -36,7 +36,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Distance:
-    """A measure beside PSNR and SSIM: its column's title, one clause on how it is made, and the function itself.
+    """A further measure: the title of its column, one clause on how it is computed, and the function itself.
 
     measure: two pictures uint8 (H, W, 3) -> number; ValueError for pictures that it cannot compare.
     """
@@ -48,9 +48,9 @@ class Distance:
 
 @dataclass(frozen=True)
 class Convention:
-    """How a number is made: on luma or on RGB, luma as MATLAB rounds it or not, pixels cropped at the border.
+    """How scores are computed: on luma or RGB, with luma rounded as in MATLAB or not, pixels cropped at the border.
 
-    distances: measured on RGB besides, whatever the channel.
+    distances: also measured, always on RGB.
     """
 
     channel: Channel = "y"
@@ -102,7 +102,7 @@ class FileScore:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A score and the pictures it was made of, uint8 (H, W, 3); None for those that a failure left out.
+    """A score and the pictures that were measured, uint8 (H, W, 3); None for those missing after a failure.
 
     before: only where a restoration was run. icc: colour profiles of the pair's two files.
     """
@@ -171,18 +171,18 @@ def summarise(scores: Iterable[FileScore]) -> Summary:
 
 def _evaluate(pair: Pair, convention: Convention, restore: Restore | None) -> Measured:
     photo, clean = read(pair.input), read(pair.target)
-    given, target = to_8bit(photo.rgb), to_8bit(clean.rgb)
+    degraded, target = to_8bit(photo.rgb), to_8bit(clean.rgb)
     icc = photo.origin.icc, clean.origin.icc
     del clean
-    first = _measure(given, target, convention)
+    first = _measure(degraded, target, convention)
     if restore is None:
-        return Measured(FileScore(pair.name, result=first), None, given, target, icc)
+        return Measured(FileScore(pair.name, result=first), None, degraded, target, icc)
     start = time.perf_counter()
     result = restore(photo)
     seconds = time.perf_counter() - start
     restored = to_8bit(result)
     score = FileScore(pair.name, _measure(restored, target, convention), first, seconds)
-    return Measured(score, given, restored, target, icc)
+    return Measured(score, degraded, restored, target, icc)
 
 
 def _measure(picture: Picture, target: Picture, convention: Convention) -> Scores:

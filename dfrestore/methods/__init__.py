@@ -1,7 +1,7 @@
-"""One folder a paper; here, what a method is and how a checkpoint becomes a network that can be called.
+"""What a method is, and how a checkpoint becomes a network that can be called; each paper has a folder of its own.
 
-A method owns its network, its sampler, its training stages and the reading of its authors' files; how an evaluation
-goes over a whole picture is the engine's.
+A method owns its network, its sampler, its training stages and the reading of its authors' files. How an evaluation
+goes over a whole picture is up to the engine.
 """
 
 from dfrestore.methods.build import METHODS, build_network, empty_network, load_network

@@ -34,11 +34,11 @@ def build_network(spec: ModelSpec) -> Network:
 def load_network(
     name_or_file: str | Path | None, *, task: str | None = None, base: str | Path | None = None
 ) -> tuple[Network, ModelSpec]:
-    """A model by name (``derain``'s default when None, ``derain/compact``), ``hf://`` address or file, in eval mode.
+    """A model by name (``derain/compact``; None: the default of ``task``), ``hf://`` address or file, in eval mode.
 
-    Returns (network, spec); ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and returns
-    the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32, buffers of whole numbers as they
-    are stored. ``base``: the file that the model builds on; without, it is searched by its sha256. Raises
+    Returns (network, spec). A C2F-DFT ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and
+    returns the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32; buffers of whole numbers
+    keep their type. base: the file that the model builds on; None: it is searched by its sha256. Raises
     :class:`WeightsError`.
     """
     resolved = resolve(name_or_file, task=task, restoring=False)
@@ -48,7 +48,7 @@ def load_network(
     network = empty_network(spec, tensors, str(resolved.path))
     floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
     network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
-    if any(buffer.is_meta for buffer in network.buffers()):  # computed when it is built, and not stored
+    if any(buffer.is_meta for buffer in network.buffers()):  # not stored: computed when the network is built
         with torch.random.fork_rng(devices=[]):
             network = build_network(spec)
         network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
@@ -56,9 +56,9 @@ def load_network(
 
 
 def empty_network(spec: ModelSpec, tensors: Mapping[str, Tensor], name: str) -> Network:
-    """The network of ``spec`` without memory for its parameters, which are known to be those of ``tensors``.
+    """The network of ``spec``, its parameters without memory, once they are known to match ``tensors``.
 
-    A small file can ask for a network of any size: it gets memory only for what it brings. Raises
+    A small file can claim a network of any size: so memory is taken only for the tensors that it holds. Raises
     :class:`WeightsError` that names the file ``name`` and the first tensors that differ.
     """
     try:

@@ -1,22 +1,22 @@
-"""From an authors' file to a checkpoint of ours: found, recognised, loaded strictly, proved, then written."""
+"""From an authors' file to a checkpoint: its weights are found, recognised, loaded strictly, run once, then written."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from dfrestore.errors import FileFailure, UsageError, WeightsError
 from dfrestore.methods.build import METHODS, build_network
-from dfrestore.methods.differences import compare_tensors, in_short, shapes_of
-from dfrestore.methods.method import Network, Recognised, Shapes, restored_at_once
+from dfrestore.methods.differences import Shapes, compare_tensors, in_short, shapes_of
+from dfrestore.methods.method import Network, Recognised, restored_at_once
 from dfrestore.methods.related import related_network
-from dfrestore.weights.checkpoint import read_bytes, save_checkpoint
+from dfrestore.weights.checkpoint import read_bytes, save_checkpoint, sha256_of
 from dfrestore.weights.containers import StateDict, file_label, find_state_dicts, renamed
 from dfrestore.weights.header import header_of
 from dfrestore.weights.registry import load_registry
@@ -59,7 +59,7 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
         default_steps=found.default_steps,
         stage=found.stage,
         licence=_licence(task, method, found.project),
-        source=f"{file_label(path, state.key)}, sha256 {_digest(path)}; {found.project}",
+        source=f"{file_label(path, state.key)}, sha256 {sha256_of(path)}; {found.project}",
     )
     _prove(build_network(spec), tensors, str(path))
     return tensors, spec
@@ -68,7 +68,7 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
 def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, Recognised]:
     """The first of ``states`` that a method knows, the method's name, and what it is.
 
-    One that is nearly a method's network ends the search: what comes after it is less likely to be meant.
+    Weights that are nearly a method's network end the search: later ones are less likely to be the wanted ones.
     """
     for state in states:
         shapes, nearly = shapes_of(state.tensors), None
@@ -97,7 +97,7 @@ def _of_related_network(shapes: Shapes, name: str) -> WeightsError | None:
 
 
 def _licence(task: str, method: str, project: str) -> str:
-    """What the registry says of the authors' licence: for this model, else for another of the same project."""
+    """The authors' licence as the registry states it for this model, else for another of the same project."""
     originals = load_registry(user=False).originals
     known = [originals[f"{task}/{method}"]] if f"{task}/{method}" in originals else []
     known += [original for original in originals.values() if original.project == project]
@@ -121,16 +121,10 @@ def _read(path: Path) -> Any:
     """The content of a PyTorch file, or the tensors of a safetensors file without our metadata."""
     if path.suffix.lower() != ".safetensors":
         return read_pth(path)
-    import safetensors.torch
-
     data = read_bytes(path)
     if "dfrestore" in header_of(io.BytesIO(data), len(data), str(path)).metadata:
         raise UsageError(f"{path}: is a checkpoint of dfrestore already")
     return safetensors.torch.load(data)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def _as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

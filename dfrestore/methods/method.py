@@ -1,8 +1,8 @@
 """What a method is: a paper's network, its sampler, its training stages, and how its authors' files are read.
 
 Nothing outside :mod:`dfrestore.methods` knows a paper's names; the engine, the trainer and the command line know what
-stands here. A network owns its sampler: :meth:`Network.restore` says what is evaluated, in which order; a :class:`Run`,
-which the engine brings, says how each evaluation goes over the picture.
+stands here. A network owns its sampler: :meth:`Network.restore` says what is evaluated, and in which order. The engine
+passes it a :class:`Run`, which says how each evaluation goes over the picture.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from dfrestore.diffusion import initial_noise
+from dfrestore.methods.differences import Shapes
 from dfrestore.nn import How, Literal
 from dfrestore.nn.padding import Padding, pad
 from dfrestore.weights.spec import ModelSpec
 
-Shapes = Mapping[str, tuple[int, ...]]
 Evaluate = Callable[..., Tensor]
 """evaluate(how, *pictures): one evaluation of a part of the network, pictures (1, C, H, W) -> (1, C', sH, sW)."""
 
@@ -31,8 +31,8 @@ Evaluate = Callable[..., Tensor]
 class Given:
     """All that a restoration starts from.
 
-    planes: (3 or 4, H, W) float32 in [0, 1], padded; the 4th is the mask, 1 = hole. Its memory is the network's to
-    use. height, width: unpadded. seed: of everything random.
+    planes: (3 or 4, H, W) float32 in [0, 1], padded; the 4th is the mask, 1 = hole. The network may overwrite them.
+    height, width: unpadded. seed: of everything random. multiple, padding: how the planes were padded.
     """
 
     planes: Tensor
@@ -50,7 +50,7 @@ class Given:
         return cls(padded, height, width, seed, network.multiple, network.padding)
 
     def noise(self, channels: int = 3) -> Tensor:
-        """Standard normal (channels, H, W), drawn on the CPU for the unpadded picture, then padded alike."""
+        """Standard normal (channels, H, W), drawn on the CPU for the unpadded picture, then padded like it."""
         drawn = initial_noise(self.height, self.width, self.seed, channels)
         return pad(drawn, self.multiple, self.padding).to(self.planes.device)
 
@@ -63,7 +63,7 @@ class Given:
 class Run(Protocol):
     """One evaluation of a part of the network over the picture: whole, or a tile at a time and blended.
 
-    A generator that pauses between tiles. pictures: (C, H, W), padded; returns (C', sH, sW) float32, s the ``scale``.
+    A generator that pauses between tiles. pictures: (C, H, W), padded. It returns (C', sH, sW) float32; s: ``scale``.
     """
 
     def __call__(self, evaluate: Evaluate, *pictures: Tensor, scale: int = 1) -> Generator[None, None, Tensor]: ...
@@ -75,8 +75,8 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the result is so far. image: (3, sH, sW), padded; in [0, 1] but for what overshoots. x_t: the sampler's
-    state to look at, where there is one, (3, H, W), standard normal at first.
+    """The result so far. image: (3, sH, sW), padded, in [0, 1] with some overshoot. x_t: the sampler's state (3, H, W),
+    to look at, standard normal at first; None where there is no such state.
     """
 
     image: Tensor
@@ -85,10 +85,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What an evaluation keeps in memory, to be counted in bytes by the engine. A position is stride x stride pixels.
+    """What an evaluation keeps in memory; the engine makes bytes of it. A position is stride x stride pixels.
 
-    kept: values of features at a position, at the peak. widest: values of the widest map at one, of which a strip
-    exists. stride: of level 1. states: float32 values an input pixel that the sampler holds beside.
+    kept: values of features per position, at the peak. widest: values per position of the widest map, of which only a
+    strip exists at a time. stride: of level 1. states: float32 values per input pixel that the sampler holds besides.
     """
 
     kept: float
@@ -100,11 +100,12 @@ class Footprint:
 class Network(nn.Module):
     """What the engine and the trainer need of a method's network, besides calling it.
 
-    ``forward`` is the paper's arithmetic; ``walk(how, ...)`` is the same of the same tensors with the verbs of ``how``.
+    ``forward`` is the paper's arithmetic; ``walk(how, ...)`` computes the same from the same tensors, with the verbs of
+    ``how``.
 
-    multiple: sides are padded to multiples of it. scale: the result is so many times larger. mask: takes a fourth
-    plane. steps: the step counts it can do. default_steps: the model's own count. from_noise: whether its sampler
-    starts from a picture of noise, x_T.
+    multiple: sides are padded to multiples of it. scale: how many times larger than the picture the result is. mask:
+    whether it takes a fourth plane. padding: how sides are padded. steps: the step counts it can do. default_steps:
+    the model's own count. from_noise: whether its sampler starts from a picture of noise, x_T.
     """
 
     multiple: int
@@ -125,11 +126,14 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
-        """None in a pause, else an estimate; the last one is the result. ``steps``: one of :attr:`steps`."""
+        """Yield None in a pause, and an estimate after each step; the last one is the result.
+
+        steps: one of :attr:`steps`.
+        """
         raise NotImplementedError
 
     def ends(self) -> tuple[nn.Module, ...]:
-        """The layers that read or write pictures: to an optimiser for matrices, their weights are none."""
+        """The layers that read or write pictures: an optimiser for matrices leaves their weights out."""
         raise NotImplementedError
 
 
@@ -138,10 +142,10 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """The part of an iteration's batch that is computed at a time.
+    """A part of an iteration's batch, computed at once.
 
     clean, degraded: (b, 3, P, P) float32 in [0, 1], on the training device. part: which samples of the whole batch
-    these are; size: how many that has.
+    these are. size: samples of the whole batch.
     """
 
     clean: Tensor
@@ -159,7 +163,7 @@ class Stage(Protocol):
     name: ClassVar[str]
 
     def resolved(self, default_steps: int) -> Self:
-        """What was left open follows the model."""
+        """The same stage; settings that were left open are taken from the model."""
         ...
 
     def trains(self, network: Any) -> list[nn.Parameter]:
@@ -167,7 +171,7 @@ class Stage(Protocol):
         ...
 
     def extras(self, network: Any) -> dict[str, nn.Module]:
-        """Teachers, discriminators: saved for resuming, not averaged, not in the model."""
+        """Teachers and discriminators: saved for resuming, but neither averaged nor part of the model."""
         ...
 
     def losses(
@@ -175,17 +179,18 @@ class Stage(Protocol):
     ) -> dict[str, Tensor]:
         """Means over this part of the batch; ``loss`` is optimised, the rest is logged.
 
-        call: the network's training form. draw: fresh for each part of a batch, so a stage draws for the whole batch
-        and takes ``batch.part`` of it. extras: what :meth:`extras` made at the start of the stage, as it is now.
+        call: the network's training form. draw: begins anew for each part of a batch, so a stage draws for the whole
+        batch and takes ``batch.part`` of it. extras: what :meth:`extras` made at the start of the stage, in its
+        present state.
         """
         ...
 
     def step_counts(self) -> tuple[int, ...]:
-        """Of the sampler, that validation looks at besides the model's own; empty where there are none."""
+        """Step counts that validation measures besides the model's own; empty where there are none."""
         ...
 
     def variants(self) -> list[tuple[Self, int]]:
-        """This stage held to each kind of iteration that it draws, and how often that comes: to measure its time."""
+        """For measuring time: a stage for each kind of iteration that this one draws, and how often that kind comes."""
         ...
 
 
@@ -196,7 +201,8 @@ class Stage(Protocol):
 class Recognised:
     """An authors' file, understood. network, sampling, default_steps, stage: for the checkpoint's header.
 
-    rename: name in the file -> name in the network; what is missing in it is left out. project: its authors' address.
+    rename: name in the file -> name in the network; tensors that it does not name are left out. project: the address of
+    its authors' page.
     """
 
     network: Mapping[str, Any]
@@ -209,8 +215,11 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Method:
-    """name: as in a checkpoint's header. build: an untrained network; ValueError for impossible settings. read: None
-    for tensors that are not this method's, WeightsError for those that nearly are.
+    """name: as in a checkpoint's header. build: makes an untrained network; ValueError for impossible settings.
+
+    read: recognises an authors' file by the shapes of its tensors; the second argument is the file's name, for errors.
+    It returns None for tensors that are not this method's, and raises WeightsError for those that nearly are.
+    stages: in the order in which they train.
     """
 
     name: str
@@ -224,7 +233,7 @@ class Method:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """A :class:`Run` that evaluates the whole picture at once: ``how`` it is computed is given."""
+    """A :class:`Run` that evaluates the whole picture at once. how: the way to compute it."""
 
     how: How | Literal
 
@@ -237,9 +246,9 @@ class AtOnce:
 
 
 def restored_at_once(network: Network, picture: Tensor, steps: int, seed: int = 0, how: How | None = None) -> Tensor:
-    """The result for a picture (3 or 4, H, W) in [0, 1], unclamped: literally, or with the verbs of ``how``.
+    """The result for a picture (3 or 4, H, W) in [0, 1], unclamped. how: None for the network's ``forward``.
 
-    For the self-test, for proofs and for validation; pictures of any size, in memory for all of their features.
+    For the self-test, for proofs and for validation. Pictures may have any size; all of their features are in memory.
     """
     given = Given.of(picture.cpu().clone(), seed, network, picture.device)
     run = AtOnce(Literal() if how is None else how)

@@ -1,8 +1,8 @@
-"""Networks that are related to ours but not built here: an error names them, so that one knows what the file is."""
+"""Related networks that are not supported: errors name them, so that users know what their file is."""
 
 from __future__ import annotations
 
-from dfrestore.methods.method import Shapes
+from dfrestore.methods.differences import Shapes
 
 
 def related_network(shapes: Shapes) -> str | None:

@@ -80,7 +80,7 @@ class AttentionBranch(Mixing):
         return attention_matrices(gram[:, None], squares[:, None], self.attn)[:, 0]
 
     def sums(self, summed: Tensor, how: Rows) -> Tensor:
-        """Head by head: in one product for all heads the blocks between heads are computed in vain."""
+        """Head by head: one product for all heads would also compute the blocks between heads, which nobody needs."""
         pixels, c, wide = as_pixels(summed), self._head, torch.promote_types(summed.dtype, torch.float32)
         channels = pixels.shape[1] // 2
         found = []
@@ -144,8 +144,8 @@ def sums_of_heads(qk: Tensor, heads: int) -> tuple[Tensor, Tensor]:
 def _sum_of_squares(rows: Tensor, how: Rows) -> Tensor:
     """(1, n, W, C) -> (C,) in fp32 or wider.
 
-    Row by row first, in the rows' own type: asked for fp32 at once, PyTorch makes a copy of all of them. (And its
-    vector_norm is over ten times slower for 256 channels.)
+    Each row is summed in its own type first: for fp32 at once, PyTorch would copy all of them. (Its vector_norm is
+    over ten times slower for 256 channels.)
     """
     squares = torch.mul(rows, rows, out=how.buffer("squares", tuple(rows.shape), rows))
     return squares.sum(dim=2).sum(dim=(0, 1), dtype=torch.promote_types(rows.dtype, torch.float32))

@@ -1,13 +1,13 @@
 """The three kinds of branch that every block of the papers is made of: ``x += branch(norm(x))``.
 
-    Pointwise   sees one pixel at a time: it joins the walk over the picture before it.
+    Pointwise   sees one pixel at a time: it joins the walk over the picture that the branch before it makes.
     Spatial     a depth-wise 3x3 convolution between two 1x1 ones: one walk in place.
-    Mixing      channels are mixed by a matrix that follows from sums over the picture: one walk for the sums, which
-                keeps C channels, and one that multiplies what was kept with the matrix.
+    Mixing      mixes channels by a matrix that is made of sums over the picture. A first walk gathers the sums and
+                keeps C channels; a second one multiplies these with the matrix.
 
-A branch belongs to one block and one time (or code); ``norm`` normalises and modulates its input. The arithmetic is
-written twice where it must be: differentiable on whole tensors (``add``, ``matrix``), and for a few rows of a large
-picture (``add_``, ``sums``, ``matrices``). :mod:`.whole` and :mod:`.strips` know how to walk.
+A branch belongs to one block and one time (or code). ``norm`` normalises and modulates its input. Where necessary, the
+arithmetic is written twice: differentiable on whole tensors (``add``, ``matrix``), and for a few rows of a large
+picture (``add_``, ``sums``, ``matrices``). The walks are in :mod:`.whole` and :mod:`.strips`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pointwise(Branch):
 
 
 class Wide(Branch):
-    """Whose way begins with a 1x1 convolution, ``project``, and a depth-wise 3x3 one, ``spatial``: D channels."""
+    """A branch that begins with a 1x1 convolution, ``project``, and a depth-wise 3x3 one, ``spatial``: D channels."""
 
     @property
     @abstractmethod
@@ -56,11 +56,11 @@ class Wide(Branch):
 
 
 class Spatial(Wide):
-    """What follows from those convolutions sees one pixel at a time."""
+    """After those convolutions, it sees one pixel at a time."""
 
     @abstractmethod
     def add(self, x: Tensor, wide: Tensor) -> Tensor:
-        """x (B, H, W, C) + what follows from wide (B, H, W, D); differentiable."""
+        """x (B, H, W, C) + the rest of the branch, of wide (B, H, W, D); differentiable."""
 
     @abstractmethod
     def add_(self, x: Tensor, wide: Tensor, how: Rows) -> None:
@@ -68,7 +68,7 @@ class Spatial(Wide):
 
 
 class Mixing(Wide):
-    """What follows is a part of those channels, multiplied with a matrix that is made of sums over the picture."""
+    """After those convolutions, it multiplies a part of the channels with a matrix made of sums over the picture."""
 
     @property
     @abstractmethod
@@ -77,11 +77,11 @@ class Mixing(Wide):
 
     @abstractmethod
     def split(self, wide: Tensor) -> tuple[Tensor, Tensor]:
-        """wide (..., D) -> (what the sums are made of (..., S), what is kept for the matrix (..., C))."""
+        """wide (..., D) -> (summed (..., S), for the sums, and kept (..., C), to multiply with the matrix)."""
 
     @abstractmethod
     def matrix(self, summed: Tensor) -> Tensor:
-        """(B, C, C) from all N positions (B, N, S) of a picture; what is kept is its left factor. Differentiable."""
+        """(B, C, C) from all N positions (B, N, S) of a picture, the right factor of ``kept``; differentiable."""
 
     @abstractmethod
     def sums(self, summed: Tensor, how: Rows) -> Tensor:

@@ -1,8 +1,8 @@
 """The cells and windows of a picture: where sums are gathered, and between which centres matrices are interpolated.
 
-Along an axis the positions are cut into cells of equal side. A window is made of the cells around one, each with a
-weight; at the borders windows are shifted inwards. A picture no larger than the window has one window: all of it.
-From centre to centre the matrices change at each position across, and down in steps of a few rows.
+Along an axis the positions are cut into cells of equal side. The window of a cell is made of the cells around it, each
+with a weight; at the borders windows are shifted inwards. A picture no larger than a window is one window. Between
+centres the matrices change from column to column across, and in steps of a few rows down.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dfrestore.windows import Windows
 
 LEAST_CELL = 16  # positions: windows of fewer cost more and gain nothing (measured)
 CELLS_A_WINDOW = 4
-# From centre to centre the matrices take so many steps down at least, a row being the smallest: finer ones cost more
-# and differ by less than 16 bit do (measured). More rows than that to a step gain nothing.
+# Steps down from centre to centre, at least, as long as a step has a row: finer ones cost more, and change less than
+# 16 bit do (measured). Steps of more than MOST_STEP_ROWS rows gain nothing.
 STEPS, MOST_STEP_ROWS = 8, 4
 
 

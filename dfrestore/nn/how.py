@@ -1,4 +1,4 @@
-"""What a network is walked with: a few verbs, on whole tensors (training) or on a large picture strip by strip."""
+"""The verbs that a network is walked with: on whole tensors (training), or strip by strip on a large picture."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from dfrestore.nn.resample import Downsample, Upsample
 
 
 class How(Protocol):
-    """Pictures are (B, C, H, W) float32, features (B, H, W, C). A verb may use its arguments' memory for its result:
-    what is needed later is copied first. dtype: of the arithmetic.
+    """Pictures are (B, C, H, W) float32, features (B, H, W, C). dtype: of the arithmetic.
+
+    A verb may overwrite the features that it is given; features that are needed later are copied first.
     """
 
     @property
     def dtype(self) -> torch.dtype: ...
 
     def cells(self, level: int, x: Tensor, height: int) -> Grid | None:
-        """Windows for features at a level of the network, the picture being ``height`` pixels high; None: none."""
+        """Windows for features x at a level of the network; height: of the picture in pixels. None: no windows."""
 
     def read(self, pictures: Sequence[Tensor], conv: nn.Conv2d, stem: int) -> Tensor:
         """The first convolution, of pictures side by side, pixel-unshuffled by ``stem``."""
@@ -43,7 +44,7 @@ class How(Protocol):
         """x enlarged, beside skip."""
 
     def copy(self, x: Tensor) -> Tensor:
-        """The same values, which later verbs leave alone."""
+        """A copy that later verbs do not overwrite."""
 
     def add(self, x: Tensor, other: Tensor, conv: nn.Conv2d) -> Tensor:
         """x + conv(other), a 1x1 convolution."""

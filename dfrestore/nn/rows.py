@@ -18,12 +18,12 @@ VALUES = 1_600_000
 
 @dataclass
 class Rows:
-    """How a picture is walked: dtype of the arithmetic, size of a strip, and buffers that every strip uses again.
+    """How a picture is walked: the type of the arithmetic, the size of a strip, and buffers that all strips share.
 
-    features: dtype in which they are kept between strips (converted strip by strip), the arithmetic's if None.
-    windows: of the statistics, None for the whole picture's.
-    values: of the widest map in a strip. rows: strips of so many rows instead, at every level.
-    tick: told of each finished strip, in values of the widest map; what it raises ends the walk.
+    features: the type in which features are kept between strips; None: that of the arithmetic. windows: of the
+    statistics; None: of the whole picture. values: size of a strip, in values of the widest map. rows: if not 0, the
+    size of a strip in rows instead, at every level. tick: called after each strip with its values of the widest map;
+    an exception that it raises ends the walk.
     """
 
     dtype: torch.dtype = torch.float32
@@ -53,11 +53,11 @@ class Rows:
             self.tick(values)
 
     def buffer(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory of this shape with whatever is in it, of ``dtype`` on like's device; the same memory next time."""
+        """Uninitialised memory of this shape, of ``dtype``, on like's device; the same memory for the same name."""
         return self._take(name, shape, self.dtype, like.device)
 
     def store(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory of this shape and of like's type; the same memory next time."""
+        """:meth:`buffer` of like's type."""
         return self._take(name, shape, like.dtype, like.device)
 
     def release(self) -> None:

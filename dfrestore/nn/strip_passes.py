@@ -1,8 +1,8 @@
 """A block on one large picture, a strip of rows at a time and in place. For inference.
 
-A branch that mixes channels needs sums over all pixels, so it walks the picture twice: first norm and convolutions, of
-which only the sums and C channels are kept; then the kept times the small matrix that follows from the sums. What is
-pointwise joins the walk before it, so that what is wider than the features exists for one strip only. With the
+A branch that mixes channels needs sums over all pixels, so it walks the picture twice: the first walk computes norm and
+convolutions and keeps only the sums and C channels; the second multiplies these with a small matrix made of the sums.
+Pointwise branches join the walk before them, so that maps wider than the features exist for one strip only. With the
 statistics of windows the second walk follows the first, as far behind as a window reaches.
 Equal to the block's ``forward`` within rounding.
 """
@@ -55,7 +55,7 @@ def walks(branches: Sequence[Branch]) -> Iterator[tuple[Wide | None, list[Pointw
 
 
 def _walk(x: Tensor, first: Wide | None, followers: Sequence[Pointwise], how: Rows, cells: Grid | None) -> Mixed:
-    """Rows of the picture in order, each with what adds the first branch to them."""
+    """Rows of the picture in order, each with a function that adds the first branch to them."""
     width = max((follower.width for follower in followers), default=x.shape[3])
     if isinstance(first, Mixing):
         local = cells is not None and not cells.whole

@@ -42,7 +42,7 @@ class Strips(Rows):
         return strip_convs.merge_(x, skip, reduce, self)
 
     def join(self, x: Tensor, module: Upsample, skip: Tensor) -> Tensor:
-        self.release()  # what comes is the widest: nothing else is held beside it
+        self.release()  # the next stage is the widest: nothing else is held besides
         channels = skip.shape[3]
         wide = skip.new_empty(*skip.shape[:3], channels + x.shape[3] // 2)
         strip_convs.upsample(x, module, self, out=wide[..., :-channels])

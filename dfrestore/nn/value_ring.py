@@ -1,4 +1,4 @@
-"""What windows need while a large picture is walked: kept rows until their matrices are made, sums of rows of cells."""
+"""What windows need during a walk over a large picture: rows kept until their matrices are made, and sums of cells."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dfrestore.nn.branches import Mixing
 from dfrestore.nn.cells import Grid, Piece, pieces
 from dfrestore.nn.rows import Rows
 
-# What a first walk ends in: rows of the picture, and what adds the branch to their pixels (N, C) in place.
+# What a walk yields: (first, end) of some rows, and a function that adds the branch to their pixels (N, C) in place.
 Mixed = Iterator[tuple[int, int, Callable[[Tensor], object]]]
 
 
 class ValueRing:
-    """Kept rows until the matrices around them are made: steps in a ring, columns as wide as those between centres."""
+    """Keeps rows until the matrices around them are made: steps in a ring, in columns that lie between two centres."""
 
     def __init__(self, x: Tensor, cells: Grid, how: Rows, branch: Mixing, most: int) -> None:
         """x: the picture's features. most: rows of a piece that is handed out."""
@@ -42,9 +42,10 @@ class ValueRing:
             stored += len(rows)
 
     def mixed(self, made: dict[int, Tensor]) -> Mixed:
-        """The bands for which all matrices are made; those that no later one needs are forgotten.
+        """The bands for which all matrices are made.
 
-        made: row of cells -> its matrices, of the centres left and right of each column.
+        made: row of cells -> its matrices, of the centres left and right of each column; those that no later band needs
+        are removed.
         """
         down = self._cells.rows
         ready = next((i for i in range(self._next, down.bands) if down.neighbours(i)[1] not in made), down.bands)
@@ -116,7 +117,7 @@ class CellSums:
                 row += 1
 
     def in_window(self, i: int) -> list[Tensor]:
-        """The sums (1, cells, K) of the rows in the window of cell row ``i``; what no later one needs is forgotten."""
+        """The sums (1, cells, K) of the rows in the window of cell row ``i``; sums not needed later are dropped."""
         used = self._cells.rows.window(i)
         for old in [j for j in self._held if j < used[0]]:
             del self._held[old]

@@ -3,8 +3,8 @@
 A branch that mixes channels (:class:`.branches.Mixing`) multiplies with one C x C matrix, from sums over all pixels: on
 a picture much larger than the training patches those are other sums than the network has learnt from. Here the sums
 are taken by cells of a coarse grid and added up over neighbouring cells with the same weights, so that a window spans
-about the training patch; what follows from them is a matrix for each cell, and between the cells' centres it is
-interpolated: no seams. (After the idea of Chu et al., "Improving Image Restoration by Revisiting Global Information
+about the training patch. They give a matrix for each cell, which is interpolated between the cells' centres, so that
+there are no seams. (After the idea of Chu et al., "Improving Image Restoration by Revisiting Global Information
 Aggregation", ECCV 2022, who take a window for each pixel.) Everything is differentiable.
 """
 

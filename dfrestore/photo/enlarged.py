@@ -1,6 +1,6 @@
-"""A photo in another size by a plain resize, with all that belongs to it: what an enlarging network's result replaces.
+"""A photo in another size by a plain resize, with all that belongs to it; an enlarging network replaces its pixels.
 
-Size tags need no care here: they follow the pixels when the photo is written.
+Size tags in its metadata are updated when the photo is written.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from PIL import Image
 from dfrestore.photo.photo import Photo, Pixels, Rgb
 
 Plane = NDArray[np.float32]
-_BLOCK = 1 << 20  # pixels of a strip, so that what is made on the way stays small beside the photo
+_BLOCK = 1 << 20  # pixels of a strip, so that temporaries are small compared with the photo
 _REACH = 2  # pixels of the coarser of both grids that the cubic kernel reaches to each side
 
 
 def enlarged(photo: Photo, height: int, width: int) -> Photo:
     """The photo in ``height`` x ``width`` pixels: bicubic, with antialiasing where that is smaller.
 
-    Alpha is resized smoothly, but one of only full and no opacity stays so. Colours where it was 0 are first replaced
-    by those around (:func:`filled`), so that no rim appears. Grey stays grey. ValueError for a size below 1 x 1.
+    Alpha is resized smoothly; a binary alpha stays binary. Colours where it was 0 are first replaced by those around
+    (:func:`filled`), so that no rim appears. Grey stays grey. ValueError for a size below 1 x 1.
     """
     if min(height, width) < 1:
         raise ValueError(f"no picture has a size of {width} x {height}")
@@ -41,7 +41,7 @@ def enlarged(photo: Photo, height: int, width: int) -> Photo:
 
 
 def resized(plane: Plane, height: int, width: int, into: Plane | None = None) -> Plane:
-    """A plane (H, W) of values from 0 to 1 in another size, clipped to them; a strip at a time. ``into``: the result.
+    """A plane (H, W) of values in [0, 1] in another size, clipped to [0, 1]; a strip at a time. into: takes the result.
 
     Bicubic with a = -0.5, antialiased where it shrinks, as Pillow and MATLAB do it; pixel centres are kept in place.
     """
@@ -61,7 +61,7 @@ def resized(plane: Plane, height: int, width: int, into: Plane | None = None) ->
 
 
 def filled(rgb: Rgb, alpha: Pixels) -> Rgb:
-    """``rgb`` with colours where ``alpha`` is 0 replaced by those nearby where it is not; else ``rgb`` itself.
+    """``rgb`` with the colours where ``alpha`` is 0 replaced by nearby ones; ``rgb`` itself where there are none.
 
     Known colours are averaged in ever larger squares, and the smallest square that knows any gives the colour
     (push-pull: Gortler et al., "The lumigraph", SIGGRAPH 1996). A photo without any opaque pixel stays as it is.

@@ -11,9 +11,9 @@ from PIL import Image
 from dfrestore.photo.photo import Damaged, Header, Metadata
 from dfrestore.photo.pillow import quiet_pillow
 
-MAX_BLOCKS = 1 << 20  # of a GIF that are looked at: frames behind them are not counted
+MAX_BLOCKS = 1 << 20  # data blocks of a GIF that are read; frames after them are not counted
 _XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
-_XMP_TRAILER = 257  # bytes after a packet, by which readers of blocks find its end
+_XMP_TRAILER = 257  # bytes after a packet, through which readers of sub-blocks find its end
 _EMBEDDED = 0x4D424544  # the profile stands in the BMP itself, not in a file beside it
 
 
@@ -62,7 +62,8 @@ def _bmp_metadata(data: bytes) -> Metadata:
 def _blocks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start, end) of a GIF's blocks, up to the first that does not fit into the file.
 
-    kind: ``,`` for a picture, else the label of an extension. start: of the first of its pieces; end: after the last.
+    kind: ``,`` for a picture, else the label of an extension. start: where its first sub-block begins; end: after its
+    last one.
     """
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     left = MAX_BLOCKS
@@ -86,7 +87,7 @@ def _blocks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _joined(data: bytes, at: int) -> bytes:
-    """The contents of the pieces from ``at`` on, up to the empty one."""
+    """The contents of the sub-blocks from ``at`` on, up to the empty one."""
     parts = []
     while data[at]:
         parts.append(data[at + 1 : at + 1 + data[at]])

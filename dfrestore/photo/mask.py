@@ -1,6 +1,6 @@
-"""Masks: where a picture is to be changed, as float32 (H, W) from 0, known, to 1, the hole.
+"""Masks: where a picture may change, as float32 (H, W) from 0 (known) to 1 (the hole).
 
-A file of a mask is read like a photo. What to do with an empty or a full one is left to the caller.
+A mask file is read like a photo. Empty and full masks are the caller's business.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Strength = NDArray[np.float32]
 
 _HALF = 127 / 255  # brighter is hole
 _MOST_LABELS = 16
-_SAME_ASPECT = 0.05  # at most, where rounding to a few pixels would allow any shape
+_SAME_ASPECT = 0.05  # limit for tiny pictures, where rounding to whole pixels would allow any shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS, soft: bool = Fa
 
 
 def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
-    """What a picture says as a mask: white, or brighter than 127 of 255 in any channel, is the hole.
+    """A picture read as a mask: what is brighter than 127 of 255 in any channel is the hole.
 
-    Understood too: masks of the levels 0 and 1 (and of a few more labels), where all but 0 is the hole; palettes with
-    black, where all other colours are; palettes of two colours, where the brighter is. Transparent parts are known; a
-    mask that is black wherever it is opaque means its opaque parts. soft: grey levels stay, as strengths.
+    In a mask of levels 0 and 1 (or of a few more labels), all but 0 is the hole; in a palette with black, all other
+    colours; in a palette of two other colours, the brighter one. Transparent parts are known; if all opaque parts are
+    black, they are the hole. soft: grey levels are kept as strengths.
     """
     light, notes = photo.rgb.max(axis=2), []
     if photo.origin.bits == 16 and _MOST_LABELS <= round(float(light.max()) * 65535) <= 255:
@@ -63,17 +63,17 @@ def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
 
 
 def alpha_mask(photo: Photo, name: str) -> Strength:
-    """The transparent parts of a photo as its mask. ``name``: of its file. FileFailure where it has no alpha."""
+    """The transparent parts of a photo as its mask. name: of its file. FileFailure if it has no alpha."""
     if photo.alpha is None:
         raise FileFailure(f"{name}: has no alpha that could be its mask; give a file with --mask")
     return np.float32(1) - _opacity(photo)
 
 
 def fitted(mask: Strength, photo: Photo, name: str) -> tuple[Strength, str | None]:
-    """The mask in the photo's size, and what was done to it in one line for people, or None where nothing was.
+    """The mask in the photo's size, and one line for people on what was done to it, or None.
 
-    Of the same shape: resized. Of the photo's size or shape as its file has it, before its EXIF turned it: turned
-    alike. FileFailure for any other, which names both sizes and ``name``, the mask's file.
+    A mask of the photo's aspect is resized. One that fits the photo as stored, before its EXIF orientation, is turned
+    like the photo. Any other is a FileFailure that names both sizes and ``name``, the mask's file.
     """
     if mask.shape == photo.size:
         return mask, None
@@ -92,14 +92,14 @@ def fitted(mask: Strength, photo: Photo, name: str) -> tuple[Strength, str | Non
 
 
 def dilated(mask: Strength, radius: int) -> Strength:
-    """The mask grown by ``radius`` pixels in all directions (a disc); what was 0 further away stays 0."""
+    """The mask grown by ``radius`` pixels in all directions (a disc)."""
     return _near(mask, radius, lambda part: _disc_maximum(part, radius)) if radius > 0 else mask
 
 
 def feathered(mask: Strength, width: int) -> Strength:
     """The mask with a soft edge outside of it: from 1 at the hole down to 0 within ``width`` pixels.
 
-    The hole itself keeps its full strength, or what is to go would shine through along its edge.
+    The hole keeps its full strength, or what it covers would shine through along the edge.
     """
     return _near(mask, width, lambda part: _soft_edge(part, width)) if width > 0 else mask
 
@@ -116,7 +116,7 @@ def _opacity(photo: Photo) -> Strength:
 
 
 def _labels(light: Strength, photo: Photo) -> tuple[NDArray[np.bool_] | None, str]:
-    """Where the hole is, if the levels are not meant as brightness, and the note that says so."""
+    """The hole, if the levels are labels and not brightness, and a note that says so."""
     if not photo.origin.lossless:  # where dark levels are noise
         return None, ""
     unit = 65535 if photo.origin.bits == 16 else 255
@@ -143,9 +143,9 @@ def _as_turned(mask: Strength, orientation: int) -> Strength | None:
     return np.ascontiguousarray(oriented(mask, orientation)) if orientation >= 5 else None
 
 
-def _same_aspect(size: tuple[int, ...], wanted: tuple[int, int]) -> bool:
+def _same_aspect(size: tuple[int, ...], full_size: tuple[int, int]) -> bool:
     """Whether one size is the other scaled and rounded to whole pixels."""
-    (height, width), (full_height, full_width) = size, wanted
+    (height, width), (full_height, full_width) = size, full_size
     error = abs(width * full_height - height * full_width)
     rounding = max(full_width + full_height, width + height) / 2
     return error <= rounding and error <= _SAME_ASPECT * width * full_height
@@ -162,7 +162,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _near(mask: Strength, reach: int, change: Callable[[Strength], Strength]) -> Strength:
-    """``change`` where the mask is not 0 and up to ``reach`` pixels around; the rest of the picture costs nothing."""
+    """``change`` applied where the mask is not 0 and up to ``reach`` pixels around, so that the rest costs nothing."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return mask
@@ -173,7 +173,7 @@ def _near(mask: Strength, reach: int, change: Callable[[Strength], Strength]) ->
 
 
 def _disc_maximum(part: Strength, radius: int) -> Strength:
-    """The largest value within ``radius``: rows of the disc from the rim to its middle, each wider than the last."""
+    """The largest value within ``radius``, row by row of the disc, from its rim to its middle."""
     result, row, reach = part.copy(), part.copy(), 0
     for down in range(radius, -1, -1):
         while (reach + 1) ** 2 + down**2 <= radius**2:
@@ -201,7 +201,7 @@ def _soft_edge(part: Strength, width: int) -> Strength:
 
 
 def _along(part: Strength, axis: int, reach: int, weights: NDArray[np.float64] | None) -> Strength:
-    """Of the values within ``reach`` along an axis the largest, or their weighted sum; the border goes on as it is."""
+    """The largest value within ``reach`` along an axis, or with weights their weighted sum; edges are repeated."""
     padding = [(0, 0), (0, 0)]
     padding[axis] = (reach, reach)
     padded, size = np.pad(part, padding, mode="edge"), part.shape[axis]

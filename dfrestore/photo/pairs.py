@@ -13,7 +13,7 @@ from dfrestore.tasks import pair_folders, role_words
 
 # Folder names of the usual data sets: degraded, clean. Compared without case.
 LAYOUTS = pair_folders()
-# Words that name a picture's role in its file name, such as norain-001 beside rain-001, or a_derain beside a.
+# Words in file names that tell which picture of a pair it is: norain-001 and rain-001, or a_derain and a.
 ROLES = role_words()
 
 

@@ -22,7 +22,7 @@ class Origin:
     format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``AVIF``, ``HEIF``, ``RAW``, ``GIF`` or ``BMP``, by content. mode:
     the file's own (``1``, ``L``, ``LA``, ``P``, ``RGB``, ``RGBA``, ``CMYK``). bits: 8, or 16 for all that is more.
     icc: byte for byte. exif: a TIFF block without the ``Exif`` prefix, already upright and without thumbnail.
-    orientation: of EXIF, 1 to 8, by which the file's pixels were turned. iptc: Photoshop ``8BIM`` resources. dpi:
+    orientation: EXIF's, 1 to 8, by which the file's pixels were turned. iptc: Photoshop ``8BIM`` resources. dpi:
     (x, y) in pixels an inch. quality, subsampling, progressive: of a JPEG. lossless: the file held its pixels exactly.
     compression: of a TIFF, only when it is lossless and can be written. extrasample: TIFF's meaning of the fourth
     channel. native: pieces that only the same format can hold (name, bytes).

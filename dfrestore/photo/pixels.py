@@ -126,8 +126,8 @@ def _from_palette(image: Image.Image, transparency: png.Transparency | None) -> 
     if transparency is None:
         return Samples(table[indices])
     opacity = np.full(256, 255, np.uint8)
-    given = np.frombuffer(transparency.data[:256], np.uint8)
-    opacity[: len(given)] = given
+    stored = np.frombuffer(transparency.data[:256], np.uint8)
+    opacity[: len(stored)] = stored
     return Samples(table[indices], opacity[indices])
 
 

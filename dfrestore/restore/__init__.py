@@ -29,7 +29,7 @@ __all__ = [
     "triage",
 ]
 
-# Imported on first use: planning files needs numpy, only the Restorer needs torch.
+# Imported on first use: planning needs no torch, the batch and the Restorer do.
 _HOMES = {
     "FilePlan": "planning",
     "Job": "planning",

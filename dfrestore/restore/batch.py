@@ -1,6 +1,6 @@
-"""Many files, one after the other: the doing, as a stream of events.
+"""Restores many files, one after the other, as a stream of events.
 
-One picture is in memory at a time, but on GPUs. Nothing here imports torch: the Restorer comes in as an argument.
+One picture is in memory at a time; where the device is a GPU, its neighbours are too.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ def run_batch(
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs that ``triage`` left; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
-    overlap: the next photo is read and the last one written beside the work, so that a result may come after the next
-    one has Started; None: where the device is not the CPU, whose cores the work needs.
+    overlap: read the next photo and write the last one during the work, so that a result may come after the next
+    Started; None: on all devices but the CPU, whose cores the work needs.
 
-    watch(job, share) is told many times between two events how much of that job is done, from 0 to 1.
+    watch(job, share) is called many times between two events; share: how much of that job is done, from 0 to 1.
 
     Outputs and their temporary files are safe when the generator is closed or interrupted anywhere.
     """
     beside = restorer.device.torch_device.type != "cpu" if overlap is None else overlap
     lanes: InPlace[FileResult] = Beside() if beside else InPlace()
     try:
-        for job, taken in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
-            yield from _one(job, taken, restorer, settings, records, lanes, watch)
+        for job, load in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
+            yield from _one(job, load, restorer, settings, records, lanes, watch)
         yield from lanes.rest()
     finally:
         lanes.close()
@@ -66,7 +66,7 @@ def run_batch(
 
 def _one(
     job: Job,
-    taken: Callable[[], _Taken],
+    load: Callable[[], _Source],
     restorer: Restorer,
     settings: Settings,
     records: Records,
@@ -78,9 +78,9 @@ def _one(
     try:
         result = made_meanwhile(job, settings, records)
         if result is None:
-            made = yield from _restored(job, taken(), restorer, settings, watch)
-            finish = partial(_finished, made, settings, records, restorer.label, begin)
-            del made
+            restoration = yield from _restored(job, load(), restorer, settings, watch)
+            finish = partial(_finished, restoration, settings, records, restorer.label, begin)
+            del restoration
             yield from lanes.write(partial(_settled, finish, failed))
             return
     except Exception as error:
@@ -90,8 +90,8 @@ def _one(
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """A photo that has been read, and its mask. stamps: of their files, where a record wants to know."""
+class _Source:
+    """A photo that has been read, and its mask. stamp, mask_stamp: of their files, for the record if there is one."""
 
     stamp: Stamp | None
     photo: photo.Photo
@@ -101,35 +101,35 @@ class _Taken:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A photo that has been restored, and nothing written yet."""
+class _Restoration:
+    """A photo that has been restored but not yet written."""
 
     job: Job
-    taken: _Taken
+    source: _Source
     outcome: Outcome
     extras: dict[Path, bytes]
 
 
-def _read(job: Job, max_pixels: int) -> _Taken:
+def _read(job: Job, max_pixels: int) -> _Source:
     # before reading: a file that changes meanwhile is redone next time
     stamp = Stamp.of(job.input) if job.record is not None else None
-    taken = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
+    picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
     if job.mask is None:
-        return _Taken(stamp, taken)
+        return _Source(stamp, picture)
     mask_stamp = Stamp.of(job.mask) if job.record is not None else None
     mask = read_mask(job.mask, max_pixels=max_pixels, soft=True)
-    strength, note = fitted(mask.strength, taken, str(job.mask))
-    return _Taken(stamp, taken, strength, mask_stamp, (*mask.notes, *([note] if note else [])))
+    strength, note = fitted(mask.strength, picture, str(job.mask))
+    return _Source(stamp, picture, strength, mask_stamp, (*mask.notes, *([note] if note else [])))
 
 
 def _restored(
     job: Job,
-    taken: _Taken,
+    source: _Source,
     restorer: Restorer,
     settings: Settings,
     watch: Callable[[Job, float], object] | None,
-) -> Generator[Started | Progress, None, _Made]:
-    rgb = taken.photo.rgb
+) -> Generator[Started | Progress, None, _Restoration]:
+    rgb = source.photo.rgb
     height, width = rgb.shape[:2]
     plan = _plan(job, restorer, height, width, settings)
     yield _started(job, restorer, height, width, plan, settings)
@@ -142,7 +142,7 @@ def _restored(
         ensemble=settings.ensemble,
         spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
-        mask=taken.mask,
+        mask=source.mask,
         watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
@@ -150,28 +150,28 @@ def _restored(
     if job.extras.trace is not None:
         noise = restorer.noise(height, width, settings.seed)
         start = rgb if noise is None else noise
-        trace = Trace(taken.photo, start, steps=settings.steps, members=settings.ensemble)
+        trace = Trace(source.photo, start, steps=settings.steps, members=settings.ensemble)
         del noise, start  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
     made_by = settings.made_by(label.name if label.suffix else restorer.label)
-    extras = _extras(job, taken.photo, outcome, made_by, settings.ensemble, trace)
-    return _Made(job, taken, outcome, extras)
+    extras = _extras(job, source.photo, outcome, made_by, settings.ensemble, trace)
+    return _Restoration(job, source, outcome, extras)
 
 
-def _finished(made: _Made, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
+def _finished(restoration: _Restoration, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
     """Everything of a photo written."""
-    job, outcome = made.job, made.outcome
-    taken = enlarged(made.taken.photo, *outcome.rgb.shape[:2])
+    job, outcome = restoration.job, restoration.outcome
+    base = enlarged(restoration.source.photo, *outcome.rgb.shape[:2])
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
-        unrecorded.extend(_recorded(made, settings, records, size))
+        unrecorded.extend(_recorded(restoration, settings, records, size))
 
-    with extras_written(made.extras, job.extras.replace):
-        notes = _written(job, taken, outcome, settings, record)
-    height, width = taken.rgb.shape[:2]
+    with extras_written(restoration.extras, job.extras.replace):
+        notes = _written(job, base, outcome, settings, record)
+    height, width = base.rgb.shape[:2]
     return FileResult(
         "done",
         job.input,
@@ -184,7 +184,7 @@ def _finished(made: _Made, settings: Settings, records: Records, label: str, beg
         ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
-        warnings=(*taken.warnings, *made.taken.notes, *outcome.warnings, *notes, *unrecorded),
+        warnings=(*base.warnings, *restoration.source.notes, *outcome.warnings, *notes, *unrecorded),
         extras=job.extras,
     )
 
@@ -197,23 +197,23 @@ def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], Fil
 
 
 def _failure(job: Job, settings: Settings, records: Records, begin: float, error: Exception) -> FileResult:
-    """How this file failed; raises what concerns the whole run."""
+    """How this file failed; errors that concern the whole run are raised again."""
     failure = _as_failure(error, job)
     if failure is None:
         raise error
-    made = made_meanwhile(job, settings, records)
-    return made or failed_result(job, failure, time.perf_counter() - begin)
+    skipped = made_meanwhile(job, settings, records)
+    return skipped or failed_result(job, failure, time.perf_counter() - begin)
 
 
 def _extras(
-    job: Job, taken: photo.Photo, outcome: Outcome, made_by: str, members: int, trace: Trace | None
+    job: Job, picture: photo.Photo, outcome: Outcome, made_by: str, members: int, trace: Trace | None
 ) -> dict[Path, bytes]:
     """Every extra file of a photo, ready to be written."""
     files: dict[Path, bytes] = {}
     if job.extras.uncertainty is not None and outcome.spread is not None:
         files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
     if job.extras.compare is not None:
-        strip = comparison(taken, outcome.rgb, job.input.name, made_by)
+        strip = comparison(picture, outcome.rgb, job.input.name, made_by)
         files[job.extras.compare] = encoded(strip, job.extras.compare.name)
     if job.extras.trace is not None and trace is not None:
         files[job.extras.trace] = trace.encoded(outcome.rgb, job.extras.trace.name)
@@ -221,12 +221,12 @@ def _extras(
 
 
 def _written(
-    job: Job, taken: photo.Photo, outcome: Outcome, settings: Settings, record: Callable[[int], None]
+    job: Job, picture: photo.Photo, outcome: Outcome, settings: Settings, record: Callable[[int], None]
 ) -> list[str]:
-    """Writes the result; returns warnings. record: told the result's size in bytes, but not of streams."""
+    """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream."""
     if job.stdout:
         return write_stdout(
-            taken,
+            picture,
             outcome.rgb,
             format=settings.format,
             quality=settings.quality,
@@ -237,19 +237,19 @@ def _written(
 
     def record_first(size: int) -> None:
         if os.path.lexists(job.output):
-            raise FileExistsError  # another's, since: the record is to tell of that one
+            raise FileExistsError  # from another run, whose entry must stay
         record(size)
 
     notes = photo.write(
         job.output,
-        taken,
+        picture,
         outcome.rgb,
-        format=settings.format or photo.format_of_path(job.output) or taken.origin.format,
+        format=settings.format or photo.format_of_path(job.output) or picture.origin.format,
         quality=settings.quality,
         strip_metadata=settings.strip_metadata,
         overwrite=job.replace,
-        # First the record, so that a run killed in between leaves no output that the next one takes for another's.
-        # What is replaced has its name already: its record changes after the file.
+        # The record comes first: if the run is killed in between, the next one does not take the output for foreign.
+        # An output that is replaced has its name already: its record changes after the file.
         before_naming=None if there else record_first,
     )
     if there:  # and replaced
@@ -269,13 +269,13 @@ def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Setti
         raise OutOfMemoryFailure(f"{job.input}: {error}") from error
 
 
-def _recorded(made: _Made, settings: Settings, records: Records, size: int) -> list[str]:
-    job, stamp = made.job, made.taken.stamp
+def _recorded(restoration: _Restoration, settings: Settings, records: Records, size: int) -> list[str]:
+    job, stamp = restoration.job, restoration.source.stamp
     record = records.of(job)
     if record is None or stamp is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash, size, made.taken.mask_stamp)
+        record.add(job.output, stamp, settings.hash, size, restoration.source.mask_stamp)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)
@@ -300,10 +300,10 @@ def _as_failure(error: Exception, job: Job) -> str | None:
 
 
 def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | None) -> Started | FileResult:
-    """What :func:`run_batch` would begin with, or the failure it would meet; nothing is written."""
+    """What :func:`run_batch` would start with, or how it would fail; nothing is written."""
     try:
-        taken = photo.read(job.input, max_pixels=photo.MAX_PIXELS if max_pixels is None else max_pixels)
-        height, width = taken.rgb.shape[:2]
+        picture = photo.read(job.input, max_pixels=photo.MAX_PIXELS if max_pixels is None else max_pixels)
+        height, width = picture.rgb.shape[:2]
         plan = _plan(job, restorer, height, width, settings)
     except FileFailure as error:
         return failed_result(job, str(error))

@@ -49,13 +49,13 @@ class Turn:
 def turn_of(member: int, task: str) -> Turn:
     """Member 0 is plain, 1 mirrored; 2 and 3 the same upside down; 4 to 7 the same after one and three quarter turns.
 
-    Then again from 0; tasks whose pictures are upright have the first four only.
+    Then again from 0. Upright tasks (see :class:`dfrestore.tasks.Task`) have the first four only.
     """
     return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if is_upright(task) else 4)])
 
 
 class Tally:
-    """The running mean of members, float32 (H, W, 3), and where wanted their spread (Welford 1962).
+    """The running mean of members, float32 (H, W, 3), and on request their spread (Welford 1962).
 
     Memory for one picture, or two with the spread, however many members.
     """
@@ -99,18 +99,19 @@ class Tally:
 def as_member(
     work: Generator[Progress, None, Made], member: int, members: int, turn: Turn
 ) -> Generator[Progress, None, tuple[Made, float]]:
-    """One member's work in the counts of them all, its estimates upright; returns (what it returns, all evaluations).
+    """One member's work, its progress counted over all members, its estimates upright.
 
-    The last record of the last member is kept back: the result is not that member's.
+    Returns (the work's value, evaluations of all members). The last record of the last member is left out, since the
+    result is the mean of all.
     """
     total = 0.0
 
     def counted(state: Progress) -> Progress | None:
         nonlocal total
         total = members * state.total
-        done = member * state.total + state.done
-        if done == total:
+        if member == members - 1 and state.done == state.total:
             return None
+        done = member * state.total + state.done
         x_t = None if state.x_t is None else turn.undo_planes(state.x_t)
         return Progress(done, total, None if state.estimate is None else turn.undo(state.estimate), x_t)
 

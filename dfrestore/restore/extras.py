@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from PIL import Image
+
 from dfrestore import photo
 from dfrestore.errors import UsageError
 from dfrestore.restore.naming import identity, is_folder, out_is_folder
+from dfrestore.version import __version__
 
 Replace: TypeAlias = Literal["none", "ours", "all"]
 
@@ -20,14 +23,14 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "compare": (".jpg", ".jpeg", ".png"),
     "trace": (".gif", ".webp"),
 }
-"""Of each extra; the first is that of the files in a folder."""
+"""The endings that each extra may have; in folders it gets the first."""
 
 SOFTWARE = 0x0131  # the EXIF tag
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the options ask for, as they were written."""
+class ExtraOptions:
+    """The options ``--uncertainty``, ``--compare`` and ``--trace`` as they were written; None where left out."""
 
     uncertainty: str | None = None
     compare: str | None = None
@@ -41,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Extras:
-    """The files of one photo; None where not wanted. replace: which files that stand there already."""
+    """The files of one photo; None where not wanted. replace: which existing files may be replaced."""
 
     uncertainty: Path | None = None
     compare: Path | None = None
@@ -54,8 +57,8 @@ class Extras:
         return {kind: getattr(self, kind) for kind in ENDINGS if getattr(self, kind) is not None}
 
     @property
-    def found(self) -> Extras:
-        """Those of which a file is there."""
+    def existing(self) -> Extras:
+        """Those whose file exists."""
         there = {kind: place for kind, place in self.places.items() if os.path.lexists(place)}
         return Extras(**there, replace=self.replace)
 
@@ -80,12 +83,12 @@ class Places:
         return Extras(**self.files, **mirrored, replace=self.replace)
 
 
-def places_of(wanted: Wanted, files: int, folders: int) -> Places:
+def places_of(options: ExtraOptions, files: int, folders: int) -> Places:
     """Read the options of a run over so many input files and folders. Raises :class:`UsageError`."""
-    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in wanted.requested.items()}
+    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in options.requested.items()}
     return Places(
-        {kind: Path(text) for kind, text in wanted.requested.items() if not as_folder[kind]},
-        {kind: Path(text) for kind, text in wanted.requested.items() if as_folder[kind]},
+        {kind: Path(text) for kind, text in options.requested.items() if not as_folder[kind]},
+        {kind: Path(text) for kind, text in options.requested.items() if as_folder[kind]},
         "none" if files == 1 and not folders else "ours",
     )
 
@@ -120,8 +123,6 @@ def _may_go(place: Path, which: Replace) -> bool:
 
 def is_ours(place: Path) -> bool:
     """Whether this picture says that it was made here (see :func:`mark`)."""
-    from PIL import Image
-
     try:
         with Image.open(place, formats=("PNG", "JPEG")) as image:
             return str(image.getexif().get(SOFTWARE, "")).startswith("dfrestore")
@@ -131,10 +132,6 @@ def is_ours(place: Path) -> bool:
 
 def mark() -> bytes:
     """EXIF that names its maker, for extras that a later run over the same folder may replace."""
-    from PIL import Image
-
-    from dfrestore.version import __version__
-
     exif = Image.Exif()
     exif[SOFTWARE] = f"dfrestore {__version__}"
     return exif.tobytes()
@@ -144,7 +141,7 @@ def mark() -> bytes:
 def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None]:
     """Write the extras, each complete or not at all; take new ones away again where the block fails.
 
-    So a photo that is not done leaves none. which: as ``Extras.replace``. Raises PhotoWriteError.
+    So a photo that fails leaves no extras behind. which: as ``Extras.replace``. Raises PhotoWriteError.
     """
     new: list[Path] = []
     try:
@@ -162,7 +159,7 @@ def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None
 
 
 def named(extras: Extras) -> dict[str, str | None]:
-    """As they stand in JSON, None for those that there are not."""
+    """The extras for JSON: kind -> path, None for those that are not made."""
     return {kind: None if (place := extras.places.get(kind)) is None else str(place) for kind in ENDINGS}
 
 

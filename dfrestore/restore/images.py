@@ -1,4 +1,4 @@
-"""What the Python API takes and gives back: paths, PIL images and arrays, each as float32 RGB and back.
+"""What the Python API takes and returns: paths, PIL images and arrays, converted to float32 RGB and back.
 
 Only for pictures in memory; files with all that belongs to them go through :mod:`dfrestore.photo`.
 """
@@ -20,7 +20,7 @@ from dfrestore.photo.enlarged import enlarged, resized
 
 Rgb: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.float32]
-"""float32 (H, W) in [0, 1]: how much of the result there is at a pixel."""
+"""float32 (H, W) in [0, 1]: the share of the result at each pixel; the rest is the input."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 Finish: TypeAlias = Callable[[Rgb], Any]
 
@@ -36,7 +36,7 @@ def open_picture(image: Picture) -> tuple[Rgb, Finish]:
     path -> PIL image, upright; PIL image -> same mode, size and info (``P`` and ``1`` come back as RGB or RGBA, for
     a palette cannot hold the result); array (H, W) or (H, W, 1 to 4) -> same shape and dtype: uint8, uint16, or
     floating point in [0, 1]. Grey stays grey, alpha passes through.
-    Raises PhotoReadError for files, TypeError and ValueError for what is none of these.
+    Raises PhotoReadError for files, TypeError and ValueError for other inputs.
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import WRITTEN_AS, format_of_path, is_candidate, is_unread, missing_extra, read_only_format
-from dfrestore.restore.extras import NONE, Extras, Places, Wanted, check_inputs_apart, places_of
+from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, places_of
 from dfrestore.restore.naming import (
     check_out_file,
     identity,
@@ -26,11 +26,10 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` knows of it; None where files were named.
+    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` lists it; None where files were named.
 
-    mask: a picture that says where the photo may change.
-    replace: an output that is there may be replaced, and its extras. stdin, stdout: the picture comes from, or goes
-    to, a stream.
+    replace: an existing output, and its extras, may be replaced. stdin, stdout: the picture comes from, or goes to, a
+    stream. mask: a picture that says where the photo may change.
     """
 
     input: Path
@@ -71,11 +70,11 @@ def plan_files(
     *,
     fmt: str | None = None,
     recursive: bool = True,
-    wanted: Wanted | None = None,
+    extras: ExtraOptions | None = None,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
-    wanted: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
+    extras: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
     one output, an output over an input.
     """
     if not all(str(item) for item in inputs):
@@ -88,7 +87,7 @@ def plan_files(
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
         _check_out_folder(into.folder, folders)
-    beside = places_of(wanted or Wanted(), len(sources) - len(folders), len(folders))
+    beside = places_of(extras or ExtraOptions(), len(sources) - len(folders), len(folders))
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
     jobs: list[Job] = []
@@ -277,7 +276,7 @@ def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
         yield f"{_count(unread)} not read ({_endings(unread)}); {way}convert them to TIFF, PNG or JPEG first"
     results = [path for scan in scans for path in scan.results]
     if results and not beside:
-        yield f"{_count(results)} not taken, being results beside their inputs ({results[0].name}, ...)"
+        yield f"{_count(results)} passed over as earlier results beside their inputs ({results[0].name}, ...)"
 
 
 def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
@@ -285,7 +284,7 @@ def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
     for source, target in WRITTEN_AS.items():
         paths = [job.input for job in jobs if read_only_format(job.input) == source]
         if any(format_of_path(job.output) == target for job in jobs if job.input in paths):
-            yield f"{_endings(paths)} is read and not written: the result is {target}; --format chooses another"
+            yield f"{_endings(paths)} can be read but not written, so the result is {target}; --format chooses another"
 
 
 def _endings(files: Sequence[Path]) -> str:

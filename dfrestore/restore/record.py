@@ -1,7 +1,7 @@
-"""The record of finished outputs, ``.dfrestore.jsonl`` in the folder they go to, and what follows from it.
+"""The record of finished outputs, ``.dfrestore.jsonl`` in their folder, and what it says of a job.
 
-Append-only, one JSON object a line, the last word on an output counts. A torn or foreign line is passed over. Several
-processes may append to one record: each line is one write, at the end, under a lock.
+It is append-only, with one JSON object per line; the last line about an output counts. Torn or foreign lines are
+skipped. Several processes may append to one record: each line is one write, at the end, under a lock.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
 
 
 class Record:
-    """The record of one folder, read once, or again when others may have appended to it, and appended to."""
+    """The record of one folder: read once, and again on :meth:`refresh`; appended to."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,7 +81,7 @@ class Record:
     ) -> None:
         """Append one finished output and flush it to disk. Raises OSError.
 
-        bytes: its size, where it is complete but has not got its name yet; while it has none, it counts as to do.
+        bytes: its size, if it is complete but not yet renamed; until then the output counts as still to do.
         """
         entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes, mask)
         key = self._key(output)

@@ -76,7 +76,8 @@ class Restorer:
     ) -> None:
         """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
 
-        memory: budget in bytes of the device that computes. Raises DeviceError, UsageError, WeightsError.
+        memory: budget in bytes on the device that computes; None: most of what is free. Raises DeviceError, UsageError,
+        WeightsError.
         """
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
@@ -85,7 +86,7 @@ class Restorer:
         self.network = network.eval()  # the engine moves it to the device
         self.label = label
         self.memory = memory
-        self._speeds = Speeds(self.network, self.device, self.precision, self.windows)
+        self._speeds = Speeds(self.network, self.device, self.precision, self.windows, memory)
 
     @classmethod
     def from_pretrained(
@@ -130,12 +131,12 @@ class Restorer:
 
         PIL holds colour in 8 bits; for 16, give an array, or use :func:`dfrestore.photo.read` and ``write``.
 
-        steps: evaluations, 1 to 1000 (None: the model's own). seed: of the noise. tile: side of the tiles (None: the
-        whole picture, if it fits; 0: whole, whatever happens). strength: 0 (the input) to 1 (the result).
-        ensemble: the mean of so many restorations, member k with seed + k of the picture turned as
-        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: the input's broad colours. mask: (H, W) from 0,
-        where the input stays as it is, to 1.
-        progress(done, total) is called as it goes. Raises FileFailure and its kinds, TypeError, ValueError.
+        steps: of the sampler (None: the model's own). seed: of the noise. tile: side of the tiles (None: the whole
+        picture, if it fits; 0: always whole). strength: 0 (the input) to 1 (the result). ensemble: number of
+        restorations that are averaged; member k has seed + k, and its picture is turned as
+        :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: keep the input's broad colours. mask: (H, W), from
+        0, where the input stays as it is, to 1. progress(done, total) is called during the work. Raises FileFailure and
+        its kinds, UsageError for steps that the model cannot do, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
         work = self.restore_rgb(
@@ -162,12 +163,21 @@ class Restorer:
     ) -> tuple[Any, NDArray[np.float32]]:
         """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
 
-        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color`` as for a call. Raises ValueError for an
-        ensemble of less than 2, and as a call.
+        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask`` as for a call. Raises ValueError
+        for an ensemble of less than 2, and what a call raises.
         """
         rgb, finish = open_picture(image)
-        plan, name = options.pop("tile", None), _name_of(image)
-        work = self.restore_rgb(rgb, plan=plan, ensemble=ensemble, spread=True, watch=progress, name=name, **options)
+        plan, mask = options.pop("tile", None), checked_mask(options.pop("mask", None), rgb)
+        work = self.restore_rgb(
+            rgb,
+            plan=plan,
+            ensemble=ensemble,
+            spread=True,
+            mask=mask,
+            watch=progress,
+            name=_name_of(image),
+            **options,
+        )
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
         return finish(outcome.rgb), outcome.spread
@@ -175,8 +185,9 @@ class Restorer:
     def steps(
         self, image: Picture, *, steps: int | None = None, seed: int = 0, tile: int | None = None
     ) -> Iterator[Progress]:
-        """The same work as it goes: ``done`` of ``total``, and after each step its clean estimate ``x0``, float32
-        (H, W, 3) in [0, 1]; the last one carries ``result``.
+        """The same work, a :class:`Progress` at a time.
+
+        After each step its ``estimate`` is float32 (H, W, 3) in [0, 1]; the last one has the ``result``.
         """
         rgb, _ = open_picture(image)
         yield from self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, name=_name_of(image))
@@ -194,16 +205,19 @@ class Restorer:
         )
 
     def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
-        """How long a restoration will take here; None where that is unknown and not worth a measurement.
+        """How long a restoration will take here; None where that is unknown.
 
-        What is not known yet is measured, in a second or two.
+        An unknown speed is measured first, in a second or two, where the work is much larger than that.
         """
         work = members * amount(self.network, height, width, steps, plan)
         speed = self._speeds.known()
         if speed is None:
             if work < WORTH_MEASURING:
                 return None
-            speed = self._speeds.measured()
+            try:
+                speed = self._speeds.measured()
+            except OutOfMemoryFailure:  # the photo itself may fit: this is only a guess for people
+                return None
         return speed * work
 
     def noise(self, height: int, width: int, seed: int = 0) -> Rgb | None:
@@ -235,9 +249,9 @@ class Restorer:
         mask: float32 (H, W) in [0, 1], how much of the result there is at a pixel: 0 leaves the input as it is. Models
         that fill holes see it too. watch(done, total) is called many times between two records.
 
-        A faulty result in half precision is redone in fp32; where memory runs out, tiles take over (not where
-        a tile was given). plan: of :meth:`plan`, or the side of the tiles. spread: of the members, which needs two.
-        Progress counts the evaluations of all members; estimates are those of the member at work, upright.
+        A faulty result in half precision is redone in fp32. If memory runs out, tiles take over, unless ``plan`` sets
+        the tile. plan: from :meth:`plan`, or the side of the tiles. spread: also measure it, which needs two members.
+        Progress counts the evaluations of all members; estimates are those of the present member, upright.
         Raises BadResultError and OutOfMemoryFailure, which name ``name``.
         """
         steps = self.checked_steps(steps)
@@ -256,7 +270,7 @@ class Restorer:
             plan, precision = yield from self._members(job, ensemble, plan, tally)
             if not warnings:  # nothing was done twice
                 work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
-                self._speeds.found(time.perf_counter() - begin, work)
+                self._speeds.learn(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
         result = on_top(rgb, tally.mean, strength=strength, mask=mask, keep_color=keep_color)
@@ -265,14 +279,14 @@ class Restorer:
     def _members(
         self, work: Work, ensemble: int, plan: Plan, tally: Tally
     ) -> Generator[Progress, None, tuple[Plan, Precision]]:
-        """Fill the tally. A plan or precision that had to be left is left for the members that follow too."""
+        """Fill the tally. When a member needs another plan or precision, the later members use it too."""
         precision, total = self.precision, 0.0
         for member in range(ensemble):
             turn = turn_of(member, self.spec.task)
             one = self._sound(work.of_member(member, ensemble, turn), plan, precision)
             (result, plan, precision), total = yield from as_member(one, member, ensemble, turn)
             tally.add(turn.undo(result))
-            del result  # not held while the next one is made
+            del result  # or it would be held while the next one is made
         yield Progress(total, total, tally.mean)
         return plan, precision
 
@@ -294,7 +308,7 @@ class Restorer:
         return result, plan, precision
 
     def _fitting(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
-        """The result, and the first plan from ``plan`` on that memory suffices for; an explicit one is not left."""
+        """The result, and the plan that made it: ``plan``, or a smaller one if memory runs out; a set tile stays."""
         height, width = work.rgb.shape[:2]
         while True:
             try:

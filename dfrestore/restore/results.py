@@ -19,7 +19,7 @@ Status = Literal["done", "skipped", "left", "failed"]
 class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
-    precision, window and tile as the user gave them, not as chosen on this machine: a run may go on on another one.
+    precision, window, tile: as the user set them, not as chosen on this machine, since another machine may continue.
     ensemble: number of members. keep_color: broad colours as in the input.
     """
 
@@ -39,7 +39,7 @@ class Settings:
 
     @property
     def hash(self) -> str:
-        """Settings of later versions are left out at their defaults, so that older records stay valid."""
+        """Settings that later versions added are left out at their defaults, so that older records stay valid."""
         later = {"ensemble": 1, "keep_color": False}
         return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
 

@@ -105,7 +105,7 @@ class Ranks(Peers, Crew):
         if device != "cpu":  # a GPU of its own
             return budget
         whole = free_memory(choose_device(device)) if budget is None else budget
-        return None if whole is None else max(1, whole // self.beside)
+        return None if whole is None else max(1, whole // self.local_size)
 
     def agreed(self, jobs: list[Job]) -> list[Job]:
         if not self.first:
@@ -250,7 +250,7 @@ class Ranks(Peers, Crew):
         if self.shares_machine and os.environ.get("OMP_NUM_THREADS", "1") == "1":
             import torch
 
-            torch.set_num_threads(max(1, cores() // self.beside))
+            torch.set_num_threads(max(1, cores() // self.local_size))
 
 
 def _packed(item: Job | FileResult | Extras) -> dict[str, Any]:

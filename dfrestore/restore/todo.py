@@ -63,7 +63,7 @@ def triage(
         elif lone:
             settled.append(failed_result(job, f"{job.output}: exists already; --overwrite replaces it"))
         elif found == "done":
-            settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.found))
+            settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.existing))
         else:
             settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
     return todo, settled

@@ -1,4 +1,4 @@
-"""A restoration as an animation: the noise it begins with, the clean estimate after each step, the result."""
+"""A restoration as an animation: the noise (or picture) it begins with, the estimate after each step, the result."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 SIDE = 800
 """Of a frame, at most, in pixels."""
 MOST = 100
-"""Frames between noise and result; of more steps every second, third ... is shown."""
-_NOISE, _STEP, _STEPS, _RESULT = 600, 400, 8000, 3000  # milliseconds, _STEPS for all together at most
+"""Frames between start and result; of more steps, only every second, third ... is shown."""
+_START, _STEP, _STEPS, _RESULT = 600, 400, 8000, 3000  # milliseconds, _STEPS for all together at most
 _FASTEST = 40
 
 
 class Trace:
     """Gathers the frames of one photo as it is restored. Of an ensemble, the first member's and the common result."""
 
-    def __init__(self, taken: Photo, noise: Rgb, *, steps: int, members: int) -> None:
-        """noise: x_T as a picture, (H, W, 3) in [0, 1]. It is thinned out, not smoothed: means of noise are grey."""
-        height, width = noise.shape[:2]
+    def __init__(self, taken: Photo, start: Rgb, *, steps: int, members: int) -> None:
+        """start: the first frame, (H, W, 3) in [0, 1]: x_T as a picture, or the input of models that start from none.
+
+        It is thinned out, not smoothed, since means of noise are grey.
+        """
+        height, width = start.shape[:2]
         wide, high = size_within((width, height), SIDE)
         rows, columns = np.arange(high) * height // high, np.arange(wide) * width // wide
-        self._noise = Image.fromarray(quantise(noise[rows][:, columns], 8, grey=False))
+        self._start = Image.fromarray(quantise(start[rows][:, columns], 8, grey=False))
         self._taken = taken
         self._members = members
         self._every = -(-steps // MOST)
@@ -67,9 +70,9 @@ class Trace:
 
     def encoded(self, result: Rgb, place: str) -> bytes:
         """WebP or GIF, by the ending of ``place``; it plays again and again, and rests on the result."""
-        frames = [self._noise, *self._estimates, self._shown(result)]
+        frames = [self._start, *self._estimates, self._shown(result)]
         pause = max(_FASTEST, min(_STEP, _STEPS // max(1, len(self._estimates))))
-        durations = [_NOISE, *[pause] * len(self._estimates), _RESULT]
+        durations = [_START, *[pause] * len(self._estimates), _RESULT]
         webp = place.lower().endswith(".webp")
         first, *rest = frames if webp else map(_in_palette, frames)
         options = {"quality": 85, "method": 4} if webp else {"optimize": False, "disposal": 1}

@@ -1,4 +1,4 @@
-"""What is done with one picture: its restoration for each member of an ensemble, and the result put on top of it."""
+"""One picture's work: its restoration for each member of an ensemble, and the blending of the result with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dfrestore.restore.images import Mask, Rgb, enlarged_rgb
 
 @dataclass(frozen=True)
 class Work:
-    """One picture and what is to be done to it. mask: what the network sees of it. warnings: filled as it goes."""
+    """One picture, and how it is restored. mask: the one that the network sees. warnings: filled during the work."""
 
     rgb: Rgb
     mask: Mask | None
@@ -27,7 +27,7 @@ class Work:
     warnings: list[str]
 
     def of_member(self, member: int, members: int, turn: Turn) -> Work:
-        """The same for one member of an ensemble; what is watched counts them all."""
+        """The same for one member of an ensemble; its watch counts the evaluations of all members."""
         watch = None if self.watch is None else partial(_watch_of_member, self.watch, member, members)
         mask = None if self.mask is None else turn.apply(self.mask)
         return replace(self, rgb=turn.apply(self.rgb), mask=mask, seed=self.seed + member, watch=watch)
@@ -61,7 +61,7 @@ def checked_mask(mask: Mask | None, rgb: Rgb) -> Mask | None:
 def on_top(rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool) -> Rgb:
     """The network's result with the input's broad colours where wanted, blended with the input.
 
-    A larger result is blended with the plain resize of the input, and the mask is resized alike.
+    If the result is larger, the input and the mask are resized to it first.
     """
     size = result.shape[:2]
     base = enlarged_rgb(rgb, *size)

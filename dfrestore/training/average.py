@@ -45,8 +45,8 @@ class Average:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Averages as :meth:`state_dict` gives them, once the network has its own state.
 
-        Earlier versions saved all of the network; what is no average is passed over. One that is not there, as no
-        stage trained it then, begins at the network's value.
+        Earlier versions saved the whole network: entries that are no averages are ignored. An average that is missing,
+        because no stage trained its parameter then, starts at the network's value.
         """
         self.start_over()
         with torch.no_grad():

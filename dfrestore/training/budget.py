@@ -24,12 +24,12 @@ from dfrestore.training.run import save_model, write_strips
 from dfrestore.training.schedules import patch_counts
 from dfrestore.training.trainer import Trainer
 
-RESERVE = 0.05  # of the time is kept back: a machine is not equally fast all the time
+RESERVE = 0.05  # of the time is kept back, for a machine that becomes slower
 LAST_SECONDS = 3.0  # saving, curves
 MEASURING = 0.05  # of the time goes to measuring, beyond one step of each kind
 VALIDATING = 0.1  # of the time goes to validations, beyond one at the end of each stage
 VALIDATIONS = 10  # in a run, at least, where there is time
-WARM, TIMED = 1, 4  # steps of each kind: passed over, measured at most
+WARM, TIMED = 1, 4  # steps of each kind: not counted, then measured at most
 Step = tuple[str, int, int]  # stage, patch, batch
 
 
@@ -105,7 +105,7 @@ def fit(config: TrainConfig, speed: Speed, seconds: float, shares: Mapping[str, 
 def all_shares(config: TrainConfig, shares: Mapping[str, float]) -> dict[str, float]:
     """Each stage's part of the iterations, 0 to 1, together 1.
 
-    shares: the parts of some stages; the others share the rest as in ``config``, or equally where none of them has any
+    shares: the parts of some stages. The others divide the rest as in ``config``, or equally if none of them has
     iterations there. Raises :class:`UsageError`.
     """
     for name, share in shares.items():
@@ -140,7 +140,7 @@ def describe(config: TrainConfig, speed: Speed) -> str:
 
 
 def _with_iterations(config: TrainConfig, total: int, shares: Mapping[str, float], validations: float) -> TrainConfig:
-    """``total`` iterations; validations as often as the preset says or ten times, at most ``validations`` times."""
+    """``total`` iterations, with validations as often as the preset says, at least ten, at most ``validations``."""
     ends = [round(total * share) for share in itertools.accumulate(shares.values())]
     counts = [end - start for start, end in zip([0, *ends[:-1]], [*ends[:-1], total], strict=True)]
     wanted = int(min(validations, max(VALIDATIONS, total // config.validate_every)))

@@ -75,7 +75,7 @@ def read_cache(folder: Path, name: str) -> Photos | None:
 @contextlib.contextmanager
 def new_file(folder: Path, name: str) -> Iterator[BinaryIO]:
     """The flat file to write into, complete under its name or not there. Raises :class:`StartError`."""
-    with _told(folder):
+    with _as_start_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
         with atomic_file(folder / f"{name}.u8", overwrite=True) as file:
@@ -90,7 +90,7 @@ def write_index(folder: Path, name: str, index: Index, sources: Sequence[Stamp])
         "shapes": index.shapes,
         "findings": [[finding.kind, finding.text] for finding in index.findings],
     }
-    with _told(folder), atomic_file(folder / f"{name}.json", overwrite=True) as file:
+    with _as_start_error(folder), atomic_file(folder / f"{name}.json", overwrite=True) as file:
         file.write(json.dumps(record).encode())
     return photos_of(index, _mapped(folder / f"{name}.u8", index))
 
@@ -121,7 +121,7 @@ def photos_of(index: Index, pictures: Sequence[Sequence[Tensor]]) -> Photos:
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _as_start_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -169,7 +169,7 @@ def _stale(index: Path) -> bool:
 
 
 def _old(path: Path) -> bool:
-    """Not about to get its index from a run beside this one."""
+    """Whether no other run can be about to write its index."""
     return time.time() - _used(path) > 3600
 
 

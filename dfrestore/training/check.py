@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from dfrestore.engine import available_memory
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.photo import is_candidate
@@ -16,7 +18,7 @@ from dfrestore.training.store import load
 
 SHOWN = 10
 SMALLEST_PHOTO = 64
-SMALLEST_PAIR = 16  # the coarsest level of a network needs so many; smaller than a crop is mirrored
+SMALLEST_PAIR = 16  # the coarsest level of a network needs it; pictures smaller than a crop are mirrored
 _TITLES: dict[Kind, str] = {
     "no target": "inputs without a target, left out",
     "no input": "targets without an input, left out",
@@ -28,7 +30,7 @@ _TITLES: dict[Kind, str] = {
 
 
 def load_data(data: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> Photos:
-    """All that ``data`` names, decoded; what cannot be used stands in the findings. Raises :class:`StartError`.
+    """All photos that ``data`` names, decoded; unusable ones are in the findings. Raises :class:`StartError`.
 
     ``progress(done, total)`` is called as files are decoded.
     """
@@ -94,7 +96,5 @@ def _matchings(data: DataConfig) -> list[Matching]:
 
 def _memory() -> int:
     """A quarter of what is free; where the system does not tell, a gigabyte."""
-    import torch
-
     free = available_memory(torch.device("cpu"))
     return 1 << 30 if free is None else free // 4

@@ -26,7 +26,7 @@ Crops = Literal["independent", "shared-window"]
 class ModelConfig:
     """The network to train; ``network`` and ``sampling`` hold the method's own settings, plain JSON values.
 
-    method: without one, the first that there is. window: what the network's attention takes its statistics from, in
+    method: default: the first in ``METHODS``. window: where the network's attention takes its statistics from, in
     training too (see :mod:`dfrestore.windows`).
     """
 
@@ -57,14 +57,15 @@ class DataConfig:
     quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways.
     mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch.
 
-    clean_fraction: part of the inputs that is the clean crop itself, so that clean photos are left alone. For clean
-    photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the inputs
-    compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
-    reduced by two. enlarged: part of them enlarged by up to two before the degradation, soft as many photos are, so
-    that softness is left as it is. validation: photos (or pairs) held out, at most, and no more than a fifth; but
-    where there are two or more, least_validation of them.
+    clean_fraction: part of the inputs that is the clean crop itself, so that the network learns to leave clean photos
+    alone. For clean photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the
+    inputs compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
+    reduced by two. enlarged: part of the crops enlarged by up to two before the degradation; many photos are soft like
+    that, and should stay so.
 
-    mix: folders of clean photos, pairs of which, made on the fly, take a part of mix_share in each batch of pairs.
+    validation: how many photos (or pairs) are held out, at most, and no more than a fifth. least_validation: how many
+    are held out even where that is more than a fifth, as long as one is left to train on. mix: folders of clean photos;
+    pairs made from them on the fly are a share of mix_share in each batch of pairs.
     """
 
     clean: tuple[str, ...] = ()
@@ -93,13 +94,13 @@ class DataConfig:
         if bool(self.input) != bool(self.target):
             raise UsageError("data: input and target are given together: --input FOLDER --target FOLDER")
         if self.clean and self.paired:
-            raise UsageError("data: either clean photos or pairs, not both; leave out --clean or the pairs")
+            raise UsageError("data: clean photos and pairs exclude each other; leave out --clean or the pairs")
         if self.mix and not self.paired:
-            raise UsageError("data.mix: clean photos are mixed into pairs; there are none")
+            raise UsageError("data.mix: clean photos are mixed into pairs, and no pairs are named")
         if min(self.half_scale, self.enlarged) < 0 or self.half_scale + self.enlarged > 1:
             raise UsageError(
-                f"data: half_scale {self.half_scale:g} and enlarged {self.enlarged:g} are parts of the crops, "
-                "from 0 to 1 together"
+                f"data: half_scale {self.half_scale:g} and enlarged {self.enlarged:g} are shares of the crops; "
+                "neither may be negative, and their sum is at most 1"
             )
         if not 0 <= self.mix_share <= 1:
             raise UsageError(f"data.mix_share {self.mix_share:g} is not from 0 to 1")
@@ -120,16 +121,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage: what all stages have, and ``own``, the settings that the method's stage has beside them.
+    """One stage: the settings that all stages have, and ``own``, those of the method's stage.
 
-    iterations: 0 leaves the stage out. lr: base rate. rate: how it falls, both over a linear ``warmup``: ``cosine``:
-    in cycles, each from the base rate to its minimum (``periods``, ``minima``; a minimum equal to the base rate makes a
-    constant period); ``steps``: times ``gamma`` at each of the ``milestones``. Periods and milestones of at most 1 are
-    parts of the stage's iterations, larger ones are iterations.
+    iterations: 0 leaves the stage out. lr: base rate. rate: how it falls: ``cosine`` in cycles, each from the base rate
+    to its minimum (``periods``, ``minima``; a minimum equal to the base rate makes a constant period); ``steps`` by the
+    factor ``gamma`` at each of the ``milestones``. Periods and milestones of at most 1 are shares of the stage's
+    iterations, larger ones are iterations. warmup: iterations in which the rate rises linearly from 0.
 
     patches, batches: the patch cycle, each entry held for patch_period iterations (0: iterations / (3 * len)), the
-    list patch_cycles times (0: as often as it fits), its last entry to the end. fresh_optimizer: begins without the
-    moments of the stage before.
+    list patch_cycles times (0: as often as it fits), its last entry to the end. fresh_optimizer: begin without the
+    moments of the previous stage.
     """
 
     iterations: int = 1000
@@ -153,6 +154,8 @@ class StageConfig:
             raise UsageError(f"{name}: patches {list(self.patches)} and batches {list(self.batches)} do not pair")
         if len(self.periods) != len(self.minima):
             raise UsageError(f"{name}: periods {list(self.periods)} and minima {list(self.minima)} do not pair")
+        if self.rate == "cosine" and not self.periods:
+            raise UsageError(f"{name}: periods are empty; the rate 'cosine' needs one at least")
         if self.iterations < 0 or any(n < 1 for n in (*self.patches, *self.batches)):
             raise UsageError(f"{name}: iterations, patches and batches must be positive")
         if list(self.milestones) != sorted(self.milestones):
@@ -163,12 +166,12 @@ class StageConfig:
 class OptimConfig:
     """One rate for all parameters, EMA after every step. clip: largest gradient norm, 0 switches it off.
 
-    name: ``adamw`` (the paper's) or ``muon``, which leaves to AdamW what is no matrix; it needs native bf16 to be
-    fast. betas: AdamW's.
+    name: ``adamw`` (the paper's), or ``muon`` for matrices with AdamW for the rest; muon needs native bf16 to be fast.
+    betas: AdamW's.
 
-    accumulate: a batch goes through the network in so many parts, for less memory; of several processes, each one's.
-    compile: a backend of torch.compile (inductor, which needs a C++ compiler) translates the network first, once for
-    each size of crops and number of them; empty: none.
+    accumulate: number of parts in which a batch (with several processes, each one's share) goes through the network, to
+    save memory. compile: backend of torch.compile (inductor, which needs a C++ compiler); it compiles the network once
+    for each size and number of crops. Empty: none.
     """
 
     name: OptimizerName = "adamw"
@@ -255,7 +258,7 @@ def require_stage(name: str, method: str) -> None:
 
 
 def spec_of(config: TrainConfig) -> ModelSpec:
-    """What the resulting model says of itself."""
+    """The header of the resulting model."""
     return ModelSpec(
         task=config.task,
         method=config.model.method,

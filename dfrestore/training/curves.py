@@ -50,6 +50,3 @@ def _begins(steps: list[dict[str, Any]]) -> dict[str, int]:
         begins[stage] = place
         place += iterations
     return begins
-
-
-__all__ = ["plot"]

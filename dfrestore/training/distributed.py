@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as ``torchrun`` starts them; what they tell each other.
+"""Several processes that train one network together, as ``torchrun`` starts them, and how they communicate.
 
 Every process draws the same batch from (seed, stage, iteration) and takes its own samples of it, so that several give
 the result of one within rounding. Only MS-SSIM, a product of means over a batch, is computed for each share alone.
@@ -62,7 +62,7 @@ class World:
         return arrived[0] if arrived else 0
 
     def in_turn(self, load: Callable[[], T]) -> T:
-        """``load()`` in one process of each machine, then in its others, which find what that left in the cache."""
+        """``load()`` in one process of each machine first, then in its others, which find the result in the cache."""
         return load()
 
     def require_same(self, photos: Photos) -> None:

@@ -1,4 +1,4 @@
-"""Settings for going on from a model on a little data, fitted to the data; and whether model and data fit together."""
+"""Settings for training on from a model with few photos, fitted to these; and checks that model and photos fit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: M
     multiple = require_trainable(spec)
     config = _configured(task, spec, user_settings, len(photos.names), usual_side(photos), multiple)
     if config.data.validation < 1:
-        raise UsageError("data.validation: finetune needs at least one held out, to see whether anything gets better")
+        raise UsageError("data.validation: finetune needs at least 1, a photo or pair to judge the result by")
     for stage in config.running.values():
         for patch in stage.patches:
             if patch % multiple:
@@ -42,7 +42,7 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: M
 
 
 def data_config(task: str, spec: ModelSpec, user_settings: Mapping[str, Any]) -> TrainConfig:
-    """The configuration before the photos are read: it names them, and its settings are checked."""
+    """The configuration before the photos are read, to learn which photos, and to check the other settings."""
     return _configured(task, spec, user_settings, FEW, max(PATCHES), 8)
 
 
@@ -59,7 +59,7 @@ def _configured(
 def defaults(count: int, side: int, multiple: int, user_settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Settings for ``count`` pairs with sides of at least about ``side``, on a network of this ``multiple``.
 
-    user_settings: nested plain values, those of the last stage in ``stages.last``. What depends on them follows them.
+    user_settings: nested plain values, those of the last stage in ``stages.last``; other settings are fitted to them.
     """
     stage = (user_settings or {}).get("stages", {}).get(LAST)
     stage = stage if isinstance(stage, Mapping) else {}
@@ -98,7 +98,7 @@ def batches_for(patches: object) -> list[int]:
 
 
 def ema_for(iterations: int) -> float:
-    """The decay of the averaged weights: over about a tenth of a run, so that little of the start stays in them."""
+    """The decay of the averaged weights: it spans about a tenth of a run, so that little of the start model remains."""
     return max(0.0, min(0.999, round(1 - 10 / max(1, iterations), 4)))
 
 
@@ -117,7 +117,7 @@ def usual_side(photos: Photos) -> int:
 
 
 def with_origin(spec: ModelSpec, label: str, licence: str, trained_on: str) -> dict[str, str]:
-    """What the result will say of itself: licence and data of the start model, with what the user gives."""
+    """Licence, data and source for the result's header, from the start model and the user's options."""
     parts = [part for part in (spec.trained_on, f"finetuned on {trained_on}" if trained_on else "") if part]
     return {
         "licence": licence or spec.licence,
@@ -179,6 +179,6 @@ def _network_of(spec: ModelSpec) -> Network:
 
 
 def _number(table: Mapping[str, Any], key: str, otherwise: float) -> float:
-    """A number that the user set; anything else is refused later, where all settings are checked."""
+    """A number that the user set, else ``otherwise``; wrong values are refused later, when all settings are checked."""
     value = table.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else otherwise

@@ -1,5 +1,5 @@
-"""Settings under their earlier names, which older runs and scripts hold: the tables ``[coarse]`` and ``[fine]``,
-``model.prediction``, and the option ``--coarse-share``. The only file of training that names stages.
+"""Settings under the names that earlier versions used, for older runs and scripts: the tables ``[coarse]`` and
+``[fine]``, ``model.prediction``, and the option ``--coarse-share``. No other file of training names stages.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any
 
 from dfrestore.training.toml import merge
 
-METHOD = "c2f-dft"  # the only one that there was
+METHOD = "c2f-dft"  # the only one in earlier versions
 STAGES = ("coarse", "fine")
-# Written for both stages, though only the fine one ever read them.
+# Earlier versions wrote these for both stages, but only fine read them.
 _OF_FINE = ("steps", "unroll", "loss", "ssim_weight", "psnr_level")
 
 
 def modern(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain settings under today's names; where both are given, today's stand."""
+    """Plain settings under today's names. Where a setting has both names, the value under today's name counts."""
     out = dict(values)
     older = {name: out.pop(name) for name in STAGES if name in out}
     coarse = older.get("coarse")
@@ -35,7 +35,7 @@ def modern(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def modern_run(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run's ``config.toml``; an older file stood on the defaults of its time."""
+    """The settings of a run's ``config.toml``; what an older file leaves out has the default of its version."""
     if "stages" in values or not any(name in values for name in STAGES):
         return modern(values)
     defaults = {"model": {"method": METHOD, "prediction": "sample"}, "coarse": {}, "fine": {"steps": [1]}}

@@ -1,4 +1,4 @@
-"""What is trained on, decoded: clean photos or pairs, and what was found out about them on the way."""
+"""Decoded training data: clean photos or pairs, and the findings about them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something the owner of the data should know of one file or pair; ``text`` names it."""
+    """Something that the owner of the data should know about one file or pair; ``text`` names it."""
 
     kind: Kind
     text: str

@@ -1,4 +1,4 @@
-"""What a trainer tells of its work: a record a step, a record a validation, and how it gives up."""
+"""What a trainer reports: a record per step, a record per validation, and the error with which it gives up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dfrestore.errors import DfrestoreError
 class StepRecord:
     """One iteration: its number in the stage (from 1), loss, learning rate, gradient norm, crops, seconds it took.
 
-    parts: what the stage tells beside the loss, by name; of several processes, the first one's.
+    parts: the stage's other losses, by name; with several processes, those of the first one.
     """
 
     stage: str

@@ -50,7 +50,7 @@ Record = StepRecord | ValidationRecord | Saved | Settled
 def require_free(folder: Path, *, finetuning: bool = False) -> None:
     """Raise :class:`StartError` when the folder holds a run already, or the start model of a finetuning.
 
-    finetuning: the new run brings a start model of its own, so one that lies there does not matter.
+    finetuning: the new run writes a start model of its own over an old one.
     """
     if (folder / "config.toml").exists():
         raise StartError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another folder")
@@ -62,15 +62,15 @@ def require_free(folder: Path, *, finetuning: bool = False) -> None:
 
 
 def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | None = None) -> None:
-    """Make a new run folder; ``begin`` saves into it what the run starts from. Raises :class:`StartError`.
+    """Make a new run folder; ``begin`` saves the start of the run into it. Raises :class:`StartError`.
 
-    config.toml is written last: a folder that has it is a run and can be resumed. One that is killed before that has
-    not begun.
+    config.toml is written last: a folder that has it is a run and can be resumed. If the process is killed earlier,
+    the folder holds no run, and the same command starts over.
     """
     require_free(folder, finetuning=begin is not None)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "samples").mkdir(exist_ok=True)
-    state_path(folder, 0).unlink(missing_ok=True)  # of a run that was killed before it had begun
+    state_path(folder, 0).unlink(missing_ok=True)  # from a process that was killed before it wrote config.toml
     if begin is not None:
         begin()
     try:
@@ -82,7 +82,7 @@ def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | No
 
 
 def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The configuration of a run folder, with ``overrides`` on top; older ones too. Raises :class:`StartError`."""
+    """The configuration of a run folder, also of earlier versions, with ``overrides`` on top. Raises StartError."""
     file = folder / "config.toml"
     try:
         if file.exists() and not file.is_file():
@@ -96,9 +96,9 @@ def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainC
 def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0) -> Generator[Record, None, None]:
     """Run the trainer, keep the folder up to date, and yield its records and each save.
 
-    When the consumer closes the generator (Ctrl-C, SIGTERM) the state is saved first. Raises :class:`Diverged` after
-    repeated steps without a finite loss; the last batch is then in ``bad-batch.pt``. Of several processes, the first
-    one writes.
+    When the consumer closes the generator (Ctrl-C, SIGTERM), the state is saved first. Raises :class:`Diverged` after
+    repeated steps without a finite loss; the last batch is then in ``bad-batch.pt``. With several processes, only the
+    first one writes.
     """
     if not trainer.world.first:
         yield from trainer.run()
@@ -188,7 +188,7 @@ def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -
 
 
 def _save_bad_batch(trainer: Trainer, folder: Path, error: Diverged) -> Path:
-    """The batch, where it came, and the network it met, for a look at what went wrong."""
+    """Save the batch, its place in the run and the network, to find out what went wrong."""
     path = folder / "bad-batch.pt"
     state = {
         "clean": error.clean,

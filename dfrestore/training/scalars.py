@@ -15,7 +15,7 @@ Write = Callable[[StepRecord | ValidationRecord, int], None]
 def open_scalars(folder: Path, done: int) -> Iterator[Write]:
     """A function of a record and the iterations done in all stages so far; without TensorBoard it does nothing.
 
-    ``done``: where a resumed run continues; what it wrote beyond that before is dropped.
+    done: where a resumed run continues; what an earlier process wrote beyond that is dropped.
     """
     try:
         from torch.utils.tensorboard.writer import SummaryWriter

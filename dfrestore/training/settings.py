@@ -1,4 +1,4 @@
-"""Where a run's settings come from: a preset, a start model, a run's file, options; later ones over earlier ones."""
+"""Where a run's settings come from: a preset, a start model, a run's file, options; later ones win."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def configure(where: str, *layers: Mapping[str, Any]) -> TrainConfig:
 
 
 def named_stages(*layers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The layers with names of today, ``stages.last`` under the name of the method's last stage."""
+    """The layers under today's names, with ``stages.last`` under the name of the method's last stage."""
     modern = [old_config.modern(layer) for layer in layers]
     last = last_stage(*modern)
     return [{**layer, "stages": _renamed(layer["stages"], last)} if "stages" in layer else layer for layer in modern]

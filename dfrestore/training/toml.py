@@ -1,7 +1,7 @@
 """The codec of a run's settings: from plain values to a checked configuration, and to TOML.
 
-Types are checked here, where values are read: numbers are not taken for booleans, nor text for numbers. What does not
-depend on the type is checked by the dataclasses of :mod:`.config`.
+Types are checked here, strictly: a number is no boolean, and text is no number. Ranges are checked by the dataclasses
+of :mod:`.config`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def from_mapping(values: Mapping[str, Any], where: str) -> TrainConfig:
     rest = {key: value for key, value in values.items() if key not in built}
     config = TrainConfig(**_values(TrainConfig, rest, f"{where}: "), **built)
     try:
-        with torch.device("meta"):  # without memory: to see that the method takes these settings
+        with torch.device("meta"):  # without memory, only to check that the method accepts these settings
             build_network(spec_of(config))
     except WeightsError as error:
         raise UsageError(f"{where}: model: {error}") from error

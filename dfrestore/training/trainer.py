@@ -40,8 +40,8 @@ Call = Callable[..., Tensor]  # call(*pictures): the network in the form that tr
 class Trainer:
     """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs.
 
-    world: the processes that train together; each has a trainer, and all of them take the same steps. Raises
-    :class:`UsageError` where a stage cannot train this network.
+    world: the processes that train together; each has a trainer, and all take the same steps. Raises
+    :class:`UsageError` if a stage cannot train this network.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class Trainer:
         self.network: Network = build_network(self.spec).to(self.device)
         self.average = Average(self.network, self._all_trained())
         self.dtype = _dtype(config.optim.precision, self.device)
-        # Bound to the trained network; validation, which sees other sizes, stays as it is.
+        # Of the trained network; validation sees other sizes and is not compiled.
         self._forward: Call = self.network.walk
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
-        self.torn = False  # inside an update: an exception that comes now leaves a state that must not be saved
+        self.torn = False  # within an update: after an exception there, the state must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
-        self._judged = list(config.running or config.stages)[-1]
+        self._judged_stage = list(config.running or config.stages)[-1]
         self._validation: tuple[list[Tensor], list[Tensor]] | None = None
         self.extras: Mapping[str, nn.Module] = {}
-        self._taken = -1  # the stage whose parameters and optimiser these are
+        self._optimizer_stage = -1  # which ``_trained``, optimiser and extras belong to
         self._trained: list[nn.Parameter] = []
-        self._take_stage(self._first)
+        self._take_stage(self._first_stage)
 
     @property
     def ema(self) -> Network:
@@ -101,7 +101,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "ema": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "optimizer_stage": self._taken,
+            "optimizer_stage": self._optimizer_stage,
             "stage": self.stage,
             "iteration": self.iteration,
             "best": self.best,
@@ -142,42 +142,41 @@ class Trainer:
     # -- training -----------------------------------------------------------------------------------------------
 
     def run(self) -> Generator[StepRecord | ValidationRecord, None, None]:
-        """Train what is left of the stages, one after the other. Close the generator to stop after a step."""
+        """Train the remaining stages, one after the other. Close the generator to stop after a step."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             while self.stage < len(self.config.stages):
                 yield from self._run_stage(pool)
                 self.stage, self.iteration = self.stage + 1, 0
 
     def begin_stage(self) -> None:
-        """Make optimiser and extras for the stage that comes next, unless it continues with those at hand."""
+        """Make optimiser and extras for the current stage, unless it goes on with those of the previous one."""
         _, stage = self._current()
-        trained = self._own(stage).trains(self.network)
+        trained = self._resolved(stage).trains(self.network)
         same = [id(p) for p in trained] == [id(p) for p in self._trained]
         if self.iteration == 0 and (stage.fresh_optimizer or not same):
             self._take_stage(self.stage)
-        elif self._taken != self.stage:
-            self._taken, self.extras = self.stage, self._new_extras(stage)
+        elif self._optimizer_stage != self.stage:
+            self._optimizer_stage, self.extras = self.stage, self._new_extras(stage)
 
     def draw(self, iteration: int) -> Pictures:
         """(clean, degraded) of an iteration (from 0) of the current stage, (B, 3, P, P) in [0, 1] on the CPU."""
         return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
 
-    def call(self, network: Network | None = None) -> Call:
-        """The training form of a network (the trained one), in this run's precision and with its windows."""
-        forward: Call = self._forward if network is None else network.walk
+    def call(self) -> Call:
+        """The training form of the trained network, in this run's precision and with its windows."""
         how = self.how()
-        return lambda *tensors: forward(how, *tensors)
+        return lambda *tensors: self._forward(how, *tensors)
 
     def how(self) -> Whole:
         """How training computes the network: on whole pictures, in this run's precision and with its windows."""
         return Whole(self.dtype, self.windows)
 
     def backward(self, call: Call, clean: Tensor, degraded: Tensor) -> dict[str, float]:
-        """This process's part of the losses of a batch; the gradients of ``loss`` are left in the network.
+        """This process's part of the losses of a batch; the network then holds the gradients of ``loss``.
 
-        call: how the network is evaluated.
+        call: evaluates the network.
         """
-        own, total = self._own(self._current()[1]), len(clean)
+        own, total = self._resolved(self._current()[1]), len(clean)
         self.network.zero_grad(set_to_none=True)
         values: dict[str, float] = {"loss": 0.0}
         for part in slices(*self.world.share(total), self.config.optim.accumulate):
@@ -194,9 +193,9 @@ class Trainer:
         return values
 
     def update(self, loss: float) -> tuple[float, float, float]:
-        """(loss, gradient norm, rate) of one update by the gradients that all processes have left.
+        """(loss, gradient norm, rate) of one update, from the gradients of all processes.
 
-        loss: this process's part. Where loss or gradient are not finite the weights stay as they are.
+        loss: this process's part. If loss or gradient are not finite, the weights stay as they are.
         """
         (value,) = self.world.sum([loss])
         self.world.sum_gradients(self._trained)
@@ -242,26 +241,26 @@ class Trainer:
     def _current(self) -> tuple[str, StageConfig]:
         return list(self.config.stages.items())[self.stage]
 
-    def _own(self, stage: StageConfig) -> Stage:
+    def _resolved(self, stage: StageConfig) -> Stage:
         return stage.own.resolved(self.config.model.default_steps)
 
     @property
-    def _first(self) -> int:
+    def _first_stage(self) -> int:
         """The first stage that has iterations."""
         return next((i for i, stage in enumerate(self.config.stages.values()) if stage.iterations), 0)
 
     def _all_trained(self) -> list[nn.Parameter]:
         """The parameters that some stage of this run trains."""
         try:
-            return [p for stage in self.config.running.values() for p in self._own(stage).trains(self.network)]
+            return [p for stage in self.config.running.values() for p in self._resolved(stage).trains(self.network)]
         except ValueError as error:
             raise UsageError(f"model: {error}") from error
 
     def _take_stage(self, index: int) -> None:
         """Parameters, a new optimiser, and the extras of this stage."""
         stage = list(self.config.stages.values())[index]
-        self._taken = index
-        self._trained = self._own(stage).trains(self.network)
+        self._optimizer_stage = index
+        self._trained = self._resolved(stage).trains(self.network)
         ids = {id(p) for p in self._trained}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in ids)
@@ -269,13 +268,13 @@ class Trainer:
         self.extras = self._new_extras(stage)
 
     def _new_extras(self, stage: StageConfig) -> Mapping[str, nn.Module]:
-        extras = self._own(stage).extras(self.network)
+        extras = self._resolved(stage).extras(self.network)
         return {name: module.to(self.device) for name, module in extras.items()}
 
     # -- validation ---------------------------------------------------------------------------------------------
 
     def validate(self, network: Network | None = None) -> tuple[dict[int, float], float]:
-        """({steps: mean PSNR}, mean PSNR of the inputs) on the held-out photos, of a network (the averaged one)."""
+        """({steps: mean PSNR}, mean PSNR of the inputs) on the held-out photos. network: None for the averaged one."""
         network = network or self.ema
         scores = {n: self._score(network, n) for n in self.config.step_counts}
         clean, degraded = self.validation_pairs()
@@ -283,7 +282,7 @@ class Trainer:
         return scores, sum(inputs) / max(1, len(inputs))
 
     def restore(self, degraded: Tensor, steps: int, seed: int = 0, network: Network | None = None) -> Tensor:
-        """(3, H, W) in [0, 1] through a network (the averaged one)."""
+        """A picture (3, H, W) in [0, 1], restored. network: None for the averaged one."""
         with torch.no_grad():
             restored = restored_at_once(network or self.ema, degraded.to(self.device), steps, seed, self.how())
         return restored.clamp(0, 1).cpu()
@@ -298,7 +297,7 @@ class Trainer:
     def _validated(self, name: str) -> ValidationRecord:
         scores, inputs = self.validate()
         score = scores[self.config.model.default_steps]
-        better = name == self._judged and score > self.best
+        better = name == self._judged_stage and score > self.best
         self.best = score if better else self.best
         return ValidationRecord(name, self.iteration, scores, inputs, better)
 
@@ -319,10 +318,7 @@ def _check_compiler(name: str) -> None:
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 where that is asked for or native here."""
+    """bf16 where that is set, or with ``auto`` where it is native."""
     if precision == "auto":
         return choose_precision("auto", Device(device, str(device), "")).dtype
     return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-__all__ = ["Diverged", "StepRecord", "Trainer", "ValidationRecord"]

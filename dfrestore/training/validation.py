@@ -10,7 +10,7 @@ from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.photos import Photos
 
-DRAWS = 1000  # the place of validation among the stages, for its draws
+DRAWS = 1000  # stands for the stage in the draws of validation
 
 
 def validation_pairs(

@@ -1,6 +1,6 @@
-"""Checkpoints: what they say of themselves, reading and writing them, the registry of names, fetching, unpickling.
+"""Checkpoints: their headers, reading and writing them, the registry of names, fetching, unpickling.
 
-Networks are not built here (``methods/`` does that), and the authors' tensor names mean nothing to this room.
+Networks are built in ``methods/``, which alone knows the authors' tensor names.
 """
 
 from dfrestore.weights.checkpoint import load_checkpoint, save_checkpoint

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dfrestore.errors import WeightsError
 from dfrestore.weights.checkpoint import load_checkpoint, sha256_of
+from dfrestore.weights.fetch import cached_blobs, fetch
 from dfrestore.weights.header import read_spec
 from dfrestore.weights.hub import parse_address
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
@@ -29,11 +30,12 @@ def find_base(
     registry: Registry | None = None,
     offline: bool = False,
 ) -> Path:
-    """The base of the checkpoint ``file``, whose header says ``spec``; its content has the sha256 that is named there.
+    """The base of the checkpoint ``file``; its content has the sha256 that the header, ``spec``, names.
 
-    Looked for in this order: ``base_file``, and then nowhere else; the registry's files on this machine; the cache of
-    downloads; the folder of ``file``; the registry's downloads, unless ``offline``. Raises :class:`WeightsError` in one
-    line: a wrong ``base_file``, or none found, with what was found under its name.
+    With ``base_file``, only that file is looked at. Else the search goes through the registry's files on this machine,
+    the cache of downloads, the folder of ``file``, and the registry's downloads unless ``offline``. Raises
+    :class:`WeightsError` for a wrong ``base_file``, or when none is found; the message then names a file of the same
+    name that is another one.
     """
     base = spec.base
     if base is None:
@@ -41,7 +43,7 @@ def find_base(
     if base_file is not None:
         if (digest := sha256_of(base_file)) != base.sha256:
             raise WeightsError(
-                f"{base_file}: is not what {file} builds on (sha256 {digest[:16]}..., not {_named(base)})"
+                f"{base_file}: is not the base of {file} (its sha256 is {digest[:16]}..., needed is {_named(base)})"
             )
         return base_file
     registry = load_registry() if registry is None else registry
@@ -51,8 +53,6 @@ def find_base(
             return path
     for entry in same:
         if entry.local_path is None:
-            from dfrestore.weights.fetch import fetch
-
             return fetch(parse_address(entry.source), sha256=base.sha256, size=entry.size, offline=offline).path
     raise WeightsError(
         f"{file}: builds on {_named(base)}, which is not on this machine{_other(base, file, registry)}; "
@@ -71,17 +71,15 @@ def with_base(
     path = find_base(spec, file, base_file=base_file, offline=offline)
     below, below_spec = load_checkpoint(path, sha256=spec.base.sha256)
     if below_spec.method != spec.method:
-        raise WeightsError(f"{path}: is a file of {below_spec.method}; {file}, which builds on it, is of {spec.method}")
+        raise WeightsError(f"{path}: is a {below_spec.method} file, but {file}, which builds on it, is {spec.method}")
     if twice := next((key for key in tensors if key in below), None):
-        raise WeightsError(f"{file}: holds the tensor '{twice}', which {path}, its base, holds too")
+        raise WeightsError(f"{file}: the tensor '{twice}' is also in its base, {path}")
     return {**below, **tensors}
 
 
 def _on_this_machine(spec: ModelSpec, base: Base, file: Path, entries: list[ModelEntry]) -> Iterator[Path]:
     """Files that may be the base."""
     yield from (path for entry in entries if (path := entry.local_path) is not None and path.is_file())
-    from dfrestore.weights.fetch import cached_blobs
-
     yield from cached_blobs(base.sha256)
     yield from (path for path in _checkpoints_beside(file) if _could_be_base(path, spec))
 
@@ -101,7 +99,7 @@ def _could_be_base(path: Path, spec: ModelSpec) -> bool:
 
 
 def _other(base: Base, file: Path, registry: Registry) -> str:
-    """What has the name of the base without being it."""
+    """A remark on a file that has the name of the base but other content; empty if there is none."""
     entry = registry.models.get(base.name)
     if entry is not None and entry.sha256 is not None:
         return f" ('{base.name}' of {entry.registry} is another file, sha256 {entry.sha256[:16]}...)"

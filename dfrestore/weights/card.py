@@ -111,7 +111,7 @@ def generated(described: Described) -> str:
 
 
 def _command(described: Described) -> str:
-    """The command that takes the file; none where other files alone build on it."""
+    """The command that uses the file; empty where no command does, as for a base of other files."""
     if described.spec.task not in TASKS:
         return ""
     task, model = shlex.quote(described.spec.task), shlex.quote(described.model)

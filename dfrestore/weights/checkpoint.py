@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def load_checkpoint(path: str | Path, *, sha256: str | None = None) -> tuple[dict[str, Tensor], ModelSpec]:
     """The tensors (CPU, as stored) and the spec of the safetensors file at ``path``.
 
-    ``sha256``: hex digest that the file must have. The file is read once, whole, so that what was checked is what
-    is used, whatever happens to the file meanwhile. Raises :class:`WeightsError`: not safetensors, damaged,
-    not one of ours, another digest, or values that are not finite (safetensors itself does not look).
+    sha256: hex digest that the file must have. The file is read once, as a whole, so that the checked bytes are the
+    ones that are used. Raises :class:`WeightsError`: not safetensors, damaged, not one of ours, another digest, or
+    values that are not finite (which safetensors itself does not check).
     """
     import safetensors.torch
 

@@ -1,7 +1,7 @@
-"""Finding the weights inside what a file holds: by content first, by name second.
+"""Finding the weights in the content of a file: by content first, by name second.
 
-A file may hold several sets: averaged and raw weights, and those of several networks where a trainer saves all of its
-modules in one map (``generator.``, ``discriminator.``, ``loss_...``). Every set that could be meant is returned, the
+A file may hold several sets: averaged and raw weights, and those of several networks if a trainer saves all of its
+modules in one map (``generator.``, ``discriminator.``, ``loss_...``). All sets that could be wanted are returned, the
 likeliest first; a method decides which one it knows.
 """
 
@@ -27,8 +27,8 @@ _MAX_DEPTH = 3
 
 @dataclass(frozen=True)
 class StateDict:
-    """tensors by name; key: where in the file they were (``params_ema``, ``state_dict.generator`` for those of a map
-    whose names begin so, ``""`` for the file itself).
+    """tensors: by name. key: where they were in the file: ``params_ema``; ``state_dict.generator`` for tensors of
+    ``state_dict`` whose names begin with ``generator.``; ``""`` for the file itself.
     """
 
     tensors: Mapping[str, Tensor]
@@ -38,9 +38,9 @@ class StateDict:
 def find_state_dicts(content: object, name: str, key: str | None = None) -> list[StateDict]:
     """The state dicts in ``content``, at least one, the likeliest first; with ``key``, that one alone.
 
-    key: names in the file joined by dots, the last of which may be a prefix of tensors' names (``state_dict.netD``).
-    A prefix such as ``module.`` is taken off where every tensor has it; where only some have it, they also come as a
-    state dict of their own. Raises :class:`WeightsError`.
+    key: names in the file joined by dots; the last may be a prefix of tensors' names (``state_dict.netD``). A prefix
+    such as ``module.`` is removed if every tensor has it; if only some have it, these also come as a state dict of
+    their own. Raises :class:`WeightsError`.
     """
     whole = sorted(_candidates(content, "", _MAX_DEPTH), key=_rank)
     if not whole:
@@ -58,10 +58,10 @@ def find_state_dicts(content: object, name: str, key: str | None = None) -> list
 
 
 def renamed(tensors: Mapping[str, Tensor], rename: Mapping[str, str], name: str) -> dict[str, Tensor]:
-    """``tensors`` under the names that ``rename`` gives them; those that it does not name are left out.
+    """``tensors`` under the names that ``rename`` gives them; tensors that it does not name are left out.
 
     A module that is used under two names is saved twice, so two names may become one. Raises :class:`WeightsError`,
-    which names the file ``name``, where their values differ.
+    which names the file ``name``, if their values differ.
     """
     import torch
 
@@ -87,7 +87,7 @@ def strip_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _candidates(content: object, key: str, depth: int) -> Iterator[StateDict]:
-    """Every dict of tensors, a common prefix of their names taken off."""
+    """Every dict of tensors, without the common prefix of their names."""
     if not isinstance(content, Mapping):
         return
     if _is_state_dict(content):

@@ -76,7 +76,7 @@ def is_fetched(address: HubAddress) -> bool:
 
 
 def cached_blobs(sha256: str) -> list[Path]:
-    """Files of the cache that should have this content, whatever address they came from; no request is made."""
+    """Files in the cache that should have this sha256, from any address; no request is made."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(_cache_folder() or HF_HUB_CACHE)

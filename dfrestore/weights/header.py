@@ -21,7 +21,7 @@ from dfrestore.weights.spec import ModelSpec
 MAX_HEADER_BYTES = 16 << 20
 MAX_FILE_BYTES = 8 << 30
 MAX_DIMENSIONS = 8
-# What a network's parameters can be, and its buffers besides; sizes in bytes.
+# The types of parameters, and those of buffers too; sizes in bytes.
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 DTYPES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _ZIP_MAGIC = b"PK\x03\x04"

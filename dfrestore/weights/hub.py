@@ -27,11 +27,6 @@ class HubAddress:
     def __str__(self) -> str:
         return f"{SCHEME}{self.repo}/{self.file}" + (f"@{self.revision}" if self.revision else "")
 
-    @property
-    def is_commit(self) -> bool:
-        """Whether the revision is a full commit hash, so that the file can never change."""
-        return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
-
 
 def parse_address(text: str) -> HubAddress:
     """``hf://ORG/REPO/FILE[@REVISION]`` in parts. Raises :class:`WeightsError` for anything else."""

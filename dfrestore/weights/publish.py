@@ -45,8 +45,8 @@ _HUB_LICENCES = frozenset(
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes where. data: the file's bytes as they are sent. card: where the card's text comes from. relicensed:
-    the licence was added, so ``data`` is not the file on this machine. credits: the text of the LICENSE-WEIGHTS
+    """What is published where. data: the bytes that are sent. card: where the card's text comes from. relicensed: a
+    licence was added, so that ``data`` differs from the file on this machine. credits: the text of the LICENSE-WEIGHTS
     beside the file, if there is one.
     """
 
@@ -130,10 +130,10 @@ def prepare(
 
 
 def publish(what: Publication, *, private: bool = False) -> Published:
-    """Make the repository (and branch) where there is none, and commit the file and its card.
+    """Create the repository (and branch) if necessary, and commit the file and its card.
 
-    private: of a repository that is made; one that is public already is refused before anything is sent to it.
-    What stands there already is not sent again. Raises :class:`WeightsError` in one line.
+    private: for a new repository; one that is public already is refused before anything is sent. Content that the Hub
+    has already is not sent again. Raises :class:`WeightsError` in one line.
     """
     if is_offline():
         raise WeightsError(f"{what.repo}: HF_HUB_OFFLINE is set, so nothing can be published; unset it")
@@ -183,7 +183,7 @@ def _check_address(path: Path, repo: str) -> None:
         parse_address(str(HubAddress(repo, path.name)))
     except WeightsError as error:
         if path.is_dir() or not path.exists():
-            return  # what is said of such a path when it is read is better
+            return  # reading such a path gives a better message
         raise UsageError(
             f"{path}: its name cannot stand in an hf:// address; rename it to plain letters, digits, '-', '_' and '.', "
             "ending in .safetensors"
@@ -191,7 +191,7 @@ def _check_address(path: Path, repo: str) -> None:
 
 
 def _licence_of(path: Path, spec: ModelSpec, licence: str | None) -> str:
-    """The licence to publish under: the file's, else ``licence``. Raises where there is none, or both differ."""
+    """The licence to publish under: the file's, else ``licence``. Raises if there is none, or if the two differ."""
     stated, named = spec.licence.strip(), (licence or "").strip()
     known = bool(stated) and not stated.lower().startswith(_UNKNOWN)
     if known and named and named != stated:
@@ -268,7 +268,7 @@ def _one_line_errors(repo: str, endpoint: str) -> Iterator[None]:
 def _reason(error: Exception, repo: str, endpoint: str) -> str:
     status, said = _answer(error)
     if isinstance(error, ValueError) and not hasattr(error, "response"):
-        status = None  # the client's own words on an answer: a README that is refused, a file that cannot be taken
+        status = None  # the client's own message on an answer: a refused README, a file that the Hub does not take
     if status == 401:
         return f"{endpoint} does not accept this token{said}; run 'hf auth login' again or correct HF_TOKEN"
     if status == 403:

@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 
 from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.weights.hub import parse_address
 
 FILE_NAME = "weights.toml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
@@ -68,10 +69,10 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Original:
-    """An authors' own file, which is not shipped: whoever wants it fetches and converts it.
+    """An authors' own file, which is not shipped: users download and convert it.
 
-    name: ``TASK/METHOD``, by which the converted file is known. file: what it is called in the folder at ``url``.
-    project: the page of its authors. licence: what they state, or that they state none.
+    name: ``TASK/METHOD``, the name of the converted model. file: its name in the folder at ``url``. project: the page
+    of its authors. licence: the one they state, or that they state none.
     """
 
     name: str
@@ -95,8 +96,8 @@ class Original:
 class Registry:
     """models: full name -> entry. defaults: task -> full name (which need not exist: no model may have shipped).
 
-    originals: full name -> where its authors' file is got. aliases: another word for the short name of a model, where
-    no model is called so itself.
+    originals: full name -> where to get the authors' file. aliases: another name -> the short name of a model; a model
+    that has that name itself comes first.
     """
 
     models: Mapping[str, ModelEntry]
@@ -221,8 +222,6 @@ def _check_source(name: str, fields: Mapping[str, Any], context: _Context) -> No
     source: str = fields["source"]
     place = ("models", name, "source")
     if source.startswith("hf://"):
-        from dfrestore.weights.hub import parse_address
-
         try:
             address = parse_address(source)
         except WeightsError as error:

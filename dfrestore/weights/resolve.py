@@ -1,4 +1,4 @@
-"""From what a user calls a model to the file on this machine."""
+"""From a user's name for a model to its file on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from dfrestore.errors import WeightsError, did_you_mean
 from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
+from dfrestore.weights.fetch import fetch
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
 from dfrestore.weights.registry import ModelEntry, Original, Registry, load_registry
@@ -41,9 +42,8 @@ def resolve(
     """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
     ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
 
-    ``offline``: nothing is requested from the network. ``restoring``: refuse a file of a training stage that makes no
-    model to restore with. Raises :class:`WeightsError`: unknown, missing, damaged, or
-    made for another task than ``task``.
+    offline: make no request over the network. restoring: refuse the file of a training stage that makes no model to
+    restore with. Raises :class:`WeightsError` for a model that is unknown, missing, damaged, or for another task.
     """
     found = _resolved(name, task, offline, registry)
     spec = read_spec(found.path)
@@ -60,7 +60,7 @@ def resolve(
 
 
 def _resolved(name: str | Path | None, task: str | None, offline: bool, registry: Registry | None) -> Resolved:
-    """:func:`resolve` without a look at what the file says of itself."""
+    """:func:`resolve` without reading the file's header."""
     if isinstance(name, Path):
         return Resolved(name, None, str(name))
     if name is not None and name.startswith(SCHEME):
@@ -141,7 +141,7 @@ def _unknown(name: str, task: str | None, registry: Registry) -> str:
 
 
 def _how_to_get(name: str, originals: list[Original]) -> str:
-    """``originals``: those that ``name`` may mean, one a task."""
+    """How a user gets one of ``originals``, which ``name`` may mean; each is for another task."""
     first = originals[0]
     why = f"'{name}' is the authors' own model, which is not shipped (licence: {first.licence})"
     if len(originals) == 1:
@@ -165,15 +165,14 @@ def _tasks(registry: Registry) -> list[str]:
     return sorted({*TASKS, *registry.defaults, *(entry.task for entry in registry.models.values())})
 
 
-def _check_task(label: str, found: str, wanted: str | None) -> None:
-    if wanted is not None and found != wanted:
-        way_out = f"run 'dfrestore {found}' with it" if found in TASKS else "no command restores pictures with it"
-        raise WeightsError(f"{label} is a model for {found}, not for {wanted}: {way_out}")
+def _check_task(label: str, task: str, requested: str | None) -> None:
+    """Raise :class:`WeightsError` unless the model ``label``, which is for ``task``, is for the requested one."""
+    if requested is not None and task != requested:
+        way_out = f"run 'dfrestore {task}' with it" if task in TASKS else "no command restores pictures with it"
+        raise WeightsError(f"{label} is a model for {task}, not for {requested}: {way_out}")
 
 
 def _from_hub(address: HubAddress, offline: bool) -> Resolved:
-    from dfrestore.weights.fetch import fetch
-
     fetched = fetch(address, offline=offline)
     return Resolved(fetched.path, None, str(address), fetched.sha256, fetched.warnings)
 
@@ -181,8 +180,6 @@ def _from_hub(address: HubAddress, offline: bool) -> Resolved:
 def _from_entry(entry: ModelEntry, offline: bool) -> Resolved:
     path, warnings = entry.local_path, _NO_WARNINGS
     if path is None:
-        from dfrestore.weights.fetch import fetch
-
         fetched = fetch(parse_address(entry.source), sha256=entry.sha256, size=entry.size, offline=offline)
         path, warnings = fetched.path, fetched.warnings
     else:

@@ -1,12 +1,12 @@
-"""What a checkpoint says of itself: :class:`ModelSpec`, stored in the safetensors header.
+"""What a checkpoint says about itself: :class:`ModelSpec`, stored in the safetensors header.
 
-A file describes itself; there is no configuration beside it. The header's metadata is a flat map of strings:
+There is no configuration file beside a checkpoint. The header's metadata is a flat map of strings:
 ``dfrestore`` (format version), ``task``, ``config`` (JSON, below), ``licence``, ``trained_on``, ``source``.
 
-Version 2, which is written: ``config`` holds ``method``, ``network``, ``sampling``, ``window``, ``patch``,
-``default_steps``, and where they apply ``stage`` and ``base``. ``network`` and ``sampling`` are objects of their own,
-so that no setting of a method can be taken for one of these. Version 1, which is still read, had one flat map: the
-settings of the network, and ``prediction``, ``schedule`` and ``timesteps`` of the sampling, beside the others.
+Version 2 is written: ``config`` holds ``method``, ``network``, ``sampling``, ``window``, ``patch``, ``default_steps``,
+and where they apply ``stage`` and ``base``. ``network`` and ``sampling`` are objects of their own, so that a method's
+settings cannot collide with these. Version 1 is still read: it had one flat map that also held the settings of the
+network, and ``prediction``, ``schedule`` and ``timesteps`` of the sampling.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ class ModelSpec:
     """A model without its tensors.
 
     task: what it restores (``derain``, ...). method: the paper (``c2f-dft``). network, sampling: the method's own
-    settings as plain JSON values, which the method alone checks. window: what the attention's statistics are taken
-    from, see :mod:`dfrestore.windows`. patch: side of the training patches, 0 where that is not known. stage: the
-    training stage that made the file, where that stage makes no model to restore with. base: the file that holds the
-    rest of the tensors.
+    settings as plain JSON values, which only the method checks. window: where the attention takes its statistics from,
+    see :mod:`dfrestore.windows`. patch: side of the training patches, 0 if unknown. stage: the training stage that made
+    the file, if that stage makes no model to restore with. base: the file that holds the rest of the tensors.
     """
 
     task: str
@@ -87,8 +86,8 @@ class ModelSpec:
     def from_metadata(cls, metadata: Mapping[str, str] | None, name: str) -> ModelSpec:
         """Parse and check a header's metadata; ``name`` is the file named in errors.
 
-        What stands inside ``network`` and ``sampling`` is not looked at. Raises :class:`WeightsError` when the file is
-        not one of ours, is newer, or holds impossible values.
+        The values inside ``network`` and ``sampling`` are not checked. Raises :class:`WeightsError` if the file is not
+        one of ours, is newer, or holds impossible values.
         """
         if not metadata or "dfrestore" not in metadata:
             raise WeightsError(

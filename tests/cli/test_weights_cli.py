@@ -81,7 +81,7 @@ def test_a_model_registered_as_full_by_an_earlier_version_stays(run: Run, config
     )
     code, printed, said = run("convert", PARITY / "cfg_a.pth", "--task", "derain")
     assert code == 0
-    assert "derain/full was registered before and stays what '--model full' means" in said
+    assert "'--model full' still means derain/full, which was registered earlier" in said
     assert run("path", "derain/full")[1].strip() == str(old)
     assert run("path", "derain/c2f-dft")[1] == printed
 

@@ -144,7 +144,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(ValueError, match="float pictures"):
         degrade_batch(torch.zeros(1, 1, 8, 8))
     with pytest.raises(FileFailure, match="more than JPEG can hold"):
-        apply(np.zeros((1, LARGEST_SIDE, 3), np.float32))
+        apply(np.zeros((1, LARGEST_SIDE + 1, 3), np.float32))
 
 
 def test_the_task_has_no_model_yet_and_says_so(dfrestore, make_photo, tmp_path: Path) -> None:
@@ -154,10 +154,10 @@ def test_the_task_has_no_model_yet_and_says_so(dfrestore, make_photo, tmp_path: 
 
 
 def test_a_picture_too_large_for_a_jpeg_is_that_files_failure(dfrestore, tmp_path: Path) -> None:
-    Image.new("L", (LARGEST_SIDE, 1)).save(tmp_path / "long.png")
+    Image.new("L", (LARGEST_SIDE + 1, 1)).save(tmp_path / "long.png")
     answer = dfrestore("degrade", "jpeg", tmp_path / "long.png", "-o", tmp_path / "pairs")
     assert answer.code == 1
-    assert f"long.png: {LARGEST_SIDE} x 1 is more than JPEG can hold" in answer.err
+    assert f"long.png: {LARGEST_SIDE + 1} x 1 is more than JPEG can hold ({LARGEST_SIDE} a side)" in answer.err
 
 
 def test_pairs_are_made_by_the_command(dfrestore, make_photo, tmp_path: Path) -> None:

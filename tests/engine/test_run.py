@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -328,6 +329,17 @@ def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(1)
     restored(random_network(), picture(16, 16))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_last_record_is_at_the_total_however_the_parts_are_weighted() -> None:
+    class Uneven(FakeNetwork):
+        def parts(self, steps: int) -> list[float]:
+            return [0.2, 0.9]  # in floating point, 1.2 + (6.6 - 1.2) is not 6.6
+
+    network = Uneven()
+    found = records((network, tiny_spec()), picture(48, 64), tile=32)
+    assert found[-1].result is not None
+    assert found[-1].done == found[-1].total
 
 
 # --- precision ---

@@ -165,8 +165,8 @@ def test_results_are_png_unless_another_format_is_asked_for_which_is_said_once(
         (folder / name).write_bytes(saved(colours(), "BMP" if name.endswith("p") else "GIF"))
     answer = restore(folder, "-o", tmp_path / "out")
     assert [Path(path).name for path in answer.paths] == ["a.png", "b.png", "c.png"]
-    assert answer.err.count(".gif is read and not written: the result is PNG; --format chooses another") == 1
-    assert answer.err.count(".bmp is read and not written: the result is PNG; --format chooses another") == 1
+    assert answer.err.count(".gif can be read but not written, so the result is PNG; --format chooses another") == 1
+    assert answer.err.count(".bmp can be read but not written, so the result is PNG; --format chooses another") == 1
     assert photo.read(tmp_path / "out" / "a.png").size == (13, 17)
     again = restore(folder, "-o", tmp_path / "out")
     assert "3 skipped" in again.err

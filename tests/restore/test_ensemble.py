@@ -159,6 +159,16 @@ def test_progress_counts_all_members_and_the_last_record_has_the_mean(restorer: 
     assert np.array_equal(states[-1].result, expected)
 
 
+def test_the_result_is_told_once_however_a_restoration_is_weighted() -> None:
+    class Light(FakeNetwork):
+        def parts(self, steps: int) -> list[float]:
+            return [0.1]  # in floating point, 5 * 0.1 + 0.1 is not 6 * 0.1
+
+    states = list(Restorer(Light(), tiny_spec(), precision="fp32").restore_rgb(PICTURE, steps=1, ensemble=6))
+    assert sum(state.estimate is not None for state in states) == 6
+    assert [state.result is None for state in states] == [True] * 5 + [False]
+
+
 @pytest.mark.parametrize("spread", [False, True])
 def test_memory_does_not_grow_with_the_members(spread: bool) -> None:
     rgb = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)

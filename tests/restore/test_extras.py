@@ -12,14 +12,14 @@ from PIL import Image
 
 from dfrestore.errors import PhotoWriteError, UsageError
 from dfrestore.restore import FilePlan, plan_files
-from dfrestore.restore.extras import Extras, Wanted, extras_written, is_ours, mark, obstacle
+from dfrestore.restore.extras import ExtraOptions, Extras, extras_written, is_ours, mark, obstacle
 
 MakePhoto = Callable[..., Path]
 
 
 def planned(source: Path | list[Path], out: Path | None, **wanted: object) -> FilePlan:
     sources = source if isinstance(source, list) else [source]
-    return plan_files(sources, out, "derain", wanted=Wanted(**{kind: str(text) for kind, text in wanted.items()}))
+    return plan_files(sources, out, "derain", extras=ExtraOptions(**{kind: str(text) for kind, text in wanted.items()}))
 
 
 def ours(path: Path) -> Path:

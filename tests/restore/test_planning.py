@@ -89,8 +89,8 @@ def test_raw_and_heic_files_become_what_every_program_opens(tmp_path: Path) -> N
     plan = plan_files(named, tmp_path / "out", "derain")
     assert [job.output.name for job in plan.jobs] == ["a.jpg", "b.tif"]
     assert plan.notes == (
-        ".heic is read and not written: the result is JPEG; --format chooses another",
-        ".nef is read and not written: the result is TIFF; --format chooses another",
+        ".heic can be read but not written, so the result is JPEG; --format chooses another",
+        ".nef can be read but not written, so the result is TIFF; --format chooses another",
     )
     plan = plan_files(named, tmp_path / "out", "derain", fmt="PNG")
     assert [job.output.name for job in plan.jobs] == ["a.png", "b.png"]

@@ -170,6 +170,14 @@ def test_where_memory_runs_out_smaller_tiles_take_over_and_it_is_said() -> None:
     np.testing.assert_allclose(outcome.rgb, picture, atol=1e-6)
 
 
+def test_where_a_measurement_does_not_fit_the_expected_time_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DFRESTORE_CACHE_DIR", str(tmp_path))
+    restorer = moody(largest=100)
+    assert restorer.expected_seconds(2000, 2000, 1, restorer.plan(2000, 2000)) is None
+
+
 def test_where_nothing_fits_it_is_a_failure_of_that_file(tmp_path: Path) -> None:
     Image.fromarray(pixels(600, 16)).save(tmp_path / "a.png")
     with pytest.raises(OutOfMemoryFailure, match=r"a\.png"):

@@ -54,12 +54,13 @@ def test_an_unknown_key_suggests_the_nearest() -> None:
         ({"optim": {"betas": [0.9, 1.0]}}, "betas \\[0.9, 1.0\\] are not from 0 to below 1"),
         ({"model": {"sampling": {"prediction": "noise"}}}, "'noise' is not one of epsilon, sample"),
         ({"stages": {"coarse": {"patches": [32, 64], "batches": [8]}}}, "do not pair"),
+        ({"stages": {"coarse": {"periods": [], "minima": []}}}, "coarse: periods are empty"),
         ({"stages": {"coarse": {"iterations": -1}}}, "must be positive"),
         ({"validate_every": 0}, "must be positive"),
         ({"data": {"crops": "shared"}}, "not one of 'independent', 'shared-window'"),
         ({"data": {"memory": "a lot"}}, "data.memory: 'a lot' is not a size like 8G"),
         ({"data": {"input": "a"}}, "--input FOLDER --target FOLDER"),
-        ({"data": {"clean": ["a"], "pairs": ["b"]}}, "either clean photos or pairs"),
+        ({"data": {"clean": ["a"], "pairs": ["b"]}}, "clean photos and pairs exclude each other"),
     ],
 )
 def test_wrong_values_are_named(values: dict[str, object], said: str) -> None:

@@ -329,7 +329,7 @@ def test_pictures_smaller_than_the_patch_are_told() -> None:
     ("given", "said"),
     [
         ({"stages": {"fine": {"patches": [60]}}}, "multiples of 8"),
-        ({"data": {"validation": 0}}, "at least one held out"),
+        ({"data": {"validation": 0}}, "finetune needs at least 1, a photo or pair"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any], said: str) -> None:

@@ -79,7 +79,7 @@ class TransformerBlock(nn.Module):
         return out
 
     def branches(self, e: Tensor) -> list[Branch]:
-        """The same as branches, for a time embedding e (B or 1, C)."""
+        """The block as branches, for a time embedding e (B or 1, C)."""
         return [
             AttentionBranch(self.attn, shifted(self.norm1, e)),
             FeedForwardBranch(self.ffn, shifted(self.norm2, e)),

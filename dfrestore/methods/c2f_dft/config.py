@@ -12,7 +12,7 @@ from dfrestore.nn.norm import Norm
 
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
 MAX_STEPS = 1000
-# The level that each stage works at, in the order in which they do.
+# The level of each stage of the network, in the order of computation.
 LEVELS = {
     "encoder_level1": 1,
     "encoder_level2": 2,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.diffusion import advance_, linear_alpha_bars, steps_of, timesteps
-from dfrestore.diffusion.samplers import Before
+from dfrestore.diffusion.samplers import Previous
 from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
 from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
@@ -35,8 +35,8 @@ class C2FDFT(Network):
     """network(y, x_t, t) -> prediction.
 
     y, x_t: (B, 3, H, W) in [-1, 1], H and W multiples of :attr:`multiple`; t: (B,) in 0..999.
-    What is added to the last convolution makes the output the noise (``epsilon`` prediction, the paper's: x_t) or the
-    clean picture (``sample``, ours: y); the dual-pixel variant adds nothing.
+    The output is the noise (prediction ``epsilon``, the paper's) or the clean picture (``sample``, ours): the picture
+    x_t or y is added to the last convolution. The dual-pixel variant adds nothing.
     """
 
     from_noise = True
@@ -99,8 +99,8 @@ class C2FDFT(Network):
     def walk(self, how: How, y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type.
 
-        What is needed no longer is dropped at once: in strips the peak is in the last stage, with its features and
-        what its attention keeps, 2 * dim channels each.
+        Features are dropped as soon as they are not needed: in strips, memory peaks in the last stage, with its
+        features and what its attention keeps, 2 * dim channels each.
         """
         config, height = self.config, y.shape[2]
 
@@ -144,13 +144,13 @@ class C2FDFT(Network):
 
     def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
         """y is the degraded picture, x_T noise; each evaluation is a step (paper, Fig. 1 and Algorithm 1)."""
-        chosen = self.sampling
+        sampling = self.sampling
         y, x = given.planes.mul_(2).sub_(1), given.noise()
         alpha_bar = self.alpha_bars(x.device)
-        before: Before | None = None
+        previous: Previous | None = None
         for t, following in steps_of(self.timesteps(steps)):
             output = yield from run(partial(self.predict, t=t), y, x)
-            before = advance_(chosen.sampler, chosen.prediction, output, x, alpha_bar, t, following, before)
+            previous = advance_(sampling.sampler, sampling.prediction, output, x, alpha_bar, t, following, previous)
             yield Estimate(output.add_(1).div_(2), x)
             del output
 
@@ -174,7 +174,7 @@ class C2FDFT(Network):
     # -- parts --------------------------------------------------------------------------------------------------
 
     def _stage(self, name: str, x: Tensor, t: Tensor) -> Tensor:
-        # The authors make one embedding a stage, in fp32, and hand it on unchanged.
+        # As in the authors' code: one embedding per stage of the network, in fp32.
         e = self.embedding(t, x.shape[1]).to(x.dtype)[:, :, None, None]
         for block in getattr(self, name):
             x = block(x, e)

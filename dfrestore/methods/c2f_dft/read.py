@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
 
 from dfrestore.errors import WeightsError
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
-from dfrestore.methods.differences import compare_shapes, in_short
-from dfrestore.methods.method import Recognised, Shapes
-
-if TYPE_CHECKING:
-    from dfrestore.nn.norm import Norm
+from dfrestore.methods.c2f_dft.network import C2FDFT
+from dfrestore.methods.differences import Shapes, compare_shapes, in_short
+from dfrestore.methods.method import Recognised
+from dfrestore.nn.norm import Norm
 
 PROJECT = "https://github.com/wlydlut/C2F-DFT"
 DEFAULT_STEPS = 4
-# Every network of this family has them; which of the family it is, the rest says.
+# Every network of this family has them; the other tensors tell which one it is.
 _LANDMARKS = ("patch_embed.proj.weight", "encoder_level1.0.attn.temperature", "encoder_level1.0.ffn.project_in.weight")
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
 
 
 def read(shapes: Shapes, name: str) -> Recognised | None:
-    """What the tensors of these shapes, in the file ``name``, are; None where they are not a C2F-DFT network's.
+    """The network that the tensors of the file ``name`` belong to; None where that is no C2F-DFT network.
 
-    The authors' names are ours. Raises :class:`WeightsError` for a network that is nearly one: with what is missing,
-    or with the nearest configuration and the tensors that differ from it.
+    Its tensor names are the authors'. Raises :class:`WeightsError` for a network that is nearly one: it names what is
+    missing, or the nearest configuration and the tensors that differ from it.
     """
     if not any(landmark in shapes for landmark in _LANDMARKS):
         return None
@@ -51,8 +49,6 @@ def read(shapes: Shapes, name: str) -> Recognised | None:
 
 def expected_shapes(config: C2FDFTConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the network's parameters, without giving them memory."""
-    from dfrestore.methods.c2f_dft.network import C2FDFT
-
     with torch.device("meta"):
         network = C2FDFT(config)
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}

@@ -55,10 +55,10 @@ class Coarse:
 class Fine:
     """The sampler's result, by a loss between pictures (paper, Algorithm 1 and Eq. 8).
 
-    steps: sampler steps that are unrolled, drawn at random from the list; empty: the model's default. unroll: ``all``:
-    the loss of the result, with gradient through all of its evaluations (the paper's); ``one``: of the clean estimate
-    of one of them, drawn at random, with gradient through that one alone, in half the time or less. loss: see
-    :func:`dfrestore.losses.picture_loss`. psnr_level: dB around which the loss ``psnr`` levels off.
+    steps: sampler steps that are unrolled, drawn at random from the list; empty: the model's default. unroll: ``all``
+    takes the loss of the result, with gradient through all evaluations (the paper's); ``one`` takes the loss of the
+    clean estimate of one evaluation, drawn at random, with gradient through that one alone, in half the time or less.
+    loss, ssim_weight: see :func:`dfrestore.losses.picture_loss`. psnr_level: dB at which the loss ``psnr`` levels off.
     """
 
     name: ClassVar[str] = "fine"
@@ -133,10 +133,10 @@ def unrolled(
     through: Unroll = "all",
     checkpointed: bool = True,
 ) -> Tensor:
-    """The sampler with gradient through every evaluation; one evaluation's activations at a time if checkpointed.
+    """The sampler's result, differentiable; checkpointed: only one evaluation's activations are held at a time.
 
-    y, x (x_T): (B, 3, H, W) in [-1, 1]; points: falling. through: ``one``: with gradient through the last evaluation
-    alone; those before it only make what it sees. Returns the clean estimate, unclamped.
+    y, x (x_T): (B, 3, H, W) in [-1, 1]; points: falling. through: ``all`` evaluations have a gradient, or ``one``, the
+    last; those before it only make its input. Returns the clean estimate, unclamped.
     """
 
     left = len(points)  # evaluations
