@@ -204,11 +204,11 @@ def test_white_balance_makes_red_noisier_than_green() -> None:
 @pytest.mark.parametrize("pattern", range(4))
 @pytest.mark.parametrize("malvar", [0.0, 1.0])
 def test_demosaicing_keeps_an_even_error_even(pattern: int, malvar: float) -> None:
-    from dfrestore.degrade.sensor import _demosaic, _sites
+    from dfrestore.degrade.sensor import demosaic, sites_of
 
     camera = replace(CAMERA, pattern=pattern, malvar=malvar)
     mosaic = torch.full((1, 1, 12, 14), 0.1)
-    assert torch.allclose(_demosaic(mosaic, _sites([camera], mosaic), [camera]), torch.tensor(0.1), atol=1e-6)
+    assert torch.allclose(demosaic(mosaic, sites_of([camera], mosaic), [camera]), torch.tensor(0.1), atol=1e-6)
 
 
 def test_each_picture_has_a_camera_of_its_own() -> None:
