@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # The names of dfrestore.degrade.KINDS, known here without torch (a test keeps them equal).
 PRESETS = {
     "rain": ("drizzle", "fine", "rain", "storm", "mixed"),
-    "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed"),
+    "noise": ("gaussian15", "gaussian25", "gaussian50", "sensor", "mixed", "camera", "blind"),
     "blur": ("shake", "linear", "object", "motion", "mixed", "short"),
 }
 
@@ -82,7 +82,7 @@ def degrade(
 
     \b
     rain   drizzle, fine, rain, storm, mixed
-    noise  gaussian15, gaussian25, gaussian50, sensor, mixed
+    noise  gaussian15, gaussian25, gaussian50, sensor, mixed, camera, blind
     blur   shake, linear, object, motion (all of them), mixed (the same), short (up to 12 pixels)
 
     \b
