@@ -23,6 +23,7 @@ from dfrestore.degrade.sensor import Sensor, demosaic, sites_of, to_display, to_
 
 GREYS, DEVIATIONS = 65, 17  # of the table of means
 POINTS, LIMIT = 33, 4.0  # of the integral over a Gaussian, in deviations
+HALF_WAY = 6.0  # levels a pixel: slope at which half of the noise that edges have more is there
 LUMA_BLOTCHES = 0.3  # of the strength of coloured ones
 
 
@@ -31,25 +32,30 @@ class Camera:
     """A sensor, with its smoothing, and what came after it.
 
     ``mosaic``: False for a photo that was much reduced, whose pixels have noise of their own at all three colours.
+    ``settled``: the clean side is the mean of finished shots, so the noise has none; False: it is the light's own, as
+    where raw files are averaged (SIDD), and the tone curve moves the noise's mean.
     ``blotches``: deviation of coloured spots, relative to the sensor's noise at the place; ``blotch_size``: the
     Gaussian's deviation in pixels. ``sharpening``: how much of the difference to a Gaussian of ``sharpening_size`` is
-    added to the finished noise.
+    added to the finished noise. ``edges``: how much more noise the camera leaves where there is detail than in flat
+    places: 1 is twice as much on strong edges.
     """
 
     sensor: Sensor
     mosaic: bool = True
+    settled: bool = True
     blotches: float = 0.0
     blotch_size: float = 4.0
     sharpening: float = 0.0
     sharpening_size: float = 1.0
+    edges: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.blotches, self.sharpening) < 0 or min(self.blotch_size, self.sharpening_size) <= 0:
+        if min(self.blotches, self.sharpening, self.edges) < 0 or min(self.blotch_size, self.sharpening_size) <= 0:
             raise ValueError(f"no camera is like this: {self}")
 
 
 def camera_noise(clean: Tensor, cameras: Sequence[Camera], generator: torch.Generator | None) -> Tensor:
-    """What these cameras add to ``clean``, fp32 (B, 3, H, W) in [0, 1]: same shape, zero on average at each pixel."""
+    """What these cameras add to ``clean``, fp32 (B, 3, H, W) in [0, 1]: same shape; zero on average where settled."""
     display = clean.clamp(0, 1)
     device = display.device
     sensors = [camera.sensor for camera in cameras]
@@ -65,12 +71,15 @@ def camera_noise(clean: Tensor, cameras: Sequence[Camera], generator: torch.Gene
             draw = _mosaic_noise if mosaic else _pixel_noise
             noise[chosen], variance[chosen] = draw(raw[chosen], [sensors[i] for i in chosen], generator)
     spread = mix_channels(variance, develop.square()).sqrt_()
-    mean = _expectation(display, spread, tone)
+    settled = column([float(camera.settled) for camera in cameras], device) > 0
+    mean = torch.where(settled, _expectation(display, spread, tone), display)
     noisy = to_display((linear + mix_channels(noise, develop)).clamp_(0, 1), *tone)
     finished = from_ycc(_finish(to_ycc(noisy - mean), cameras) + _blotches(linear, spread, tone, cameras, generator))
     # less where the mean of shots cannot be so dark or so bright, so that black and white cut nothing off
     room = torch.minimum(display / mean.clamp(min=1e-6), (1 - display) / (1 - mean).clamp(min=1e-6))
-    return finished * room.clamp_(max=1)
+    finished = finished * torch.where(settled, room.clamp_(max=1), 1)
+    edges = [camera.edges for camera in cameras]
+    return finished * (1 + column(edges, device) * _detail(display)) if any(edges) else finished
 
 
 def _mosaic_noise(raw: Tensor, sensors: Sequence[Sensor], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -90,6 +99,20 @@ def _raw_noise(raw: Tensor, sensors: Sequence[Sensor], generator: torch.Generato
     variance = torch.minimum(raw * shot + read, ((1 - raw) / 2).square_())
     draws = torch.randn(raw.shape, generator=generator, device=source_device(generator)).to(raw.device)
     return draws * variance.sqrt(), variance
+
+
+def _detail(display: Tensor) -> Tensor:
+    """How much detail there is, (B, 1, H, W): 0 in flat places, towards 1 on strong edges."""
+    luma = to_ycc(display)[:, :1] * 255
+    around = functional.pad(_averaged(luma), (1, 1, 1, 1), mode="replicate")
+    across = around[..., 1:-1, 2:] - around[..., 1:-1, :-2]
+    down = around[..., 2:, 1:-1] - around[..., :-2, 1:-1]
+    slope = _averaged((across.square() + down.square()) / 4).sqrt()
+    return slope / (slope + HALF_WAY)
+
+
+def _averaged(planes: Tensor) -> Tensor:
+    return functional.avg_pool2d(planes, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def _expectation(display: Tensor, spread: Tensor, tone: tuple[Tensor, Tensor]) -> Tensor:

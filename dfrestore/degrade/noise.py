@@ -82,11 +82,13 @@ class SensorRange:
 class CameraRange:
     """Ranges (low, high) of cameras whose noise has no mean. Sizes are deviations of Gaussians, on a log scale.
 
-    ``chroma_size`` stands in place of the sensor's chroma_blur. ``mosaic_share``: the others are much reduced photos.
+    ``chroma_size`` stands in place of the sensor's chroma_blur. ``reduced``: photos much reduced, whose clean side is
+    the light's own; of the others it is the mean of finished shots. ``edge_share``: of cameras that smooth flat places
+    more than edges.
     """
 
     sensor: SensorRange
-    mosaic_share: float = 1.0
+    reduced: bool = False
     chroma_size: Range = (1.0, 7.0)
     blotch_share: float = 0.5
     blotches: Range = (0.05, 0.35)
@@ -94,6 +96,8 @@ class CameraRange:
     sharpened_share: float = 0.25
     sharpening: Range = (0.2, 1.0)
     sharpening_size: Range = (0.5, 2.0)
+    edge_share: float = 0.0
+    edges: Range = (0.2, 2.0)
 
 
 # What a camera makes of usual light: smoothed a little, colour much more (Gaussians that fit CC15 and PolyU).
@@ -103,7 +107,8 @@ FINISHED = CameraRange(
         contrast=(0.0, 1.0),
         finishes=((0.85, "smoothed"), (0.15, "sharpened")),
         luma_blur=(0.3, 1.2),
-    )
+    ),
+    edge_share=0.7,
 )
 # A phone in the dark: the raw file's noise, smoothed little or not, down to about 22 dB.
 PHONE = CameraRange(
@@ -117,11 +122,21 @@ PHONE = CameraRange(
         quality=(60, 98),
     ),
     chroma_size=(0.5, 9.0),
+    edge_share=0.3,
 )
 # Reduced to a fraction of its side: pixels far apart in the camera, so noise without correlation in space.
 REDUCED = CameraRange(
-    SensorRange(shot=(2e-4, 1e-2), contrast=(0.0, 0.5), finishes=((1.0, "plain"),), jpeg_share=0.3),
-    mosaic_share=0.0,
+    SensorRange(
+        shot=(2e-4, 1e-2),
+        contrast=(0.0, 0.5),
+        finishes=((1.0, "smoothed"),),
+        luma_blur=(0.0, 0.3),
+        chroma_left=(0.3, 1.0),
+        luma_grain=(0.0, 1.0),
+        jpeg_share=0.3,
+    ),
+    reduced=True,
+    chroma_size=(0.05, 0.4),
     blotch_share=0.2,
     sharpened_share=0.15,
 )
@@ -261,13 +276,16 @@ def _sample_camera(dice: Dice, bounds: CameraRange) -> Camera:
         dice.even(*bounds.sharpening),
         dice.log(*bounds.sharpening_size),
     )
+    edged, edges = dice.chance(bounds.edge_share), dice.even(*bounds.edges)
     return Camera(
         sensor=sensor,
-        mosaic=dice.chance(bounds.mosaic_share),
+        mosaic=not bounds.reduced,
+        settled=not bounds.reduced,
         blotches=blotches if blotched else 0.0,
         blotch_size=blotch_size,
         sharpening=sharpening if sharpened else 0.0,
         sharpening_size=sharpening_size,
+        edges=edges if edged else 0.0,
     )
 
 

@@ -38,6 +38,11 @@ def test_noise_is_zero_on_average(camera: Camera, level: float) -> None:
     assert float(noise.mean((0, 2, 3)).abs().max()) < 0.45
 
 
+def test_where_the_truth_is_the_light_the_tone_curve_moves_the_mean() -> None:
+    noise = camera_noise(grey(0.5, count=16), [Camera(PLAIN, mosaic=False, settled=False)] * 16, seeded()) * 255
+    assert float(noise.mean()) < -1.0
+
+
 @pytest.mark.parametrize("level", [0.06, 0.5])
 def test_the_sensor_alone_moves_the_mean(level: float) -> None:
     # what the test above would find without the correction
@@ -93,7 +98,17 @@ def test_sharpening_parts_neighbours() -> None:
     assert neighbours(sharp, 2) < neighbours(smooth, 2)
 
 
-@pytest.mark.parametrize("fields", [{"blotches": -1.0}, {"sharpening": -0.1}, {"blotch_size": 0.0}])
+def test_cameras_leave_more_noise_on_edges() -> None:
+    clean = grey(0.4, side=128)
+    clean[..., 64:] = 0.6
+    noise = camera_noise(clean, [Camera(SMOOTHED, edges=1.0)], seeded())
+    plain = camera_noise(clean, [Camera(SMOOTHED)], seeded())
+    assert torch.allclose(noise[..., :50], plain[..., :50], atol=1e-6)  # flat
+    ratio = float(noise[..., 63:65].std() / plain[..., 63:65].std())
+    assert 1.5 < ratio < 2
+
+
+@pytest.mark.parametrize("fields", [{"blotches": -1.0}, {"edges": -1.0}, {"sharpening": -0.1}, {"blotch_size": 0.0}])
 def test_impossible_cameras_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="no camera"):
         Camera(PLAIN, **fields)  # type: ignore[arg-type]
@@ -116,7 +131,8 @@ def test_presets_are_ranges_whose_shares_sum_to_one(preset: str) -> None:
 
 
 def test_camera_covers_weak_and_heavy_noise() -> None:
-    clean = torch.rand(1, 3, 8, 8, generator=seeded()).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    squares = torch.rand(1, 3, 8, 8, generator=seeded()) / 4 + 0.3
+    clean = squares.repeat_interleave(8, 2).repeat_interleave(8, 3)
     clean = clean.expand(200, -1, -1, -1)
     errors = (degrade_batch(clean, "camera", seeded()) - clean).square().mean((1, 2, 3))
     decibels = -10 * errors.log10()
@@ -144,8 +160,13 @@ def test_blind_is_four_tenths_gaussian() -> None:
 
 def test_ranges_hold() -> None:
     bounds = CameraRange(FINISHED.sensor)
+    shares = {True: 0, False: 0}
     for noise in sample_many(300, seeded(), "camera"):
         camera = noise.camera
         assert camera is not None
         assert camera.blotches == 0 or bounds.blotches[0] <= camera.blotches <= bounds.blotches[1]
         assert bounds.blotch_size[0] <= camera.blotch_size <= bounds.blotch_size[1]
+        assert camera.edges == 0 or bounds.edges[0] <= camera.edges <= bounds.edges[1]
+        assert camera.settled == camera.mosaic
+        shares[camera.mosaic] += 1
+    assert shares[False] == pytest.approx(60, abs=25)
