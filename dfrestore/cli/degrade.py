@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 # kind -> preset -> what the help says about it.
 PRESETS: Mapping[str, Mapping[str, str]] = {
     "rain": {"drizzle": "", "fine": "", "rain": "", "storm": "", "mixed": ""},
-    "noise": {"gaussian15": "", "gaussian25": "", "gaussian50": "", "sensor": "", "mixed": ""},
+    "noise": {
+        "gaussian15": "",
+        "gaussian25": "",
+        "gaussian50": "",
+        "sensor": "",
+        "mixed": "",
+        "camera": "",
+        "blind": "",
+    },
     "blur": {
         "shake": "",
         "linear": "",

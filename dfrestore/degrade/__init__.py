@@ -7,6 +7,7 @@ crops, compression of training inputs and anything about networks live elsewhere
 from __future__ import annotations
 
 from dfrestore.degrade.blur import BlurParams, add_blur
+from dfrestore.degrade.camera import Camera
 from dfrestore.degrade.kinds import KINDS, Kind
 from dfrestore.degrade.noise import NoiseParams, add_noise
 from dfrestore.degrade.presets import PRESETS, RainRange, sample_params
@@ -19,6 +20,7 @@ __all__ = [
     "KINDS",
     "PRESETS",
     "BlurParams",
+    "Camera",
     "Kind",
     "Motion",
     "NoiseParams",

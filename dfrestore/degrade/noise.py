@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, column, on_each, source_device, to_photo, to_tensor
+from dfrestore.degrade.camera import Camera, camera_noise
 from dfrestore.degrade.dice import Dice, Range, throw_dice
 from dfrestore.degrade.jpeg import jpeg_loss
 from dfrestore.degrade.sensor import Sensor, sensor_noise
@@ -29,7 +30,7 @@ Finish = Literal["smoothed", "plain", "sharpened"]
 
 @dataclass(frozen=True)
 class NoiseParams:
-    """Noise of one picture: of a ``sensor`` if there is one, then Gaussian of ``sigma`` (on 0..255) on top.
+    """Noise of one picture: of a ``sensor`` or a ``camera`` if there is one, then Gaussian of ``sigma`` (on 0..255).
 
     ``quality``: of a JPEG that the noisy picture goes through. ``rounded``: to 8 bits, as the papers' test files.
     """
@@ -38,6 +39,7 @@ class NoiseParams:
     sensor: Sensor | None = None
     quality: int | None = None
     rounded: bool = False
+    camera: Camera | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma <= MAX_SIGMA or (self.quality is not None and not 1 <= self.quality <= 100):
@@ -76,13 +78,78 @@ class SensorRange:
     quality: tuple[int, int] = (70, 98)
 
 
+@dataclass(frozen=True)
+class CameraRange:
+    """Ranges (low, high) of cameras whose noise has no mean. Sizes are deviations of Gaussians, on a log scale.
+
+    ``chroma_size`` stands in place of the sensor's chroma_blur. ``reduced``: photos much reduced, whose clean side is
+    the light's own; of the others it is the mean of finished shots. ``edge_share``: of cameras that smooth flat places
+    more than edges.
+    """
+
+    sensor: SensorRange
+    reduced: bool = False
+    chroma_size: Range = (1.0, 7.0)
+    blotch_share: float = 0.5
+    blotches: Range = (0.05, 0.35)
+    blotch_size: Range = (1.5, 10.0)
+    sharpened_share: float = 0.25
+    sharpening: Range = (0.2, 1.0)
+    sharpening_size: Range = (0.5, 2.0)
+    edge_share: float = 0.0
+    edges: Range = (0.2, 2.0)
+
+
+# What a camera makes of usual light: smoothed a little, colour much more (Gaussians that fit CC15 and PolyU).
+FINISHED = CameraRange(
+    SensorRange(
+        shot=(1e-4, 1e-2),
+        contrast=(0.0, 1.0),
+        finishes=((0.85, "smoothed"), (0.15, "sharpened")),
+        luma_blur=(0.3, 1.2),
+    ),
+    edge_share=0.7,
+)
+# A phone in the dark: the raw file's noise, smoothed little or not, down to about 22 dB.
+PHONE = CameraRange(
+    SensorRange(
+        shot=(1e-3, 2e-2),
+        contrast=(0.0, 0.6),
+        finishes=((0.5, "smoothed"), (0.4, "plain"), (0.1, "sharpened")),
+        luma_blur=(0.2, 2.0),
+        luma_grain=(0.0, 0.6),
+        chroma_grain=(0.0, 0.6),
+        quality=(60, 98),
+    ),
+    chroma_size=(0.5, 9.0),
+    edge_share=0.3,
+)
+# Reduced to a fraction of its side: pixels far apart in the camera, so noise without correlation in space.
+REDUCED = CameraRange(
+    SensorRange(
+        shot=(2e-4, 1e-2),
+        contrast=(0.0, 0.5),
+        finishes=((1.0, "smoothed"),),
+        luma_blur=(0.0, 0.3),
+        chroma_left=(0.3, 1.0),
+        luma_grain=(0.0, 1.0),
+        jpeg_share=0.3,
+    ),
+    reduced=True,
+    chroma_size=(0.05, 0.4),
+    blotch_share=0.2,
+    sharpened_share=0.15,
+)
+
 # name -> shares of ranges; the shares of a preset sum to 1
-PRESETS: dict[str, tuple[tuple[float, GaussianRange | SensorRange], ...]] = {
+PRESETS: dict[str, tuple[tuple[float, GaussianRange | SensorRange | CameraRange], ...]] = {
     "gaussian15": ((1.0, GaussianRange((15.0, 15.0), rounded=True)),),
     "gaussian25": ((1.0, GaussianRange((25.0, 25.0), rounded=True)),),
     "gaussian50": ((1.0, GaussianRange((50.0, 50.0), rounded=True)),),
     "sensor": ((1.0, SensorRange()),),
     "mixed": ((0.5, GaussianRange((0.0, 55.0))), (0.5, SensorRange())),
+    "camera": ((0.5, FINISHED), (0.3, PHONE), (0.2, REDUCED)),
+    "blind": ((0.4, GaussianRange((0.0, 55.0))), (0.3, FINISHED), (0.17, PHONE), (0.13, REDUCED)),
 }
 
 
@@ -131,6 +198,10 @@ def _lay_over(clean: Tensor, noises: Sequence[NoiseParams], generator: torch.Gen
     if sensors:
         chosen = list(sensors)
         picture[chosen] += sensor_noise(picture[chosen], list(sensors.values()), generator)
+    cameras = {i: noise.camera for i, noise in enumerate(noises) if noise.camera is not None}
+    if cameras:
+        chosen = list(cameras)
+        picture[chosen] += camera_noise(picture[chosen], list(cameras.values()), generator)
     white = [i for i, noise in enumerate(noises) if noise.sigma > 0]
     if white:
         draws = torch.randn(len(white), *clean.shape[1:], generator=generator, device=source_device(generator))
@@ -150,6 +221,11 @@ def _sample(dice: Dice, preset: str) -> NoiseParams:
     bounds = dice.pick(PRESETS[preset])
     if isinstance(bounds, GaussianRange):
         return NoiseParams(sigma=dice.even(*bounds.sigma), rounded=bounds.rounded)
+    if isinstance(bounds, CameraRange):
+        camera = _sample_camera(dice, bounds)
+        jpeg = bounds.sensor
+        quality = dice.whole(*jpeg.quality) if dice.chance(jpeg.jpeg_share) else None
+        return NoiseParams(camera=camera, quality=quality)
     sensor = _sample_sensor(dice, bounds)
     quality = dice.whole(*bounds.quality) if dice.chance(bounds.jpeg_share) else None
     return NoiseParams(sensor=sensor, quality=quality)
@@ -180,6 +256,34 @@ def _sample_sensor(dice: Dice, bounds: SensorRange) -> Sensor:
         chroma_left=1.0 if finish == "plain" else dice.even(*bounds.chroma_left),
         luma_grain=grain[0],
         chroma_grain=grain[1],
+    )
+
+
+def _sample_camera(dice: Dice, bounds: CameraRange) -> Camera:
+    sensor = _sample_sensor(dice, bounds.sensor)
+    chroma_blur = dice.log(*bounds.chroma_size)
+    if sensor.chroma_blur > 0:  # a plain sensor stays plain
+        sensor = replace(sensor, chroma_blur=max(chroma_blur, sensor.luma_blur))
+    blotched, blotches, blotch_size = (
+        dice.chance(bounds.blotch_share),
+        dice.even(*bounds.blotches),
+        dice.log(*bounds.blotch_size),
+    )
+    sharpened, sharpening, sharpening_size = (
+        dice.chance(bounds.sharpened_share),
+        dice.even(*bounds.sharpening),
+        dice.log(*bounds.sharpening_size),
+    )
+    edged, edges = dice.chance(bounds.edge_share), dice.even(*bounds.edges)
+    return Camera(
+        sensor=sensor,
+        mosaic=not bounds.reduced,
+        settled=not bounds.reduced,
+        blotches=blotches if blotched else 0.0,
+        blotch_size=blotch_size,
+        sharpening=sharpening if sharpened else 0.0,
+        sharpening_size=sharpening_size,
+        edges=edges if edged else 0.0,
     )
 
 

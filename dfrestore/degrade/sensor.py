@@ -75,9 +75,9 @@ def sensor_noise(clean: Tensor, sensors: Sequence[Sensor], generator: torch.Gene
     balance = torch.tensor([(s.red, 1.0, s.blue) for s in sensors], device=clean.device)
     develop = torch.tensor([s.colour for s in sensors], device=clean.device).view(-1, 3, 3) * balance.unsqueeze(1)
     raw = mix_channels(linear, torch.linalg.inv(develop))
-    sites = _sites(sensors, clean)
+    sites = sites_of(sensors, clean)
     mosaic = raw.gather(1, sites.unsqueeze(1))
-    noise = mix_channels(_demosaic(_raw_noise(mosaic, sensors, generator), sites, sensors), develop)
+    noise = mix_channels(demosaic(_raw_noise(mosaic, sensors, generator), sites, sensors), develop)
     noisy = to_display((linear + noise).clamp_(0, 1), *tone)
     return _finish(noisy - clean.clamp(0, 1), sensors)
 
@@ -102,7 +102,7 @@ def to_display(linear: Tensor, shoulder: Tensor, contrast: Tensor) -> Tensor:
     return torch.lerp(curve, curve * curve * (3 - 2 * curve), contrast)
 
 
-def _sites(sensors: Sequence[Sensor], like: Tensor) -> Tensor:
+def sites_of(sensors: Sequence[Sensor], like: Tensor) -> Tensor:
     """Which colour a site sees, int64 (B, H, W): 0 red, 1 green, 2 blue."""
     (height, width), device = like.shape[2:], like.device
     row = torch.tensor([s.pattern // 2 for s in sensors], device=device).view(-1, 1, 1)
@@ -120,14 +120,16 @@ def _raw_noise(mosaic: Tensor, sensors: Sequence[Sensor], generator: torch.Gener
     return torch.minimum(noise, (1 - mosaic).clamp_(min=0))  # a full well holds no more
 
 
-def _demosaic(mosaic: Tensor, sites: Tensor, sensors: Sequence[Sensor]) -> Tensor:
-    """(B, 1, H, W) on a Bayer pattern to (B, 3, H, W)."""
+def demosaic(mosaic: Tensor, sites: Tensor, sensors: Sequence[Sensor], *, squared: bool = False) -> Tensor:
+    """(B, 1, H, W) on a Bayer pattern to (B, 3, H, W). squared: of variances, which go by the kernels' squares."""
     device = mosaic.device
     bilinear = torch.tensor([_CROSS, _ROW, tuple(zip(*_ROW, strict=True)), _CORNERS], device=device)
     bilinear = bilinear / torch.tensor([4, 2, 2, 4], device=device).view(-1, 1, 1)
     malvar = torch.tensor([_MALVAR_G, _MALVAR_ROW, tuple(zip(*_MALVAR_ROW, strict=True)), _MALVAR_X], device=device) / 8
     share = column([s.malvar for s in sensors], device)
     kernels = torch.lerp(bilinear.unsqueeze(0), malvar.unsqueeze(0), share)
+    if squared:
+        kernels = kernels.square()
     count = mosaic.shape[0]
     padded = mirrored(mosaic, 2).expand(-1, 4, -1, -1)
     guesses = torch.cat([mosaic, per_picture_conv(padded, kernels.expand(count, -1, -1, -1))], dim=1)
