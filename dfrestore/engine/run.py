@@ -184,7 +184,8 @@ class _Evaluations:
 
     def _ticker(self, pixels: int, tiles: int) -> Callable[[int], object] | None:
         """Tells the watch how far this evaluation is, by what the strips have gone through."""
-        watch, expected, begin = self._watch, self._values * pixels, self.done
+        share = (self._ends[self._part + 1] - self._ends[self._part]) / self._tiles  # of this part, for one tile
+        watch, expected, begin = self._watch, self._values * pixels * share, self.done
         if watch is None or not expected:
             return None
         weight = self._reached(tiles) - self._reached(0)

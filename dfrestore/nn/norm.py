@@ -70,11 +70,13 @@ def scaled_layer_norm(x: Tensor, norm: LayerNorm2d, scale: Tensor, shift: Tensor
     weight = weight.to(x.dtype)
     if body.bias is not None and len(weight) == 1:  # one for the whole batch: both fold into the norm's own
         return F.layer_norm(x, x.shape[-1:], weight[0], shift[0], NORM_EPS)
-    if body.bias is not None:
-        normed = F.layer_norm(x, x.shape[-1:], None, None, NORM_EPS)
-    else:
-        normed = _Divided.apply(x)  # type: ignore[no-untyped-call]
+    normed = _divided(x) if body.bias is None else F.layer_norm(x, x.shape[-1:], None, None, NORM_EPS)
     return torch.addcmul(shift[:, None, None], normed, weight[:, None, None])
+
+
+def _divided(x: Tensor) -> Tensor:
+    out: Tensor = _Divided.apply(x)  # type: ignore[no-untyped-call]
+    return out
 
 
 class _Divided(torch.autograd.Function):
