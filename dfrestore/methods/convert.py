@@ -118,8 +118,9 @@ def _check_task(task: str, network: Network, name: str) -> None:
     kind = (
         "fills holes" if network.mask else f"enlarges {network.scale} times" if network.scale > 1 else "takes no mask"
     )
-    fitting = any_of([known.name for known in TASKS.values() if fits(known)] or ["another one"])
-    raise UsageError(f"{name}: this network {kind}, so it is not for {task}; give --task {fitting}")
+    fitting = [known.name for known in TASKS.values() if fits(known)]
+    way_out = f"; give --task {any_of(fitting)}" if fitting else ""
+    raise UsageError(f"{name}: this network {kind}, so it is not for {task}{way_out}")
 
 
 def check_output(path: Path, out: Path, overwrite: bool) -> None:
