@@ -47,7 +47,7 @@ class StartError(DfrestoreError):
 
 
 class WeightsError(StartError):
-    """A checkpoint that is missing, damaged, unsafe, or of another kind than asked for."""
+    """A checkpoint that is missing, damaged, unsafe, or of another kind than the command needs."""
 
 
 class DeviceError(StartError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 P = TypeVar("P", bound="Peers")
 PATIENCE = 1800.0  # seconds that a process waits for another that says nothing
 COURTESY = 1.0  # seconds in which the process with the cause, or the first one, speaks first
+# Measured on two cores at one megapixel: see examples/engine.md.
+SPINS = "1000"
 _FAILED = "failed"  # in the store: how many processes told of a failure
 
 
@@ -124,6 +127,21 @@ def gone() -> Iterator[None]:
         yield
     except RuntimeError as error:  # torch's DistError is one
         raise PeerFailed(str(error)) from error
+
+
+def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ, system: str = sys.platform) -> None:
+    """Ask OpenMP for threads that soon sleep when they wait for work, unless the user has set how they wait.
+
+    By default they spin, and beside other work on the machine everything takes many times as long as it should. It is
+    read when torch is loaded, so this comes before. Linux has GNU's runtime (libgomp), which counts rounds; macOS and
+    Windows have LLVM's or Intel's, which count milliseconds.
+    """
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(environment):
+        return
+    if system.startswith("linux"):
+        environment["GOMP_SPINCOUNT"] = SPINS
+    else:
+        environment["KMP_BLOCKTIME"] = "1"
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""From which part of the picture attention takes its statistics, as a checkpoint and ``--window`` say it.
+"""From which part of the picture a network takes its statistics, as a checkpoint and ``--window`` say it.
 
 ``global``: from the whole picture, as the papers do. ``384``: from windows of 384 pixels. ``384@2``: at level 2 of the
 network from such windows, at its other levels from the whole picture; ``384@1,2`` for several levels.
@@ -14,7 +14,8 @@ from dfrestore.errors import UsageError
 
 LEAST_WINDOW = 8  # pixels
 MOST_WINDOW = 1 << 20
-Words = int | str  # a side in pixels, or one of the other forms above
+WindowSetting = int | str
+"""A side in pixels, or one of the other forms above."""
 GLOBAL: Literal["global"] = "global"
 
 
@@ -32,41 +33,41 @@ class Windows:
         return self.side if not self.levels or level in self.levels else None
 
     @property
-    def words(self) -> Words:
+    def setting(self) -> WindowSetting:
         """What :func:`parse` reads back to an equal value."""
         return f"{self.side}@{','.join(map(str, self.levels))}" if self.levels else self.side
 
 
-def parse(given: object) -> Windows | None:
+def parse(setting: object) -> Windows | None:
     """``global`` (None), a side in pixels, or ``SIDE@LEVEL,LEVEL``. Raises ValueError."""
-    text = str(given) if isinstance(given, (int, str)) and not isinstance(given, bool) else ""
+    text = str(setting) if isinstance(setting, (int, str)) and not isinstance(setting, bool) else ""
     if text.lower() == GLOBAL:
         return None
     found = re.fullmatch(r"([0-9]{1,7})(?:@([1-9](?:,[1-9])*))?", text)
     if found is None or not LEAST_WINDOW <= int(found[1]) <= MOST_WINDOW:
         raise ValueError(
-            f"{given} is neither '{GLOBAL}' nor a number of pixels from {LEAST_WINDOW}, alone or with levels (384@2)"
+            f"{setting} is neither '{GLOBAL}' nor a number of pixels from {LEAST_WINDOW}, alone or with levels (384@2)"
         )
     return Windows(int(found[1]), tuple(sorted({int(n) for n in (found[2] or "").split(",") if n})))
 
 
-def normalised(given: object) -> Words:
+def normalised(setting: object) -> WindowSetting:
     """The same in one form. Raises ValueError."""
-    windows = parse(given)
-    return GLOBAL if windows is None else windows.words
+    windows = parse(setting)
+    return GLOBAL if windows is None else windows.setting
 
 
-def asked_for(given: object, name: str) -> Words:
-    """The same for what a user gave under this name. Raises UsageError."""
+def requested_window(setting: object, name: str) -> WindowSetting:
+    """:func:`normalised` for what a user gave under this name. Raises UsageError."""
     try:
-        return normalised(given)
+        return normalised(setting)
     except ValueError as error:
         raise UsageError(f"{name} {error}") from None
 
 
-def described(given: Words) -> str:
-    """In words, for people."""
-    windows = parse(given)
+def described(setting: WindowSetting) -> str:
+    """The setting for people."""
+    windows = parse(setting)
     if windows is None:
         return "global (the whole picture)"
     levels = ", ".join(map(str, windows.levels))

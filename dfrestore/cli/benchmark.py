@@ -116,7 +116,7 @@ def benchmark(
     from dfrestore.weights import read_spec, resolve
 
     if preset is not None:
-        from dfrestore.training.config import load_preset
+        from dfrestore.training.settings import load_preset
 
         load_preset(preset, task)  # raises for a name that is not known
     subject = Subject(task, model, preset)

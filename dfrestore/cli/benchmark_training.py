@@ -1,4 +1,4 @@
-"""``dfrestore benchmark --train``: options, table, JSON; the measuring is in :mod:`dfrestore.training.throughput`."""
+"""``dfrestore benchmark --train``: options, table, JSON; the measuring is in :mod:`dfrestore.benchmark.throughput`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrestore.cli.training_job import degradation_of, given_settings, look_at_data
+from dfrestore.cli.training_job import degradation_of, look_at_data, option_settings
 from dfrestore.errors import UsageError, one_line
 
 if TYPE_CHECKING:
+    from dfrestore.benchmark.throughput import Throughput
     from dfrestore.training.config import TrainConfig
-    from dfrestore.training.throughput import Throughput
 
 _PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -34,8 +34,8 @@ def benchmark_training(
     if len(patches) != len(batches):
         raise UsageError(f"{len(patches)} --patch and {len(batches)} --batch do not pair; give both for each size")
     config = _config(task, preset, clean, precision)
+    from dfrestore.benchmark.throughput import ROUNDS, noise_photos, sizes_of, throughput
     from dfrestore.engine import choose_device
-    from dfrestore.training.throughput import ROUNDS, noise_photos, sizes_of, throughput
 
     rounds = rounds or ROUNDS
     chosen = choose_device(device)
@@ -70,10 +70,12 @@ def _config(task: str, preset: str, clean: list[Path] | None, precision: str) ->
         raise UsageError("preset finetune has no network of its own to measure: it goes on from a model; name another")
     if precision not in _PRECISIONS:
         raise UsageError(f"--precision {precision}: training knows {', '.join(_PRECISIONS)}")
-    from dfrestore.training.config import load_preset
+    from dfrestore.training.settings import load_preset
 
-    given = given_settings(clean, None, None, None, "", "")
-    return load_preset(preset, task, given | ({} if precision == "auto" else {"optim": {"precision": precision}}))
+    user_settings = option_settings(clean, None, None, None, "", "")
+    return load_preset(
+        preset, task, user_settings | ({} if precision == "auto" else {"optim": {"precision": precision}})
+    )
 
 
 def _lines(row: Throughput) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
 from dfrestore.errors import DfrestoreError, StartError, did_you_mean, one_line
 from dfrestore.files import remedy
+from dfrestore.processes import let_waiting_threads_sleep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 some inputs failed, 2 wrong usage, 3 could not start, 130 interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    let_waiting_threads_sleep()
     _replace_closed_streams()
     _never_fail_to_print()
     try:

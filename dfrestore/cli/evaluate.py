@@ -155,7 +155,7 @@ def evaluate(
     plans: Counter[str] = Counter()
     if task is not None and not folders:
         options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
-        how = {"seed": seed, "tile": tile, "ensemble": ensemble, "keep_color": keep_color}
+        how = {"seed": seed, "plan": tile, "ensemble": ensemble, "keep_color": keep_color}
         restore, told = _restoration(task, steps, how, options, plans)
         print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
     measured, page = measure_pairs(pairs, convention, restore), None
@@ -229,8 +229,8 @@ def _restoration(
     restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)
     about = {"task": task, "model": restorer.label, "steps": steps, "seed": how["seed"]}
-    usual = {"tile": None, "ensemble": 1, "keep_color": False}
-    about |= {name: how[name] for name in usual if how[name] != usual[name]}
+    usual = {"plan": None, "ensemble": 1, "keep_color": False}
+    about |= {{"plan": "tile"}.get(name, name): how[name] for name in usual if how[name] != usual[name]}
     about |= {"window": restorer.spec.window, "device": restorer.device.name, "precision": restorer.precision.name}
 
     def restore(photo: Photo) -> Any:

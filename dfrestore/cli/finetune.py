@@ -16,12 +16,22 @@ from dfrestore.cli.training_job import (
     Start,
     degradation_of,
     fitted_to,
-    given_settings,
     look_at_data,
-    overrides,
+    option_settings,
     run_job,
 )
-from dfrestore.cli.training_options import Clean, Device, Minutes, Quiet, Resume, Run, Threads
+from dfrestore.cli.training_options import (
+    Clean,
+    Device,
+    Minutes,
+    Quiet,
+    Resume,
+    Run,
+    Settings,
+    Threads,
+    overrides,
+    require_minutes,
+)
 from dfrestore.errors import UsageError
 from dfrestore.tasks import any_pair_folders, any_task
 
@@ -62,10 +72,7 @@ def finetune(
             help="Folder of clean photos, drawn on as in training, for half of each batch. Repeatable.",
         ),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set fine.lr=1e-5. Repeatable."),
-    ] = None,
+    setting: Settings = None,
     licence: Annotated[
         str, typer.Option(metavar="TEXT", help="Licence of the weights; without, the start model's.")
     ] = "",
@@ -95,21 +102,23 @@ def finetune(
     from dfrestore.processes import launched
 
     if launched():
-        raise UsageError("finetune starts in one process; to go on in several: torchrun ... train --resume RUN")
-    given = _settings(setting, data, clean, mix)
+        raise UsageError("finetune starts in one process; continue in several with: torchrun ... train --resume RUN")
+    user_settings = _settings(setting, data, clean, mix)
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     if resume:
-        _require_resumable(resume, minutes, task, model)
-        _resume(resume, given | _words(licence, trained_on), device, quiet)
+        require_minutes(minutes, resume)
+        if task or model:
+            raise UsageError(f"--resume {resume} continues with that run's own task and model; leave them out")
+        _resume(resume, user_settings | _descriptions(licence, trained_on), device, quiet)
         return
-    _require(run, given, minutes, print_config)
+    _require(run, user_settings, minutes, print_config)
     start, label = _start_model(model, task)
-    config, photos = _configure(start, label, given, licence, trained_on, quiet)
+    config, photos = _configure(start, label, user_settings, licence, trained_on, quiet)
     if print_config or run is None:
-        from dfrestore.training.config import to_toml
+        from dfrestore.training.toml import to_toml
 
         typer.echo(to_toml(config), nl=False)
         return
@@ -117,54 +126,46 @@ def finetune(
     if minutes is not None:
         from dfrestore.training.finetune import with_time
 
-        fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), None)
-        job = replace(job, config=with_time(fitted, given))
+        fitted = fitted_to(job, minutes * 60 - (time.monotonic() - started), {})
+        job = replace(job, config=with_time(fitted, user_settings))
     run_job(job, resumed=False)
 
 
 def _settings(
     setting: list[str] | None, data: list[Path] | None, clean: list[Path] | None, mix: list[Path] | None
 ) -> dict[str, Any]:
-    """What was asked for, as nested plain values."""
-    from dfrestore.training.config import merge
+    """What the options set, as nested plain values."""
+    from dfrestore.training.toml import merge
 
-    given = merge(overrides(setting or []), given_settings(clean, data, None, None, "", ""))
-    return merge(given, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else given
+    user_settings = merge(overrides(setting or []), option_settings(clean, data, None, None, "", ""))
+    return merge(user_settings, {"data": {"mix": [str(folder.resolve()) for folder in mix]}}) if mix else user_settings
 
 
-def _words(licence: str, trained_on: str) -> dict[str, str]:
+def _descriptions(licence: str, trained_on: str) -> dict[str, str]:
     return {key: text for key, text in (("licence", licence), ("trained_on", trained_on)) if text}
 
 
-def _require_resumable(resume: Path, minutes: float | None, task: str | None, model: str | None) -> None:
-    if minutes is not None:
-        raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
-    if task or model:
-        raise UsageError(f"--resume {resume} goes on with that run's own task and model; leave them out")
-
-
-def _require(run: Path | None, given: dict[str, Any], minutes: float | None, print_config: bool) -> None:
+def _require(run: Path | None, user_settings: dict[str, Any], minutes: float | None, print_config: bool) -> None:
     """The options fit together, and the run folder is free."""
     from dfrestore.training.run import require_free
 
-    data = given.get("data", {})
-    if not any(data.get(key) for key in ("pairs", "clean", "input")):
+    data = user_settings.get("data")
+    if not isinstance(data, dict) or not any(data.get(key) for key in ("pairs", "clean", "input")):
         raise UsageError("finetune needs photos: --data FOLDER of pairs, or --clean FOLDER (pairs are made on the fly)")
     if run is None and not print_config:
         raise UsageError("finetune needs a folder for its results: --run FOLDER")
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g} is no time to train in")
+    require_minutes(minutes, None)
     if run is not None:
         require_free(run, finetuning=True)
 
 
 def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
-    """The named model or the task's default, of this task, and how to call it in the result: no private paths."""
+    """The named model or the task's default, and how the result will name it, without private paths."""
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
 
     if name is None and task is None:
-        raise UsageError("finetune what? name a task, e.g. 'dfrestore finetune derain', or a --model")
+        raise UsageError("finetune needs a model: name a task, as in 'dfrestore finetune derain', or a --model")
     bare = name is None or ("/" not in name and not Path(name).is_file())
     found = resolve(name, task=task if bare else None)
     for line in found.warnings:
@@ -182,10 +183,9 @@ def _digest(path: Path) -> str:
 
 
 def _configure(
-    start: Start, label: str, given: dict[str, Any], licence: str, trained_on: str, quiet: bool
+    start: Start, label: str, user_settings: dict[str, Any], licence: str, trained_on: str, quiet: bool
 ) -> tuple[TrainConfig, Photos]:
     """The data, looked at, and the settings that fit them."""
-    from dfrestore.training.config import merge
     from dfrestore.training.finetune import (
         data_config,
         finetune_config,
@@ -194,22 +194,23 @@ def _configure(
         require_trainable,
         with_origin,
     )
+    from dfrestore.training.toml import merge
 
     require_trainable(start.spec)
-    given = merge(with_origin(start.spec, label, licence, trained_on), given)
-    first = data_config(start.spec.task, given)
-    degradation_of(first)  # whether there is one is known before all photos are read
+    user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
+    first = data_config(start.spec.task, start.spec, user_settings)
+    degradation_of(first)  # so that a missing one is said before all photos are read
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
-    config = finetune_config(start.spec.task, start.spec, photos, given)
+    config = finetune_config(start.spec.task, start.spec, photos, user_settings)
     for line in remarks(photos, config):
         print(line, file=sys.stderr)
     return config, photos
 
 
-def _resume(folder: Path, given: dict[str, Any], device: str, quiet: bool) -> None:
+def _resume(folder: Path, user_settings: dict[str, Any], device: str, quiet: bool) -> None:
     from dfrestore.training.run import read_run
 
-    config = read_run(folder, given)
+    config = read_run(folder, user_settings)
     photos = look_at_data(config, quiet, sys.stderr)
     run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None), resumed=True)

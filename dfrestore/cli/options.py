@@ -32,9 +32,9 @@ def parse_pixels(text: str | None) -> int | None:
     return value
 
 
-def parse_window(text: str | None) -> windows.Words | None:
+def parse_window(text: str | None) -> windows.WindowSetting | None:
     """A window in one form (see :mod:`dfrestore.windows`). Raises UsageError."""
-    return None if text is None else windows.asked_for(text, "--window")
+    return None if text is None else windows.requested_window(text, "--window")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -64,6 +64,7 @@ class Report:
             file=sys.stderr,
             bar_format=_BAR,
             leave=False,
+            smoothing=0,  # the time left follows from all that is done: strips of some levels are faster than others
             desc=f"1/{len(weights)}",
             ncols=None if known else 80,
             nrows=None if known else 24,

@@ -62,7 +62,7 @@ class Options:
 
     @property
     def members(self) -> int:
-        """How many restorations are averaged: one, or four where it is asked how far they lie apart."""
+        """How many restorations are averaged: one, or four where a map of their differences is wanted."""
         if self.uncertainty is not None and self.ensemble == 1:
             raise UsageError(
                 "--uncertainty compares the members of an ensemble; give --ensemble 2 or more, or leave it out"
@@ -131,7 +131,7 @@ class _Parsed:
             as_json=options.as_json,
             page=options.page is not None,
             dry_run=options.dry_run,
-            extras=options.wanted.given,
+            extras=options.wanted.requested,
         )
         return cls(
             parse_memory(options.memory),
@@ -213,16 +213,16 @@ class _Run:
         todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=overwrite, lone=lone)
         for result in settled:
             self._settle(result)
-        self._lacking(settled)
+        self._warn_of_missing_extras(settled)
         code = self.report.during(lambda: self._shown(todo if dry else crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)
         )
 
-    def _lacking(self, settled: Iterable[FileResult]) -> None:
-        """Say that results of before are not restored again for what was not asked for then."""
-        asked: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
-        lacking = [r for r in settled if r.status == "skipped" and r.extras != asked[r.output]]
+    def _warn_of_missing_extras(self, settled: Iterable[FileResult]) -> None:
+        """Photos that are skipped are not restored again to make a comparison or a map: say which lack one."""
+        requested: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
+        lacking = [r for r in settled if r.status == "skipped" and r.extras != requested[r.output]]
         if lacking:
             kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
             count, more = ("1 photo", "") if len(lacking) == 1 else (f"{len(lacking)} photos", ", ...")

@@ -17,13 +17,24 @@ from dfrestore.cli.training_job import (
     Start,
     degradation_of,
     fitted_to,
-    given_settings,
     look_at_data,
-    overrides,
+    option_settings,
     run_job,
     start_weights,
 )
-from dfrestore.cli.training_options import Clean, Device, Minutes, Quiet, Resume, Run, Threads
+from dfrestore.cli.training_options import (
+    Clean,
+    Device,
+    Minutes,
+    Quiet,
+    Resume,
+    Run,
+    Settings,
+    Threads,
+    overrides,
+    parse_shares,
+    require_minutes,
+)
 from dfrestore.errors import UsageError
 from dfrestore.tasks import any_pair_folders, any_task
 
@@ -70,17 +81,17 @@ def train(
         ),
     ] = None,
     minutes: Minutes = None,
-    coarse_share: Annotated[
-        float | None,
+    share: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="PART",
-            help="With --minutes: the coarse stage's part of the iterations, 0 to 1; without, the preset's.",
+            metavar="STAGE=PART",
+            help="With --minutes: a stage's part of the iterations, 0 to 1; default: as in the preset. Repeatable.",
         ),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set fine.lr=1e-4. Repeatable."),
+    coarse_share: Annotated[
+        float | None, typer.Option(metavar="PART", help="Earlier name of --share coarse=PART.", hidden=True)
     ] = None,
+    setting: Settings = None,
     licence: Annotated[
         str, typer.Option(metavar="TEXT", help="Licence of the weights, stored in the model file.")
     ] = "",
@@ -96,7 +107,7 @@ def train(
     list_presets: Annotated[bool, typer.Option("--list-presets", help="List the presets and stop.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model on your own photos, coarse stage then fine stage.
+    """Train a model on your own photos, in all stages of its method.
 
     \b
     Examples:
@@ -108,20 +119,22 @@ def train(
       dfrestore derain rainy.jpg --model runs/try/model.safetensors
     """
     started = time.monotonic()
-    from dfrestore.training.config import list_presets as presets
-    from dfrestore.training.config import load_preset, merge, to_toml, with_model
     from dfrestore.training.run import read_run, require_free
+    from dfrestore.training.settings import list_presets as presets
+    from dfrestore.training.settings import load_preset, preset_values
+    from dfrestore.training.toml import merge, to_toml
 
     if list_presets:
         for name, line in presets().items():
             typer.echo(f"{name:16} {line}")
         return
-    given = merge(overrides(setting or []), given_settings(clean, data, input_, target, licence, trained_on))
+    user_settings = merge(overrides(setting or []), option_settings(clean, data, input_, target, licence, trained_on))
 
     def settings() -> tuple[TrainConfig, Start | None]:
-        config = read_run(resume, given) if resume else load_preset(preset, task, given)
-        start = None if resume else start_weights(init_from, config.task)
-        return (with_model(config, start.spec, given.get("model")) if start else config), start
+        if resume:
+            return read_run(resume, user_settings), None
+        start = start_weights(init_from, merge(preset_values(preset, task), user_settings))
+        return load_preset(preset, task, user_settings, start.spec if start else None), start
 
     with together(device) as world:
         config, start = world.from_first(settings)
@@ -133,8 +146,10 @@ def train(
                 "train needs photos: --clean FOLDER (pairs are made on the fly), or --data FOLDER of pairs"
             )
         folder = resume or run
+        shares = parse_shares(share or [], coarse_share, minutes)
         if not check_only:
-            folder = _require(folder, resume, preset, start, minutes, coarse_share)
+            folder = _require(folder, resume, preset, start)
+            require_minutes(minutes, resume)
             if world.first and not resume:
                 require_free(folder)
         degrade = degradation_of(config)
@@ -148,27 +163,14 @@ def train(
 
             torch.set_num_threads(threads)
         if minutes is not None:
-            job = replace(job, config=fitted_to(job, minutes * 60 - (time.monotonic() - started), coarse_share))
+            job = replace(job, config=fitted_to(job, minutes * 60 - (time.monotonic() - started), shares))
         run_job(job, resumed=resume is not None)
 
 
-def _require(
-    folder: Path | None,
-    resume: Path | None,
-    preset: str,
-    start: Start | None,
-    minutes: float | None,
-    coarse_share: float | None,
-) -> Path:
+def _require(folder: Path | None, resume: Path | None, preset: str, start: Start | None) -> Path:
     """The run folder, once the options fit together."""
     if folder is None:
         raise UsageError("train needs a folder for its results: --run FOLDER")
     if preset == "finetune" and not resume and start is None:
-        raise UsageError("finetune goes on from a model: --init-from NAME or FILE")
-    if minutes is not None and resume:
-        raise UsageError("--minutes fixes the schedule of a new run; a resumed one keeps its own")
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g} is no time to train in")
-    if coarse_share is not None and (minutes is None or not 0 <= coarse_share <= 1):
-        raise UsageError("--coarse-share is a part from 0 to 1 of what --minutes gives")
+        raise UsageError("preset finetune continues from a model: name one with --init-from NAME or FILE")
     return folder

@@ -6,8 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from dfrestore.cli.ending import Terminated
-from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +56,7 @@ class Job:
         return (self.world or SOLO).device(self.device)
 
 
-def given_settings(
+def option_settings(
     clean: list[Path] | None,
     pairs: list[Path] | None,
     input_: Path | None,
@@ -66,7 +64,7 @@ def given_settings(
     licence: str,
     trained_on: str,
 ) -> dict[str, Any]:
-    """The settings that have options of their own, if they were given."""
+    """The settings that have options of their own, if they are used."""
     data: dict[str, Any] = {}
     data |= {"clean": [str(folder.resolve()) for folder in clean]} if clean else {}
     data |= {"pairs": [str(folder.resolve()) for folder in pairs]} if pairs else {}
@@ -77,10 +75,13 @@ def given_settings(
     return out | ({"trained_on": trained_on} if trained_on else {})
 
 
-def start_weights(name: str | None, task: str) -> Start | None:
-    """The named model. A bare name is one of the task's; a full name or a file may be of another task."""
+def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None:
+    """The named model. A bare name is one of the settings' task; a full name or a file may be of another task."""
     if name is None:
         return None
+    from dfrestore.training.config import TrainConfig
+
+    task = settings.get("task", TrainConfig.task)
     from dfrestore.methods import empty_network
     from dfrestore.weights import load_checkpoint, resolve
 
@@ -89,7 +90,7 @@ def start_weights(name: str | None, task: str) -> Start | None:
     for line in found.warnings:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
-    empty_network(spec, tensors, str(found.path))  # before its network is given memory
+    empty_network(spec, tensors, str(found.path))  # refuses tensors that do not fit, before a network gets memory
     return Start(tensors, spec)
 
 
@@ -101,7 +102,7 @@ def degradation_of(config: TrainConfig) -> Degrade | None:
 
 
 def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World | None = None) -> Photos:
-    """All the data, decoded; what was found is told, and nothing to train on is refused."""
+    """All the data, decoded; prints what was found. Raises :class:`StartError` where there is nothing to train on."""
     from tqdm import tqdm
 
     from dfrestore.training.check import describe, load_data, report, require
@@ -112,7 +113,7 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
             bar.total = total
             bar.update(done - bar.n)
 
-        # processes beside each other map one file instead of holding the photos once each
+        # processes on one machine map the same file, instead of holding the photos once each
         mapped = world is not None and world.shares_machine and config.data.memory == "auto"
         photos = load_data(replace(config.data, memory="0") if mapped else config.data, progress)
     for line in report(photos):
@@ -123,29 +124,35 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
     return photos
 
 
-def fitted_to(job: Job, seconds: float, coarse_share: float | None) -> TrainConfig:
-    """The settings with iterations that fit into what is left of ``seconds`` once the speed is measured."""
-    from dfrestore.training.budget import describe, fit, measure
+def fitted_to(job: Job, seconds: float, shares: Mapping[str, float]) -> TrainConfig:
+    """The settings with iterations that fit into what is left of ``seconds`` once the speed is measured.
+
+    shares: the parts of stages, where the user sets them.
+    """
+    from dfrestore.training.budget import all_shares, describe, fit, measure
     from dfrestore.training.distributed import SOLO
 
+    all_shares(job.config, shares)  # impossible ones are refused before the speed is measured
     started = time.monotonic()
     world = job.world or SOLO
-    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds, world)
+    speed = measure(job.config, job.photos, job.degrade, job.torch_device(), seconds, world, shares)
     spent = time.monotonic() - started + (3 * speed.validation if job.floor else 0)  # at the start, twice at the end
-    config = world.from_first(lambda: fit(job.config, speed, seconds - spent, coarse_share))
+    config = world.from_first(lambda: fit(job.config, speed, seconds - spent, shares))
     if not job.quiet:
         print(f"schedule: {describe(config, speed)}", file=sys.stderr)
     return config
 
 
 def run_job(job: Job, resumed: bool) -> None:
+    """Train, show the progress, and print the model's path; a signal stops after the step and saves."""
     from tqdm import tqdm
 
     from dfrestore.training.distributed import SOLO
-    from dfrestore.training.finetune import resume
+    from dfrestore.training.floor import resume
+    from dfrestore.training.records import StepRecord
     from dfrestore.training.run import open_run
     from dfrestore.training.run import train as records
-    from dfrestore.training.trainer import StepRecord, Trainer
+    from dfrestore.training.trainer import Trainer
 
     config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
     trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device(), world=world)
@@ -157,15 +164,14 @@ def run_job(job: Job, resumed: bool) -> None:
     trainer.take_state_of_first()
     if not quiet:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
-    total = config.coarse.iterations + config.fine.iterations
-    bar = tqdm(total=total, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
+    bar = tqdm(total=config.iterations, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
     stream, stop = records(trainer, folder), 0
     try:
         with signals_after_the_step() as arrived:
             for record in stream:
                 _show(record, bar, quiet)
-                # of several processes each has the steps' records, so all stop after the same one
+                # only records of steps come in every process, so all processes stop after the same step
                 stop = world.agree(arrived) if world.size == 1 or isinstance(record, StepRecord) else 0
                 if stop:
                     break
@@ -173,15 +179,15 @@ def run_job(job: Job, resumed: bool) -> None:
         stream.close()  # saves
         bar.close()
     if stop:
-        print(f"saved; go on with: dfrestore train --resume {folder}", file=sys.stderr)
+        print(f"saved; continue with: dfrestore train --resume {folder}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
     typer.echo(str(folder / "model.safetensors"))
 
 
 def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
-    """Load the start weights, if there are any; what is returned saves them for a run that is resumed at once."""
+    """Load the start weights, if there are any. Returns what saves them into the new run folder."""
     from dfrestore.training.checkpoints import save_state
-    from dfrestore.training.finetune import keep_start
+    from dfrestore.training.floor import keep_start
 
     start = job.start
     if start is None:
@@ -193,8 +199,8 @@ def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
 
 
 def _show(record: Record, bar: Any, quiet: bool) -> None:
-    from dfrestore.training.finetune import Settled
-    from dfrestore.training.trainer import StepRecord, ValidationRecord
+    from dfrestore.training.floor import Settled
+    from dfrestore.training.records import StepRecord, ValidationRecord
 
     if isinstance(record, StepRecord):
         bar.set_postfix_str(f"{record.stage} loss {record.loss:.4f} lr {record.lr:.1e}", refresh=False)
@@ -202,7 +208,7 @@ def _show(record: Record, bar: Any, quiet: bool) -> None:
         if record.skipped:
             bar.write(f"{record.stage} {record.iteration}: loss or gradient not finite; skipped", file=sys.stderr)
     elif isinstance(record, ValidationRecord) and not quiet:
-        scores = ", ".join(f"{n} steps {value:.2f}" for n, value in record.psnr.items())
+        scores = ", ".join(f"{n} step{'s' if n > 1 else ''} {value:.2f}" for n, value in record.psnr.items())
         best = " (best)" if record.best else "" if record.iteration else " (the start)"
         line = f"{record.stage} {record.iteration}: {scores} dB, input {record.psnr_input:.2f} dB{best}"
         bar.write(line, file=sys.stderr)
@@ -226,24 +232,3 @@ def signals_after_the_step() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def overrides(settings: list[str]) -> dict[str, Any]:
-    """``["fine.lr=1e-4"]`` -> ``{"fine": {"lr": 1e-4}}``; values are TOML, bare words are text."""
-    out: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting}: expected KEY=VALUE, e.g. fine.lr=1e-4")
-        try:
-            value = tomllib.loads(f"v = {text}")["v"]
-        except (ValueError, RecursionError):
-            value = text
-        *tables, name = key.strip().split(".")
-        table = out
-        for part in tables:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise UsageError(f"--set {setting}: {part} is a value, not a table")
-        table[name] = value
-    return out

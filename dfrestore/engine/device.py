@@ -71,20 +71,20 @@ def decide_precision(name: str, kind: str, native_bf16: bool) -> Precision:
             return _precision("bf16", f"native on {where}")
         return _precision("fp32", f"no native bf16 on {where}" if kind != "mps" else f"the precision for {where}")
     if name == "fp32":
-        return _precision("fp32", "as asked")
+        return _precision("fp32", "as requested")
     if kind == "mps":
         raise DeviceError(f"{name} is not offered on {where}, where its results are not checked; use --precision fp32")
     if name == "bf16" and native_bf16:
-        return _precision("bf16", "as asked")
+        return _precision("bf16", "as requested")
     if name == "bf16" and kind == "cpu":
         # Emulated bf16 convolutions: measured on an AVX2-only CPU.
         warning = "bf16 is not native on this CPU and about 25 times slower than fp32 here"
-        return _precision("bf16", "as asked", warning)
+        return _precision("bf16", "as requested", warning)
     if name == "bf16":
         raise DeviceError(f"{where} has no bf16 (compute capability below 8.0); use --precision fp32 or fp16")
     if kind == "cpu":
         raise DeviceError("fp16 is for GPUs and overflows sooner than bf16; on a CPU use --precision fp32 or bf16")
-    return _precision("fp16", "as asked")
+    return _precision("fp16", "as requested")
 
 
 def _precision(name: str, reason: str, warning: str | None = None) -> Precision:

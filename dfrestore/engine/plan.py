@@ -33,7 +33,7 @@ _GPU_VALUES = 64_000_000
 class Plan:
     """kind: ``whole`` or ``tiles`` of side ``tile`` that overlap by at least ``overlap`` (0, 0 when whole).
 
-    explicit: the user asked for it. precision: its name. predicted_bytes: of the computing device, at the peak.
+    explicit: the user gave the tile. precision: its name. predicted_bytes: of the computing device, at the peak.
     half_features: features are kept in 16 bit between the strips, though computed in fp32.
     """
 
@@ -52,7 +52,7 @@ class Plan:
         return f"{how}, about {_gigabytes(self.predicted_bytes)}"
 
     def _tiles(self) -> str:
-        # A side that was not asked for is a limit: tiles shrink until they fit the picture with the least overlap.
+        # A side that the user did not give is a limit: tiles shrink until they fit the picture with the least overlap.
         return f"tiles of {self.tile}" if self.explicit else f"tiles of {self.tile} or less"
 
 
@@ -139,7 +139,7 @@ def network_bytes(height: int, width: int, network: Network, precision: Precisio
 
 
 def tile_shape(tile: int, multiple: int) -> tuple[int, int]:
-    """(side, overlap) for an asked side: rounded up, at least two multiples; an eighth overlaps, at least 16."""
+    """(side, overlap) for a requested side: rounded up, at least two multiples; an eighth overlaps, at least 16."""
     side = max(round_up(tile, multiple), 2 * multiple)
     overlap = min(round_up(max(16, side // 8), multiple), side // 2 // multiple * multiple)
     return side, overlap

@@ -88,7 +88,7 @@ class Speeds:
 
     def _name(self) -> str:
         shapes = [tuple(parameter.shape) for parameter in self._network.parameters()]
-        words = None if self._windows is None else self._windows.words
+        words = None if self._windows is None else self._windows.setting
         threads = torch.get_num_threads() if self._device.torch_device.type == "cpu" else 0
         about = (type(self._network).__name__, shapes, self._device.name, self._precision.name, words, threads)
         return hashlib.sha256(repr((about, torch.__version__)).encode()).hexdigest()[:16]

@@ -49,6 +49,10 @@ def load_network(
     network = empty_network(spec, tensors, str(resolved.path))
     floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
     network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
+    if any(buffer.is_meta for buffer in network.buffers()):  # computed when it is built, and not stored
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(spec)
+        network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
     return network.requires_grad_().eval(), spec
 
 

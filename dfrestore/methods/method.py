@@ -150,6 +150,9 @@ class Batch:
     size: int
 
 
+Extras = Mapping[str, nn.Module]
+
+
 class Stage(Protocol):
     """A stage of training: a frozen dataclass, whose fields are its settings in a run's ``[stages.NAME]``."""
 
@@ -168,12 +171,12 @@ class Stage(Protocol):
         ...
 
     def losses(
-        self, network: Any, call: Callable[..., Tensor], batch: Batch, draw: torch.Generator
+        self, network: Any, call: Callable[..., Tensor], batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
         """Means over this part of the batch; ``loss`` is optimised, the rest is logged.
 
         call: the network's training form. draw: fresh for each part of a batch, so a stage draws for the whole batch
-        and takes ``batch.part`` of it.
+        and takes ``batch.part`` of it. extras: what :meth:`extras` made at the start of the stage, as it is now.
         """
         ...
 

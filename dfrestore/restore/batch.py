@@ -19,7 +19,7 @@ from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.photo.enlarged import enlarged
 from dfrestore.photo.mask import fitted, read_mask
 from dfrestore.restore.comparison import comparison, encoded
-from dfrestore.restore.extras import standing
+from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp
@@ -169,7 +169,7 @@ def _finished(made: _Made, settings: Settings, records: Records, label: str, beg
     def record(size: int) -> None:
         unrecorded.extend(_recorded(made, settings, records, size))
 
-    with standing(made.extras, job.extras.replace):
+    with extras_written(made.extras, job.extras.replace):
         notes = _written(job, taken, outcome, settings, record)
     height, width = taken.rgb.shape[:2]
     return FileResult(

@@ -34,7 +34,7 @@ class Wanted:
     trace: str | None = None
 
     @property
-    def given(self) -> dict[str, str]:
+    def requested(self) -> dict[str, str]:
         """Option (without ``--``) -> what follows it."""
         return {kind: getattr(self, kind) for kind in ENDINGS if getattr(self, kind) is not None}
 
@@ -82,10 +82,10 @@ class Places:
 
 def places_of(wanted: Wanted, files: int, folders: int) -> Places:
     """Read the options of a run over so many input files and folders. Raises :class:`UsageError`."""
-    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in wanted.given.items()}
+    as_folder = {kind: _is_folder(kind, text, files, folders) for kind, text in wanted.requested.items()}
     return Places(
-        {kind: Path(text) for kind, text in wanted.given.items() if not as_folder[kind]},
-        {kind: Path(text) for kind, text in wanted.given.items() if as_folder[kind]},
+        {kind: Path(text) for kind, text in wanted.requested.items() if not as_folder[kind]},
+        {kind: Path(text) for kind, text in wanted.requested.items() if as_folder[kind]},
         "none" if files == 1 and not folders else "ours",
     )
 
@@ -141,7 +141,7 @@ def mark() -> bytes:
 
 
 @contextmanager
-def standing(files: Mapping[Path, bytes], which: Replace) -> Iterator[None]:
+def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None]:
     """Write the extras, each complete or not at all; take new ones away again where the block fails.
 
     So a photo that is not done leaves none. which: as ``Extras.replace``. Raises PhotoWriteError.

@@ -71,7 +71,7 @@ class Restorer:
         label: str = "model",
         device: str = "auto",
         precision: str = "auto",
-        window: windows.Words | None = None,
+        window: windows.WindowSetting | None = None,
         memory: int | None = None,
     ) -> None:
         """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
@@ -95,7 +95,7 @@ class Restorer:
         *,
         device: str = "auto",
         precision: str = "auto",
-        window: windows.Words | None = None,
+        window: windows.WindowSetting | None = None,
         memory: int | None = None,
     ) -> Restorer:
         """The ``model`` (a name, a file, ``hf://ORG/REPO/FILE@REV``; None: the default) of a task.
@@ -142,11 +142,12 @@ class Restorer:
             rgb,
             steps=steps,
             seed=seed,
-            tile=tile,
+            plan=tile,
             strength=strength,
             ensemble=ensemble,
             keep_color=keep_color,
             mask=checked_mask(mask, rgb),
+            watch=progress,
             name=_name_of(image),
         )
         return finish(drain(work, _counting(progress)).rgb)
@@ -165,7 +166,8 @@ class Restorer:
         ensemble of less than 2, and as a call.
         """
         rgb, finish = open_picture(image)
-        work = self.restore_rgb(rgb, ensemble=ensemble, spread=True, name=_name_of(image), **options)
+        plan, name = options.pop("tile", None), _name_of(image)
+        work = self.restore_rgb(rgb, plan=plan, ensemble=ensemble, spread=True, watch=progress, name=name, **options)
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
         return finish(outcome.rgb), outcome.spread
@@ -177,7 +179,7 @@ class Restorer:
         (H, W, 3) in [0, 1]; the last one carries ``result``.
         """
         rgb, _ = open_picture(image)
-        yield from self.restore_rgb(rgb, steps=steps, seed=seed, tile=tile, name=_name_of(image))
+        yield from self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, name=_name_of(image))
 
     def plan(self, height: int, width: int, tile: int | None = None) -> Plan:
         """How a picture of this size will be worked through. Raises OutOfMemoryFailure, UsageError."""
@@ -219,8 +221,7 @@ class Restorer:
         *,
         steps: int | None = None,
         seed: int = 0,
-        tile: int | None = None,
-        plan: Plan | None = None,
+        plan: Plan | int | None = None,
         strength: float = 1.0,
         ensemble: int = 1,
         spread: bool = False,
@@ -235,7 +236,7 @@ class Restorer:
         that fill holes see it too. watch(done, total) is called many times between two records.
 
         A faulty result in half precision is redone in fp32; where memory runs out, tiles take over (not where
-        ``tile`` was given). plan: of :meth:`plan`, in place of ``tile``. spread: of the members, which needs two.
+        a tile was given). plan: of :meth:`plan`, or the side of the tiles. spread: of the members, which needs two.
         Progress counts the evaluations of all members; estimates are those of the member at work, upright.
         Raises BadResultError and OutOfMemoryFailure, which name ``name``.
         """
@@ -249,7 +250,8 @@ class Restorer:
         warnings: list[str] = []
         tally = Tally(spread=spread)
         try:
-            plan, begin = plan or self.plan(rgb.shape[0], rgb.shape[1], tile), time.perf_counter()
+            begin = time.perf_counter()
+            plan = plan if isinstance(plan, Plan) else self.plan(rgb.shape[0], rgb.shape[1], plan)
             job = Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
             plan, precision = yield from self._members(job, ensemble, plan, tally)
             if not warnings:  # nothing was done twice
@@ -344,9 +346,9 @@ def _counting(progress: Watch | None) -> Callable[[Progress], object]:
     return lambda state: progress(state.done, state.total) if progress is not None else None
 
 
-def _with_window(spec: ModelSpec, window: windows.Words | None) -> ModelSpec:
+def _with_window(spec: ModelSpec, window: windows.WindowSetting | None) -> ModelSpec:
     """The spec with other windows of the attention. Raises :class:`UsageError`."""
-    return spec if window is None else replace(spec, window=windows.asked_for(window, "--window"))
+    return spec if window is None else replace(spec, window=windows.requested_window(window, "--window"))
 
 
 def _name_of(image: Picture) -> str:

@@ -19,7 +19,7 @@ Status = Literal["done", "skipped", "left", "failed"]
 class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
-    precision, window and tile as asked for, not as chosen on this machine: a run may go on on another one.
+    precision, window and tile as the user gave them, not as chosen on this machine: a run may go on on another one.
     ensemble: number of members. keep_color: broad colours as in the input.
     """
 
@@ -28,7 +28,7 @@ class Settings:
     steps: int
     seed: int = 0
     precision: str = "auto"
-    window: windows.Words | None = None
+    window: windows.WindowSetting | None = None
     tile: int | None = None
     strength: float = 1.0
     format: str | None = None
@@ -39,7 +39,7 @@ class Settings:
 
     @property
     def hash(self) -> str:
-        """What came later is left out where it changes nothing, so that records of before stay true."""
+        """Settings of later versions are left out at their defaults, so that older records stay valid."""
         later = {"ensemble": 1, "keep_color": False}
         return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
 
@@ -54,7 +54,7 @@ class Settings:
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
-    extras: those that were asked for and stand beside the output.
+    extras: those that were requested and stand beside the output.
     """
 
     status: Status

@@ -41,8 +41,8 @@ class Place:
 def draw_batch(
     photos: Photos, config: TrainConfig, stage: int, iteration: int, degrade: Degrade | None
 ) -> tuple[Tensor, Tensor]:
-    """(clean, degraded), each (B, 3, P, P) float32 in [0, 1], of iteration ``iteration`` (from 0) of a stage."""
-    settings = (config.coarse, config.fine)[stage]
+    """(clean, degraded), each (B, 3, P, P) float32 in [0, 1], of iteration ``iteration`` of a stage, both from 0."""
+    settings = list(config.stages.values())[stage]
     patch, batch = patch_and_batch(settings, iteration)
     generator = generator_for(config.seed, stage, iteration, 0)
     if config.data.crops == "shared-window":

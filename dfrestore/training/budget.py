@@ -1,28 +1,30 @@
-"""A schedule that ends in time: measure each kind of step, then fix the iterations of both stages."""
+"""A schedule that ends in time: measure each kind of step, then fix the iterations of all stages."""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfrestore.errors import StartError, UsageError
+from dfrestore.methods.method import Stage
 from dfrestore.training.checkpoints import save_best
-from dfrestore.training.config import StageConfig, TrainConfig, scaled
+from dfrestore.training.config import TrainConfig, require_stage, scaled
 from dfrestore.training.data import Degrade
 from dfrestore.training.distributed import SOLO, World
 from dfrestore.training.photos import Photos
+from dfrestore.training.records import StepRecord
 from dfrestore.training.run import save_model, write_strips
 from dfrestore.training.schedules import patch_counts
-from dfrestore.training.trainer import STAGES, StepRecord, Trainer
+from dfrestore.training.trainer import Trainer
 
-RESERVE = 0.05  # of the time: for the machine's moods
+RESERVE = 0.05  # of the time is kept back: a machine is not equally fast all the time
 LAST_SECONDS = 3.0  # saving, curves
 MEASURING = 0.05  # of the time goes to measuring, beyond one step of each kind
 VALIDATING = 0.1  # of the time goes to validations, beyond one at the end of each stage
@@ -46,50 +48,51 @@ def measure(
     device: str,
     seconds: float,
     world: World = SOLO,
+    shares: Mapping[str, float] | None = None,
 ) -> Speed:
-    """The speed of this run's steps here, data included, from at most about ``MEASURING`` of ``seconds``."""
+    """The speed of this run's steps here, data included, from at most about ``MEASURING`` of ``seconds``.
+
+    shares: see :func:`all_shares`; a stage without a share is not measured.
+    """
 
     def trainer(part: TrainConfig) -> Trainer:
         return Trainer(part, photos, degrade, device=device, world=world)
 
+    if not config.iterations and not shares:
+        raise StartError("nothing to train: no stage has any iterations")
     kinds = [
         (name, patch, batch)
-        for name, stage in _stages(config)
-        for patch, batch in dict.fromkeys(zip(stage.patches, stage.batches, strict=True))
+        for name, share in all_shares(config, shares or {}).items()
+        for patch, batch in dict.fromkeys(zip(config.stages[name].patches, config.stages[name].batches, strict=True))
+        if share
     ]
-    if not kinds:
-        raise StartError("nothing to train: both stages have no iterations")
     steps = {}
     for kind in kinds:
-        counts = Counter(config.fine_steps if kind[0] == "fine" else (0,))
-        limit = seconds * MEASURING / len(kinds) / len(counts)
-        times = {n: _step_seconds(trainer(_only(config, kind, n)), limit) for n in counts}
-        steps[kind] = sum(times[n] * share for n, share in counts.items()) / counts.total()
+        variants = config.stages[kind[0]].own.resolved(config.model.default_steps).variants()
+        limit = seconds * MEASURING / len(kinds) / len(variants)
+        times = [_step_seconds(trainer(_only(config, kind, own)), limit) * often for own, often in variants]
+        steps[kind] = sum(times) / sum(often for _, often in variants)
     return Speed(steps, _validation_seconds(trainer(config)))
 
 
-def fit(config: TrainConfig, speed: Speed, seconds: float, coarse_share: float | None = None) -> TrainConfig:
+def fit(config: TrainConfig, speed: Speed, seconds: float, shares: Mapping[str, float] | None = None) -> TrainConfig:
     """The run with as many iterations as fit into ``seconds``, its schedule stretched to them, and validations.
 
-    coarse_share: the coarse stage's part of the iterations; by default as in ``config``. Raises :class:`StartError`
-    when there is not time for ten iterations.
+    shares: see :func:`all_shares`. Raises :class:`StartError` when there is not time for ten iterations.
     """
-    planned = config.coarse.iterations + config.fine.iterations
-    share = config.coarse.iterations / planned if coarse_share is None else coarse_share
-    if not 0 <= share <= 1:
-        raise UsageError(f"the coarse share {share:g} is not from 0 to 1")
+    parts = all_shares(config, shares or {})
     usable = seconds * (1 - RESERVE) - LAST_SECONDS
     count = max(0.0, usable) * VALIDATING / speed.validation if speed.validation else math.inf
-    total = float(planned)
-    for _ in range(12):  # patch cycles make the time a little uneven, so step by step
-        fitted = _with_iterations(config, int(total), share, count)
+    total = float(max(1, config.iterations))
+    for _ in range(12):  # in steps: patch cycles make the time a little uneven
+        fitted = _with_iterations(config, int(total), parts, count)
         needed = run_seconds(fitted, speed)
         if 0.99 * usable <= needed <= usable:
             break
-        total = max(1.0, total * 0.995 * usable / needed)
+        total = max(1.0, total * 0.995 * usable / max(needed, 1e-9))
     while needed > usable and total > 1:
         total *= 0.98
-        fitted = _with_iterations(config, int(total), share, count)
+        fitted = _with_iterations(config, int(total), parts, count)
         needed = run_seconds(fitted, speed)
     if total < 10 or needed > usable:
         raise StartError(
@@ -99,10 +102,31 @@ def fit(config: TrainConfig, speed: Speed, seconds: float, coarse_share: float |
     return fitted
 
 
+def all_shares(config: TrainConfig, shares: Mapping[str, float]) -> dict[str, float]:
+    """Each stage's part of the iterations, 0 to 1, together 1.
+
+    shares: the parts of some stages; the others share the rest as in ``config``, or equally where none of them has any
+    iterations there. Raises :class:`UsageError`.
+    """
+    for name, share in shares.items():
+        require_stage(name, config.model.method)
+        if not 0 <= share <= 1:
+            raise UsageError(f"the share of the stage {name}, {share:g}, is not from 0 to 1")
+    others = [name for name in config.stages if name not in shares]
+    rest = 1 - sum(shares.values())
+    if rest < -1e-9 or (not others and rest > 1e-9):
+        raise UsageError(f"the shares of the stages are {1 - rest:g} together, not 1")
+    planned = sum(config.stages[name].iterations for name in others)
+    parts = dict(shares)
+    for name in others:
+        parts[name] = rest * (config.stages[name].iterations / planned if planned else 1 / len(others))
+    return {name: parts[name] for name in config.stages}
+
+
 def run_seconds(config: TrainConfig, speed: Speed) -> float:
     """What the run will take: its steps, a validation each ``validate_every`` and at the end of each stage."""
     total = 0.0
-    for name, stage in _stages(config):
+    for name, stage in config.running.items():
         total += sum(speed.steps[(name, *kind)] * count for kind, count in patch_counts(stage).items())
         total += speed.validation * (-(-stage.iterations // config.validate_every))
     return total
@@ -111,30 +135,25 @@ def run_seconds(config: TrainConfig, speed: Speed) -> float:
 def describe(config: TrainConfig, speed: Speed) -> str:
     """One phrase: what was measured and fixed."""
     each = ", ".join(f"{name} {patch}px {seconds:.2g} s" for (name, patch, _), seconds in speed.steps.items())
-    counts = f"{config.coarse.iterations} coarse + {config.fine.iterations} fine iterations"
+    counts = config.described_iterations()
     return f"{counts}, a validation every {config.validate_every} ({each}; validation {speed.validation:.2g} s)"
 
 
-def _stages(config: TrainConfig) -> list[tuple[str, StageConfig]]:
-    return [(name, stage) for name in STAGES if (stage := getattr(config, name)).iterations]
-
-
-def _with_iterations(config: TrainConfig, total: int, share: float, validations: float) -> TrainConfig:
+def _with_iterations(config: TrainConfig, total: int, shares: Mapping[str, float], validations: float) -> TrainConfig:
     """``total`` iterations; validations as often as the preset says or ten times, at most ``validations`` times."""
-    coarse = round(total * share)
+    ends = [round(total * share) for share in itertools.accumulate(shares.values())]
+    counts = [end - start for start, end in zip([0, *ends[:-1]], [*ends[:-1], total], strict=True)]
     wanted = int(min(validations, max(VALIDATIONS, total // config.validate_every)))
     every = -(-total // wanted) if wanted else max(1, total)
-    return replace(scaled(config, coarse, total - coarse), validate_every=every)
+    return replace(scaled(config, dict(zip(shares, counts, strict=True))), validate_every=every)
 
 
-def _only(config: TrainConfig, kind: Step, count: int) -> TrainConfig:
-    """A run of this kind of step alone, without validation; ``count``: of sampler steps."""
+def _only(config: TrainConfig, kind: Step, own: Stage) -> TrainConfig:
+    """A run of this kind of step alone, without validation; ``own``: the stage's settings for it."""
     name, patch, batch = kind
-    stage = replace(getattr(config, name), iterations=WARM + TIMED, patches=(patch,), batches=(batch,))
-    stages = {other: replace(getattr(config, other), iterations=0) for other in STAGES} | {name: stage}
-    if count:
-        stages["fine"] = replace(stages["fine"], steps=(count,))
-    return replace(config, **stages, data=replace(config.data, validation=0))
+    stages = {other: replace(stage, iterations=0) for other, stage in config.stages.items()}
+    stages[name] = replace(stages[name], iterations=WARM + TIMED, patches=(patch,), batches=(batch,), own=own)
+    return replace(config, stages=stages, data=replace(config.data, validation=0))
 
 
 def _step_seconds(trainer: Trainer, limit: float) -> float:

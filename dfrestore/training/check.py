@@ -69,10 +69,9 @@ def report(photos: Photos) -> list[str]:
 
 def describe(photos: Photos) -> str:
     """One phrase: how many there are, how large, how many left out."""
-    what = "pairs" if photos.paired else "photos"
     left = f", {photos.left_out} left out" if photos.left_out else ""
     mixed = f", mixed with {len(photos.mixed.names)} clean photos" if photos.mixed else ""
-    return f"{len(photos.names)} {what}, {float(photos.areas.sum()) / 1e6:.4g} megapixels{mixed}{left}"
+    return f"{len(photos.names)} {photos.noun}, {float(photos.areas.sum()) / 1e6:.4g} megapixels{mixed}{left}"
 
 
 def require(photos: Photos, data: DataConfig) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last few by iteration and the best; the newest that can be read is gone on from."""
+"""Checkpoints of a run: the last few by iteration and the best. A run continues from the newest that can be read."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def state_path(folder: Path, iterations: int) -> Path:
 
 
 def save_state(trainer: Trainer, folder: Path) -> Path:
-    """All that resuming needs, as ``checkpoints/ITERATION.pt``; then older ones go, but for the last few.
+    """Write all that resuming needs as ``checkpoints/ITERATION.pt``, then remove all but the last few.
 
-    Atomic: those that there are stay until the new one is whole on disk. Raises :class:`DfrestoreError` where the
-    disk refuses.
+    Older checkpoints stay until the new one is complete on disk. Raises :class:`DfrestoreError` where it cannot be
+    written.
     """
     path = state_path(folder, trainer.done)
     _save(trainer, path)
     numbers = {_number(p): p for p in (folder / "checkpoints").glob("*.pt")}
     earlier = sorted(n for n in numbers if 0 <= n <= trainer.done)
     kept = {-1, *earlier[-trainer.config.keep_checkpoints :]}
-    for number in numbers.keys() - kept:  # later ones, too: of a longer schedule, or damaged ones that were left
+    for number in numbers.keys() - kept:  # also later ones: of a longer schedule, or damaged ones
         with contextlib.suppress(OSError):
             numbers[number].unlink()
     return path
@@ -44,10 +44,10 @@ def save_best(trainer: Trainer, folder: Path) -> Path:
 
 
 def load_state(trainer: Trainer, folder: Path) -> list[str]:
-    """Continue from the folder's newest checkpoint, bit for bit; lines on damaged ones that were passed over.
+    """Continue from the folder's newest checkpoint, bit for bit. Returns a line on each damaged one it skipped.
 
-    Without any, the run starts over (it was stopped before the first save). Raises :class:`StartError` where there
-    are some but none can be read.
+    Without any checkpoint the run starts over (it was stopped before the first save). Raises :class:`StartError`
+    where there are checkpoints but none can be read.
     """
     found = [path for path in (folder / "checkpoints").glob("*.pt") if path.name != BEST]
     remarks: list[str] = []
@@ -55,11 +55,11 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
         try:
             trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
         except Exception as error:
-            remarks.append(f"{path}: this checkpoint cannot be read ({error}); the one before is taken")
+            remarks.append(f"{path}: this checkpoint cannot be read ({error}); continuing from the one before")
         else:
             return remarks
     if remarks:
-        cause = remarks[0].removesuffix("; the one before is taken")
+        cause = remarks[0].removesuffix("; continuing from the one before")
         more = f", nor can {len(remarks) - 1} before it" if len(remarks) > 1 else ""
         raise StartError(f"{cause}{more}; remove {folder / 'checkpoints'} to start over")
     return []
@@ -67,16 +67,16 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
 
 def _save(trainer: Trainer, path: Path) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)  # a folder of damaged ones is removed to start over
+        path.parent.mkdir(exist_ok=True)  # users remove the folder to start over
         with atomic_file(path, overwrite=True) as file:
             torch.save(trainer.state_dict(), file)
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):  # torch says it in words of its own, on top of the system's
+        if not isinstance(cause, OSError):  # torch wraps the system's error in one of its own
             raise
         raise DfrestoreError(
-            f"{path}: cannot be saved ({cause.strerror or cause}); {remedy(cause)}, and go on with --resume "
-            f"{path.parent.parent}: checkpoints of before are whole"
+            f"{path}: cannot be saved ({cause.strerror or cause}); {remedy(cause)}, then continue with "
+            f"--resume {path.parent.parent}; earlier checkpoints are intact"
         ) from error
 
 

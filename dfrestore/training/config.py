@@ -1,47 +1,46 @@
-"""The configuration of a training run: frozen dataclasses, presets in TOML, unknown keys are errors."""
+"""The configuration of a training run: frozen dataclasses, and what their values must hold.
+
+Presets and files become one in :mod:`.settings`; TOML is read and written in :mod:`.toml`.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import re
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from importlib import resources
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from dfrestore import windows
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.methods import METHODS
+from dfrestore.methods.method import Stage
 from dfrestore.sizes import parse_bytes
 from dfrestore.weights.spec import ModelSpec
 
-T = TypeVar("T")
-Prediction = Literal["epsilon", "sample"]
-Unroll = Literal["all", "one"]
-FineLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
 OptimizerName = Literal["adamw", "muon"]
-SSIM_WEIGHT, PSNR_LEVEL = 0.84, 30.0
+Rate = Literal["cosine", "steps"]
 Crops = Literal["independent", "shared-window"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network to train; ``network`` holds the method's own settings (dim, blocks, heads, stem, ...).
+    """The network to train; ``network`` and ``sampling`` hold the method's own settings, plain JSON values.
 
-    window: what its attention's statistics are taken from, in training too (see :mod:`dfrestore.windows`).
+    method: without one, the first that there is. window: what the network's attention takes its statistics from, in
+    training too (see :mod:`dfrestore.windows`).
     """
 
-    method: str = "c2f-dft"
-    prediction: Prediction = "sample"
+    method: str = field(default_factory=lambda: next(iter(METHODS)))
     default_steps: int = 1
-    window: windows.Words = windows.GLOBAL
+    window: windows.WindowSetting = windows.GLOBAL
     network: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        windows.asked_for(self.window, "model.window")
+        if self.method not in METHODS:
+            near = did_you_mean(self.method, METHODS)
+            raise UsageError(f"model.method: unknown method '{self.method}'{near} (known: {', '.join(METHODS)})")
+        windows.requested_window(self.window, "model.window")
 
 
 @dataclass(frozen=True)
@@ -121,38 +120,51 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage. lr: base rate; periods/minima: cosine cycles (restart at the base rate each; a minimum equal to
-    the base rate makes a constant period). patches/batches: the patch cycle, each held for patch_period iterations
-    (0: iterations / (3 * len)), patch_cycles times (0: as often as they fit), the last one to the end. steps: sampler
-    steps unrolled in the fine stage, drawn at random from the list (empty: the model's default). unroll: ``all``: the
-    loss of the sampler's result, with gradient through all of its evaluations (the paper's); ``one``: of the clean
-    estimate of one of them, drawn at random, with gradient through that one alone, in half the time or less.
-    psnr_level: dB around which the loss ``psnr`` levels off. fresh_optimizer: begins without the moments of the stage
-    before.
+    """One stage: what all stages have, and ``own``, the settings that the method's stage has beside them.
+
+    iterations: 0 leaves the stage out. lr: base rate. rate: how it falls, both over a linear ``warmup``: ``cosine``:
+    in cycles, each from the base rate to its minimum (``periods``, ``minima``; a minimum equal to the base rate makes a
+    constant period); ``steps``: times ``gamma`` at each of the ``milestones``. Periods and milestones of at most 1 are
+    parts of the stage's iterations, larger ones are iterations.
+
+    patches, batches: the patch cycle, each entry held for patch_period iterations (0: iterations / (3 * len)), the
+    list patch_cycles times (0: as often as it fits), its last entry to the end. fresh_optimizer: begins without the
+    moments of the stage before.
     """
 
     iterations: int = 1000
     lr: float = 3e-4
+    rate: Rate = "cosine"
     periods: tuple[float, ...] = (0.2, 0.8)
     minima: tuple[float, ...] = (3e-4, 1e-5)
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.5
     patches: tuple[int, ...] = (64,)
     batches: tuple[int, ...] = (16,)
     patch_period: int = 0
     patch_cycles: int = 0
     warmup: int = 0
     fresh_optimizer: bool = False
-    steps: tuple[int, ...] = (1,)
-    unroll: Unroll = "all"
-    loss: FineLoss = "l1"
-    ssim_weight: float = SSIM_WEIGHT
-    psnr_level: float = PSNR_LEVEL
+    own: Stage = field(kw_only=True)
+
+    def check(self, name: str) -> None:
+        """Raise :class:`UsageError` where settings of the stage ``name`` do not fit together."""
+        if len(self.patches) != len(self.batches) or not self.patches:
+            raise UsageError(f"{name}: patches {list(self.patches)} and batches {list(self.batches)} do not pair")
+        if len(self.periods) != len(self.minima):
+            raise UsageError(f"{name}: periods {list(self.periods)} and minima {list(self.minima)} do not pair")
+        if self.iterations < 0 or any(n < 1 for n in (*self.patches, *self.batches)):
+            raise UsageError(f"{name}: iterations, patches and batches must be positive")
+        if list(self.milestones) != sorted(self.milestones):
+            raise UsageError(f"{name}: milestones {list(self.milestones)} do not rise")
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """One rate for all parameters, EMA after every step. clip: largest gradient norm, 0 switches it off.
 
-    name: ``adamw`` (the paper's) or ``muon``, which takes AdamW for what is no matrix; it needs native bf16 to be fast.
+    name: ``adamw`` (the paper's) or ``muon``, which leaves to AdamW what is no matrix; it needs native bf16 to be
+    fast. betas: AdamW's.
 
     accumulate: a batch goes through the network in so many parts, for less memory; of several processes, each one's.
     compile: a backend of torch.compile (inductor, which needs a C++ compiler) translates the network first, once for
@@ -160,6 +172,7 @@ class OptimConfig:
     """
 
     name: OptimizerName = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-4
     ema: float = 0.999
     clip: float = 1.0
@@ -170,13 +183,16 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.accumulate < 1:
             raise UsageError(f"optim: accumulate is the number of parts of a batch, at least 1, not {self.accumulate}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"optim: betas {list(self.betas)} are not from 0 to below 1")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run; a stage with 0 iterations is left out. licence, trained_on, source: stored in the resulting model.
+    """A whole run. licence, trained_on, source: stored in the resulting model.
 
-    keep_checkpoints: how many of the last ones stay (and the best).
+    stages: by name, in the method's order; one that is not named here is left out (0 iterations). keep_checkpoints:
+    how many of the last ones stay (and the best).
     """
 
     task: str = "derain"
@@ -189,84 +205,84 @@ class TrainConfig:
     keep_checkpoints: int = 2
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    coarse: StageConfig = field(default_factory=StageConfig)
-    fine: StageConfig = field(default_factory=StageConfig)
+    stages: Mapping[str, StageConfig] = field(default_factory=dict)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:
-        for name in ("coarse", "fine"):
-            stage: StageConfig = getattr(self, name)
-            if len(stage.patches) != len(stage.batches) or not stage.patches:
-                raise UsageError(f"{name}: patches {list(stage.patches)} and batches {list(stage.batches)} do not pair")
-            if len(stage.periods) != len(stage.minima):
-                raise UsageError(f"{name}: periods {list(stage.periods)} and minima {list(stage.minima)} do not pair")
-            if stage.iterations < 0 or any(n < 1 for n in (*stage.patches, *stage.batches, *stage.steps)):
-                raise UsageError(f"{name}: iterations, patches, batches and steps must be positive")
+        kinds = stage_kinds(self.model.method)
+        for name in self.stages:
+            require_stage(name, self.model.method)
+        stages = {name: self.stages.get(name) or StageConfig(0, own=kind()) for name, kind in kinds.items()}
+        object.__setattr__(self, "stages", stages)
+        for name, stage in stages.items():
+            stage.check(name)
         if min(self.log_every, self.validate_every, self.keep_checkpoints) < 1:
             raise UsageError("log_every, validate_every and keep_checkpoints must be positive")
 
     @property
-    def fine_steps(self) -> tuple[int, ...]:
-        """Sampler steps of the fine stage."""
-        return self.fine.steps or (self.model.default_steps,)
+    def running(self) -> dict[str, StageConfig]:
+        """The stages that have iterations."""
+        return {name: stage for name, stage in self.stages.items() if stage.iterations}
+
+    @property
+    def iterations(self) -> int:
+        """Of all stages together."""
+        return sum(stage.iterations for stage in self.stages.values())
+
+    @property
+    def step_counts(self) -> list[int]:
+        """Sampler steps that validation looks at: the model's default, and those that stages train."""
+        steps = self.model.default_steps
+        trained = [stage.own.resolved(steps).step_counts() for stage in self.stages.values()]
+        return sorted({steps, *(count for counts in trained for count in counts)})
+
+    def described_iterations(self) -> str:
+        """``2000 NAME + 11000 NAME iterations``."""
+        return " + ".join(f"{stage.iterations} {name}" for name, stage in self.running.items()) + " iterations"
 
 
-def list_presets() -> dict[str, str]:
-    """Preset name -> its first comment line."""
-    folder = resources.files("dfrestore.training") / "presets"
-    found = {}
-    for item in sorted(folder.iterdir(), key=lambda i: i.name):
-        if item.name.endswith(".toml"):
-            found[item.name.removesuffix(".toml")] = item.read_text("utf-8").splitlines()[0].lstrip("# ")
-    return found
+def stage_kinds(method: str) -> dict[str, type[Stage]]:
+    """The stages of a known method by name, in their order."""
+    return {kind.name: kind for kind in METHODS[method].stages}
 
 
-def load_preset(name: str, task: str | None = None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`.
-
-    Without a task: the preset's own, else ``derain``.
-    """
-    known = list_presets()
+def require_stage(name: str, method: str) -> None:
+    """Raise :class:`UsageError` where the method has no stage of this name."""
+    known = stage_kinds(method)
     if name not in known:
-        raise UsageError(f"unknown preset '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
-    text = (resources.files("dfrestore.training") / "presets" / f"{name}.toml").read_text("utf-8")
-    values = tomllib.loads(text)
-    if task and values.setdefault("task", task) != task:
-        raise UsageError(f"preset {name} is for {values['task']}, not {task}")
-    return from_mapping(merge(values, overrides or {}), f"preset {name}")
+        near = did_you_mean(name, known)
+        raise UsageError(f"stages: {method} has no stage '{name}'{near} (known: {', '.join(known)})")
 
 
-def from_mapping(values: Mapping[str, Any], where: str) -> TrainConfig:
-    """A checked configuration from plain values; ``where`` is named in errors. Raises :class:`UsageError`."""
-    return _build(TrainConfig, values, where)
+def spec_of(config: TrainConfig) -> ModelSpec:
+    """What the resulting model says of itself."""
+    return ModelSpec(
+        task=config.task,
+        method=config.model.method,
+        network=config.model.network,
+        sampling=config.model.sampling,
+        window=config.model.window,
+        patch=max(patch for stage in config.stages.values() for patch in stage.patches),
+        default_steps=config.model.default_steps,
+        licence=config.licence,
+        trained_on=config.trained_on,
+        source=config.source,
+    )
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` on top of ``base``, table by table."""
-    out = dict(base)
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
-            out[key] = merge(out[key], value)
-        else:
-            out[key] = value
-    return out
+def with_stage(config: TrainConfig, name: str, **changes: Any) -> TrainConfig:
+    """The same run with other settings of one stage, common ones or its own."""
+    stage = config.stages[name]
+    common = {f.name for f in fields(StageConfig)}
+    own = replace(stage.own, **{key: value for key, value in changes.items() if key not in common})  # type: ignore[type-var]
+    new = replace(stage, **{"own": own} | {key: value for key, value in changes.items() if key in common})
+    return replace(config, stages={**config.stages, name: new})
 
 
-def with_model(config: TrainConfig, spec: ModelSpec, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The same run on the network of a trained model, for ``--init-from``; ``overrides`` of its table on top."""
-    model = {
-        "method": spec.method,
-        "prediction": spec.sampling.get("prediction", "epsilon"),
-        "default_steps": spec.default_steps,
-        "window": spec.window,
-        "network": dict(spec.network),
-    }
-    return replace(config, model=_build(ModelConfig, merge(model, overrides or {}), "model"))
-
-
-def scaled(config: TrainConfig, coarse: int, fine: int) -> TrainConfig:
+def scaled(config: TrainConfig, iterations: Mapping[str, int]) -> TrainConfig:
     """The same run with other iteration counts; what is counted in iterations within a stage follows."""
-    return replace(config, coarse=_scaled(config.coarse, coarse), fine=_scaled(config.fine, fine))
+    new = {name: _scaled(config.stages[name], count) for name, count in iterations.items()}
+    return replace(config, stages={**config.stages, **new})
 
 
 def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
@@ -275,83 +291,7 @@ def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
         stage,
         iterations=iterations,
         periods=tuple(n if n <= 1 else max(1.5, n * factor) for n in stage.periods),
+        milestones=tuple(n if n <= 1 else max(1.5, n * factor) for n in stage.milestones),
         patch_period=max(1, round(stage.patch_period * factor)) if stage.patch_period else 0,
         warmup=math.ceil(stage.warmup * min(1.0, factor)),
     )
-
-
-def to_toml(config: TrainConfig) -> str:
-    """The resolved configuration as TOML that :func:`from_mapping` reads back to an equal one."""
-    lines: list[str] = []
-    _write_table(asdict(config), "", lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _write_table(table: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
-    for key, value in table.items():
-        if not isinstance(value, Mapping):
-            lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            lines.append(f"\n[{prefix}{_toml_key(key)}]")
-            _write_table(value, f"{prefix}{_toml_key(key)}.", lines)
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else str(_toml_value(key))
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):  # JSON's escapes are TOML's, except that TOML also escapes DEL
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return repr(value)
-
-
-def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    assert is_dataclass(cls)
-    hints = typing.get_type_hints(cls)
-    known = [f.name for f in fields(cls)]
-    built: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise UsageError(f"{where}: unknown key '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})")
-        built[key] = _convert(hints[key], value, f"{where}: {key}")
-    return typing.cast(T, cls(**built))
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the field's type; numbers are not taken for booleans, nor text for numbers."""
-    origin = typing.get_origin(hint)
-    if is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise UsageError(f"{where} is a table, not {value!r}")
-        return _build(typing.cast(type[Any], hint), value, where)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise UsageError(f"{where}: {value!r} is not one of {', '.join(map(repr, choices))}")
-        return value
-    if origin is tuple:
-        inner = typing.get_args(hint)[0]
-        items = value if isinstance(value, list | tuple) else [value]
-        return tuple(_convert(inner, item, where) for item in items)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise UsageError(f"{where} is a table, not {value!r}")
-        return dict(value)
-    kinds: tuple[type, ...] = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kind = next((kind for kind in kinds if _is(value, kind)), None)
-    if kind is None:
-        raise UsageError(f"{where}: {value!r} is not of type {' or '.join(kind.__name__ for kind in kinds)}")
-    if isinstance(value, int | float) and not abs(value) < 2**63:  # nor NaN
-        raise UsageError(f"{where}: {value!r} is not a number that can be meant")
-    return kind(value)
-
-
-def _is(value: object, kind: type) -> bool:
-    accepted = (int, float) if kind is float else kind
-    return isinstance(value, bool) == (kind is bool) and isinstance(value, accepted)

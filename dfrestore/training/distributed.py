@@ -1,7 +1,7 @@
 """Several processes that train one network together, as ``torchrun`` starts them; what they tell each other.
 
 Every process draws the same batch from (seed, stage, iteration) and takes its own samples of it, so that several give
-the result of one within rounding; only the authors' MS-SSIM, a product of means over a batch, is one of each share.
+the result of one within rounding. Only MS-SSIM, a product of means over a batch, is computed for each share alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class World:
-    """One process alone, which is also what all others look like to the trainer. rank: of this one, from 0."""
+    """One process alone. The trainer calls the same methods where there are several. rank: of this one, from 0."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size

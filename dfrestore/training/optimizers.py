@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dfrestore.training.config import OptimizerName
-
-BETAS = (0.9, 0.999)
+from dfrestore.methods import Network
+from dfrestore.training.config import OptimConfig
 
 
 class MuonAndAdamW:
     """Muon (Jordan et al., 2024, as torch has it) for matrices, AdamW for all else; one rate for both.
 
-    Matrices are the weights of dense convolutions, (out, in * kernel) each, but for the first and the last one.
     Muon's rate is scaled so that its updates are as large as AdamW's (Liu et al., "Muon is scalable", 2025).
     """
 
-    def __init__(self, network: nn.Module, weight_decay: float) -> None:
-        self.matrices, others = _sort(network)
+    def __init__(self, matrices: Sequence[Tensor], others: Sequence[Tensor], config: OptimConfig) -> None:
+        self.matrices = list(matrices)
         self._views = [nn.Parameter(p.detach().view(p.shape[0], -1)) for p in self.matrices]  # of the same memory
+        decay = config.weight_decay
         self._parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(self._views, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=0.0, betas=BETAS, weight_decay=weight_decay),
+            torch.optim.Muon(self._views, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=0.0, betas=config.betas, weight_decay=decay),
         )
 
     @property
@@ -45,16 +45,24 @@ class MuonAndAdamW:
             part.load_state_dict(state[name])
 
 
-def new_optimizer(name: OptimizerName, network: nn.Module, weight_decay: float) -> torch.optim.AdamW | MuonAndAdamW:
-    """An optimiser of the network's parameters at rate 0: whoever steps it sets the rate first."""
-    if name == "muon":
-        return MuonAndAdamW(network, weight_decay)
-    return torch.optim.AdamW(network.parameters(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
+def new_optimizer(
+    config: OptimConfig, network: Network, parameters: Sequence[nn.Parameter]
+) -> torch.optim.AdamW | MuonAndAdamW:
+    """An optimiser of ``parameters``, which are the network's, at rate 0: whoever steps it sets the rate first."""
+    chosen = {id(p) for p in parameters}
+    found = [matrix for matrix in matrices(network) if id(matrix) in chosen] if config.name == "muon" else []
+    if not found:
+        return torch.optim.AdamW(parameters, lr=0.0, betas=config.betas, weight_decay=config.weight_decay)
+    taken = {id(p) for p in found}
+    return MuonAndAdamW(found, [p for p in parameters if id(p) not in taken], config)
 
 
-def _sort(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(matrices, other parameters) of a network."""
-    dense = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-    matrices = dense[1:-1]
-    found = {id(p) for p in matrices}
-    return matrices, [p for p in network.parameters() if id(p) not in found]
+def matrices(network: Network) -> list[Tensor]:
+    """What Muon takes, in the order of the modules: weights of dense convolutions and of linear layers.
+
+    As matrices they are (out, in * kernel). Layers that read or write pictures are left out, as Muon's authors do
+    with the first and the last layer.
+    """
+    ends = {id(layer) for layer in network.ends()}
+    dense = [m for m in network.modules() if isinstance(m, nn.Linear) or (isinstance(m, nn.Conv2d) and m.groups == 1)]
+    return [layer.weight for layer in dense if id(layer) not in ends]

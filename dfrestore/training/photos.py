@@ -55,6 +55,11 @@ class Photos:
         return bool(self.inputs)
 
     @property
+    def noun(self) -> str:
+        """What a user calls them."""
+        return "pairs" if self.paired else "photos"
+
+    @property
     def left_out(self) -> int:
         """How many files or pairs cannot be used."""
         return sum(finding.left_out for finding in self.findings)

@@ -1,6 +1,6 @@
 """The run folder: what a training writes, and how it is continued.
 
-RUN/config.toml  log.jsonl  curves.png  samples/ITERATION.png  checkpoints/  model.safetensors  RESULT.json
+RUN/config.toml  log.jsonl  curves.png  samples/STAGE-ITERATION.png  checkpoints/  model.safetensors  RESULT.json
 start.safetensors where a model is finetuned
 tensorboard/ where that is installed, bad-batch.pt where a run did not stay finite
 """
@@ -25,10 +25,15 @@ from torch import Tensor
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
 from dfrestore.training.checkpoints import save_best, save_state, state_path
-from dfrestore.training.config import TrainConfig, from_mapping, merge, to_toml
-from dfrestore.training.finetune import START, Settled, is_unscored, score_start, settle
+from dfrestore.training.config import TrainConfig
+from dfrestore.training.curves import plot
+from dfrestore.training.floor import START, Settled, is_unscored, score_start, settle
+from dfrestore.training.old_config import modern_run
+from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
 from dfrestore.training.scalars import open_scalars
-from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
+from dfrestore.training.settings import configure
+from dfrestore.training.toml import to_toml
+from dfrestore.training.trainer import Trainer
 from dfrestore.weights import save_checkpoint
 
 
@@ -43,15 +48,15 @@ Record = StepRecord | ValidationRecord | Saved | Settled
 
 
 def require_free(folder: Path, *, finetuning: bool = False) -> None:
-    """Raise :class:`StartError` when there is a run in the folder already, or what would make another one of a new run.
+    """Raise :class:`StartError` when the folder holds a run already, or the start model of a finetuning.
 
-    finetuning: the new run brings a start model of its own.
+    finetuning: the new run brings a start model of its own, so one that lies there does not matter.
     """
     if (folder / "config.toml").exists():
         raise StartError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another folder")
     if (folder / START).exists() and not finetuning:
         raise StartError(
-            f"{folder}: holds the {START} of a finetuning that was stopped as it began; run finetune again, "
+            f"{folder}: holds the {START} of a finetuning that was stopped before its first save; run finetune again, "
             "or name another folder"
         )
 
@@ -59,12 +64,13 @@ def require_free(folder: Path, *, finetuning: bool = False) -> None:
 def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | None = None) -> None:
     """Make a new run folder; ``begin`` saves into it what the run starts from. Raises :class:`StartError`.
 
-    config.toml comes last, for a folder that has it is a run and can be resumed: one that is killed before is none.
+    config.toml is written last: a folder that has it is a run and can be resumed. One that is killed before that has
+    not begun.
     """
     require_free(folder, finetuning=begin is not None)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "samples").mkdir(exist_ok=True)
-    state_path(folder, 0).unlink(missing_ok=True)  # of a run that was killed before it was one
+    state_path(folder, 0).unlink(missing_ok=True)  # of a run that was killed before it had begun
     if begin is not None:
         begin()
     try:
@@ -76,7 +82,7 @@ def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | No
 
 
 def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The resolved configuration of a run folder, with ``overrides`` on top. Raises :class:`StartError`."""
+    """The configuration of a run folder, with ``overrides`` on top; older ones too. Raises :class:`StartError`."""
     file = folder / "config.toml"
     try:
         if file.exists() and not file.is_file():
@@ -84,7 +90,7 @@ def read_run(folder: Path, overrides: Mapping[str, Any] | None = None) -> TrainC
         values = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, a number too long
         raise StartError(f"{folder}: not a run folder that can be resumed ({error})") from error
-    return from_mapping(merge(values, overrides or {}), str(file))
+    return configure(str(file), modern_run(values), overrides or {})
 
 
 def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0) -> Generator[Record, None, None]:
@@ -106,7 +112,7 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
                     _keep_validation(trainer, folder, record)
                     scalars(record, trainer.done)
                 elif record.iteration % trainer.config.log_every == 0 or record.iteration == 1 or record.skipped:
-                    _write(log, asdict(record))
+                    _write(log, _flat(record))
                     scalars(record, trainer.done)
                 yield record
                 if time.monotonic() - last_save > minutes_between_saves * 60:
@@ -134,9 +140,10 @@ def _records(trainer: Trainer, folder: Path) -> Generator[StepRecord | Validatio
 
 
 def save_model(trainer: Trainer, path: Path) -> None:
-    """The EMA network as bf16, ready for ``--model``."""
-    tensors = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in trainer.ema.state_dict().items()}
-    save_checkpoint(path, tensors, trainer.spec)
+    """The EMA network, its floating-point tensors as bf16, ready for ``--model``."""
+    tensors = {name: tensor.detach().cpu() for name, tensor in trainer.ema.state_dict().items()}
+    half = {n: t.to(torch.bfloat16) if t.is_floating_point() else t for n, t in tensors.items()}
+    save_checkpoint(path, {name: tensor.contiguous() for name, tensor in half.items()}, trainer.spec)
 
 
 def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
@@ -153,41 +160,23 @@ def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
         Image.fromarray(array).save(path)
 
 
-def plot(folder: Path) -> None:
-    """``curves.png`` from ``log.jsonl``: loss, validation PSNR and learning rate over the iterations of both stages."""
-    from matplotlib.figure import Figure
-
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines() if line]
-    steps = [r for r in records if r.get("loss") is not None]
-    validations = [r["validation"] for r in records if "validation" in r]
-    coarse = max((r["iteration"] for r in steps if r["stage"] == "coarse"), default=0)
-
-    def place(r: dict[str, Any]) -> int:
-        return int(r["iteration"]) + (coarse if r["stage"] == "fine" else 0)
-
-    figure = Figure(figsize=(8, 9), layout="constrained")
-    loss, psnr, rate = figure.subplots(3, 1, sharex=True)
-    loss.plot([place(r) for r in steps], [r["loss"] for r in steps], linewidth=0.7)
-    if all(r["loss"] > 0 for r in steps):  # but for psnr
-        loss.set_yscale("log")
-    loss.set_ylabel("loss")
-    for n in sorted({int(n) for v in validations for n in v["psnr"]}):
-        judged = [v for v in validations if str(n) in v["psnr"]]  # a resumed run may judge other counts
-        psnr.plot([place(v) for v in judged], [v["psnr"][str(n)] for v in judged], label=f"{n} steps")
-    if validations:
-        psnr.axhline(validations[0]["psnr_input"], color="grey", linestyle=":", label="input")
-        psnr.legend()
-    psnr.set_ylabel("validation PSNR (dB)")
-    rate.plot([place(r) for r in steps], [r["lr"] for r in steps])
-    rate.set_ylabel("learning rate")
-    rate.set_xlabel("iteration (coarse, then fine)")
-    figure.savefig(folder / "curves.png", dpi=100)
+def _flat(record: StepRecord) -> dict[str, Any]:
+    """A record's fields, its parts among them."""
+    values = asdict(record)
+    parts: dict[str, float] = values.pop("parts")
+    return values | parts
 
 
 def _write(log: Any, record: dict[str, Any]) -> None:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    log.write(json.dumps(finite) + "\n")
+    log.write(json.dumps(_finite(record), allow_nan=False) + "\n")
     log.flush()
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -> None:
@@ -228,4 +217,4 @@ def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settl
     }
     if settled:
         result |= {"start_psnr": settled.start, "improved": settled.improved}
-    (folder / "RESULT.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    (folder / "RESULT.json").write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n", "utf-8")

@@ -6,16 +6,16 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dfrestore.training.trainer import StepRecord, ValidationRecord
+from dfrestore.training.records import StepRecord, ValidationRecord
 
 Write = Callable[[StepRecord | ValidationRecord, int], None]
 
 
 @contextlib.contextmanager
 def open_scalars(folder: Path, done: int) -> Iterator[Write]:
-    """A function of a record and the iterations of both stages that are done; without TensorBoard it does nothing.
+    """A function of a record and the iterations done in all stages so far; without TensorBoard it does nothing.
 
-    ``done``: of an earlier part of the run; what that wrote beyond is dropped.
+    ``done``: where a resumed run continues; what it wrote beyond that before is dropped.
     """
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -26,7 +26,7 @@ def open_scalars(folder: Path, done: int) -> Iterator[Write]:
 
     def write(record: StepRecord | ValidationRecord, place: int) -> None:
         if isinstance(record, StepRecord):
-            values = {"loss": record.loss, "lr": record.lr, "gradient norm": record.grad_norm}
+            values = {"loss": record.loss, "lr": record.lr, "gradient norm": record.grad_norm, **record.parts}
             named = {f"{record.stage}/{name}": value for name, value in values.items()}
         else:
             named = {f"validation/PSNR, {n} steps": value for n, value in record.psnr.items()}

@@ -10,7 +10,7 @@ from dfrestore.training.config import StageConfig
 
 
 def cosine_cycles(p: int, lr: float, periods: Sequence[float], minima: Sequence[float]) -> float:
-    """The authors' CosineAnnealingRestartCyclicLR at position p = iteration - 1 (counted from 0).
+    """Restormer's CosineAnnealingRestartCyclicLR at position p = iteration - 1 (counted from 0).
 
     Period i runs from the end of the last one (inclusive end) and falls from ``lr`` to its minimum:
     m + (lr - m)/2 (1 + cos(pi (p - start)/P)); after the last period, its formula goes on.
@@ -24,12 +24,14 @@ def cosine_cycles(p: int, lr: float, periods: Sequence[float], minima: Sequence[
 
 
 def learning_rate(stage: StageConfig, p: int) -> float:
-    """The rate of the stage's iteration p (from 0): cosine cycles times a linear warm-up.
+    """The rate of the stage's iteration p (from 0): cosine cycles or falling steps, times a linear warm-up.
 
-    Periods of at most 1 are fractions of the stage's iterations, larger ones are iterations.
+    Periods and milestones of at most 1 are parts of the stage's iterations, larger ones are iterations.
     """
-    periods = [round(n * stage.iterations) if n <= 1 else n for n in stage.periods]
-    rate = cosine_cycles(p, stage.lr, periods, stage.minima)
+    if stage.rate == "steps":
+        rate = stage.lr * stage.gamma ** sum(p >= n for n in _in_iterations(stage, stage.milestones))
+    else:
+        rate = cosine_cycles(p, stage.lr, _in_iterations(stage, stage.periods), stage.minima)
     return rate * min(1.0, (p + 1) / stage.warmup) if stage.warmup else rate
 
 
@@ -51,6 +53,10 @@ def patch_counts(stage: StageConfig) -> Counter[tuple[int, int]]:
         counts[entry] += whole * period + min(period, max(0, rest - i * period))
     counts[entries[-1]] += stage.iterations - cycling
     return counts
+
+
+def _in_iterations(stage: StageConfig, places: Sequence[float]) -> list[float]:
+    return [round(n * stage.iterations) if n <= 1 else n for n in places]
 
 
 def _patch_cycle(stage: StageConfig) -> tuple[int, int]:

@@ -1,86 +1,47 @@
 """The one trainer: a generator of records that a caller prints, logs, or stops listening to.
 
-Everything random follows from (seed, stage, iteration), so a resumed run continues bit for bit.
+It knows stages only as the method's :class:`~dfrestore.methods.method.Stage`. Everything random follows from (seed,
+stage, iteration), so a resumed run continues bit for bit.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dfrestore import windows
-from dfrestore.diffusion import timesteps
-from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean
+from dfrestore.engine import Device, choose_precision
+from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_network
-from dfrestore.methods.c2f_dft import Sampling
-from dfrestore.methods.method import restored_at_once
+from dfrestore.methods.method import Batch, Stage, restored_at_once
 from dfrestore.nn import Whole
+from dfrestore.training.average import Average
 from dfrestore.training.batches import draw_batch
-from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.training.config import StageConfig, TrainConfig, spec_of
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
-from dfrestore.training.losses import fine_loss
-from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
+from dfrestore.training.optimizers import new_optimizer
 from dfrestore.training.photos import Photos
+from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
 from dfrestore.training.schedules import learning_rate
-from dfrestore.training.stages import antithetic_timesteps, coarse_loss, fine_stage_loss
-from dfrestore.weights.spec import ModelSpec
+from dfrestore.training.validation import psnr, validation_pairs
 
-STAGES = ("coarse", "fine")
 MAX_BAD_STEPS = 20
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """One iteration: its number in the stage (from 1), loss, learning rate, gradient norm, crops, seconds it took."""
-
-    stage: str
-    iteration: int
-    loss: float
-    lr: float
-    grad_norm: float
-    patch: int
-    batch: int
-    seconds: float
-
-    @property
-    def skipped(self) -> bool:
-        """Loss or gradient were not finite, so the weights stayed as they were."""
-        return not (math.isfinite(self.loss) and math.isfinite(self.grad_norm))
-
-
-class Diverged(DfrestoreError):
-    """Too many steps in a row without a finite loss. clean, degraded: the last one's batch."""
-
-    def __init__(self, message: str, clean: Tensor, degraded: Tensor) -> None:
-        super().__init__(message)
-        self.clean, self.degraded = clean, degraded
-
-
-@dataclass(frozen=True)
-class ValidationRecord:
-    """Mean PSNR (dB, RGB, 8 bit) of the EMA network's restorations by step count, and of the inputs."""
-
-    stage: str
-    iteration: int
-    psnr: dict[int, float]
-    psnr_input: float
-    best: bool
+Pictures = tuple[Tensor, Tensor]  # clean, degraded
+Call = Callable[..., Tensor]  # call(*pictures): the network in the form that training takes
 
 
 class Trainer:
     """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs.
 
-    world: the processes that train together; each has a trainer, and all of them take the same steps.
+    world: the processes that train together; each has a trainer, and all of them take the same steps. Raises
+    :class:`UsageError` where a stage cannot train this network.
     """
 
     def __init__(
@@ -101,45 +62,61 @@ class Trainer:
         self.windows = windows.parse(self.spec.window)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(self.spec).to(self.device)
-        self.ema: Network = copy.deepcopy(self.network).requires_grad_(False)
+        self.average = Average(self.network, self._all_trained())
+        self.dtype = _dtype(config.optim.precision, self.device)
         # Bound to the trained network; validation, which sees other sizes, stays as it is.
-        self._forward = self.network.walk
+        self._forward: Call = self.network.walk
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
-        self.optimizer = self._new_optimizer()
-        self.dtype = _dtype(config.optim.precision, self.device)
-        self.sampling = Sampling.from_mapping(self.spec.sampling)
-        self.alpha_bars = self.network.alpha_bars(self.device)
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # inside an update: an exception that comes now leaves a state that must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
-        self._judged = "fine" if config.fine.iterations else "coarse"
+        self._judged = list(config.running or config.stages)[-1]
         self._validation: tuple[list[Tensor], list[Tensor]] | None = None
+        self.extras: Mapping[str, nn.Module] = {}
+        self._taken = -1  # the stage whose parameters and optimiser these are
+        self._trained: list[nn.Parameter] = []
+        self._take_stage(self._first)
+
+    @property
+    def ema(self) -> Network:
+        """The averaged network, which is validated and saved."""
+        return self.average.network
+
+    # -- state --------------------------------------------------------------------------------------------------
 
     def load_weights(self, tensors: dict[str, Tensor]) -> None:
         """Start from weights alone (``--init-from``); the EMA copy too."""
         try:
-            self.network.load_state_dict({k: v.float() for k, v in tensors.items()})
+            self.network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
         except RuntimeError as error:
             raise StartError(f"the start weights do not fit the configured network: {error}") from error
-        self.ema.load_state_dict(self.network.state_dict())
+        self.average.start_over()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, tensors and plain values."""
+        extras = {name: module.state_dict() for name, module in self.extras.items()}
         return {
             "network": self.network.state_dict(),
-            "ema": self.ema.state_dict(),
+            "ema": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_stage": self._taken,
             "stage": self.stage,
             "iteration": self.iteration,
             "best": self.best,
+            **({"extras": extras} if extras else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What :meth:`state_dict` gave, here or in an earlier version."""
         self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
+        self.average.load_state_dict(state["ema"])
+        last = len(self.config.stages) - 1
+        self._take_stage(state.get("optimizer_stage", min(state["stage"], last)))
         self.optimizer.load_state_dict(state["optimizer"])
+        for name, tensors in state.get("extras", {}).items():
+            self.extras[name].load_state_dict(tensors)
         self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
 
     def take_state_of_first(self) -> None:
@@ -150,62 +127,107 @@ class Trainer:
 
     @property
     def done(self) -> int:
-        """Iterations of both stages that are done."""
-        return sum(self._stage_config(name).iterations for name in STAGES[: self.stage]) + self.iteration
+        """Iterations of all stages that are done."""
+        return sum(stage.iterations for stage in list(self.config.stages.values())[: self.stage]) + self.iteration
 
     def describe(self) -> str:
         """One phrase for the start line: size, device, precision, iterations."""
         millions = sum(p.numel() for p in self.network.parameters()) / 1e6
         held = f"{len(self.train_photos.names)} to train on, {len(self.validation_photos.names)} held out"
-        counts = f"{self.config.coarse.iterations} coarse + {self.config.fine.iterations} fine iterations"
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
+        counts = self.config.described_iterations()
         return f"{held}, {millions:.2f} M parameters, {processes}{self.device}, {precision}, {counts}"
 
+    # -- training -----------------------------------------------------------------------------------------------
+
     def run(self) -> Generator[StepRecord | ValidationRecord, None, None]:
-        """Train what is left of the coarse, then of the fine stage. Close the generator to stop after a step."""
+        """Train what is left of the stages, one after the other. Close the generator to stop after a step."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            while self.stage < len(STAGES):
+            while self.stage < len(self.config.stages):
                 yield from self._run_stage(pool)
                 self.stage, self.iteration = self.stage + 1, 0
 
-    def validate(self) -> tuple[dict[int, float], float]:
-        """({steps: mean PSNR of the EMA network}, mean PSNR of the inputs) on the held-out photos."""
-        clean, degraded = self.validation_pairs()
-        counts = sorted({*self.config.fine_steps, self.config.model.default_steps})
-        scores = {n: self._score(clean, degraded, n) for n in counts}
-        inputs = [_psnr(d, c) for c, d in zip(clean, degraded, strict=True)]
-        return scores, sum(inputs) / max(1, len(inputs))
+    def begin_stage(self) -> None:
+        """Make optimiser and extras for the stage that comes next, unless it continues with those at hand."""
+        _, stage = self._current()
+        trained = self._own(stage).trains(self.network)
+        same = [id(p) for p in trained] == [id(p) for p in self._trained]
+        if self.iteration == 0 and (stage.fresh_optimizer or not same):
+            self._take_stage(self.stage)
+        elif self._taken != self.stage:
+            self._taken, self.extras = self.stage, self._new_extras(stage)
 
-    def restore(self, degraded: Tensor, steps: int, seed: int = 0) -> Tensor:
-        """(3, H, W) in [0, 1] through the EMA network."""
-        how = Whole(self.dtype, self.windows)
-        with torch.no_grad():
-            restored = restored_at_once(self.ema, degraded.to(self.device), steps, seed, how)
-        return restored.clamp(0, 1).cpu()
+    def draw(self, iteration: int) -> Pictures:
+        """(clean, degraded) of an iteration (from 0) of the current stage, (B, 3, P, P) in [0, 1] on the CPU."""
+        return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
 
-    def _stage_config(self, name: str) -> StageConfig:
-        return self.config.coarse if name == "coarse" else self.config.fine
+    def call(self, network: Network | None = None) -> Call:
+        """The training form of a network (the trained one), in this run's precision and with its windows."""
+        forward: Call = self._forward if network is None else network.walk
+        how = self.how()
+        return lambda *tensors: forward(how, *tensors)
 
-    def _new_optimizer(self) -> torch.optim.AdamW | MuonAndAdamW:
-        return new_optimizer(self.config.optim.name, self.network, self.config.optim.weight_decay)
+    def how(self) -> Whole:
+        """How training computes the network: on whole pictures, in this run's precision and with its windows."""
+        return Whole(self.dtype, self.windows)
 
-    # -- one stage ----------------------------------------------------------------------------------------------
+    def backward(self, call: Call, clean: Tensor, degraded: Tensor) -> dict[str, float]:
+        """This process's part of the losses of a batch; the gradients of ``loss`` are left in the network.
+
+        call: how the network is evaluated.
+        """
+        own, total = self._own(self._current()[1]), len(clean)
+        self.network.zero_grad(set_to_none=True)
+        values: dict[str, float] = {"loss": 0.0}
+        for part in slices(*self.world.share(total), self.config.optim.accumulate):
+            batch = Batch(clean[part].to(self.device), degraded[part].to(self.device), part, total)
+            draw = generator_for(self.config.seed, self.stage, self.iteration, 1)
+            losses = own.losses(self.network, call, batch, draw, self.extras)
+            share = len(batch.clean) / total
+            loss = losses["loss"] * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            values["loss"] += loss.item()
+            for name, value in losses.items():
+                if name != "loss":
+                    values[name] = values.get(name, 0.0) + value.item() * share * self.world.size
+        return values
+
+    def update(self, loss: float) -> tuple[float, float, float]:
+        """(loss, gradient norm, rate) of one update by the gradients that all processes have left.
+
+        loss: this process's part. Where loss or gradient are not finite the weights stay as they are.
+        """
+        (value,) = self.world.sum([loss])
+        self.world.sum_gradients(self._trained)
+        norm = nn.utils.clip_grad_norm_(self._trained, self.config.optim.clip or math.inf)
+        lr = learning_rate(self._current()[1], self.iteration)
+        size = norm.item()
+        self.torn = True
+        if math.isfinite(value) and math.isfinite(size):
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            self.optimizer.step()
+            self.average.update(self.config.optim.ema)
+        self.iteration += 1
+        self.torn = False
+        return value, size, lr
 
     def _run_stage(self, pool: ThreadPoolExecutor) -> Generator[StepRecord | ValidationRecord, None, None]:
-        name = STAGES[self.stage]
-        stage = self._stage_config(name)
-        pending: Future[tuple[Tensor, Tensor]] | None = None
-        if stage.fresh_optimizer and self.iteration == 0:
-            self.optimizer = self._new_optimizer()
+        name, stage = self._current()
+        if self.iteration >= stage.iterations:
+            return
+        self.begin_stage()
+        pending: Future[Pictures] | None = None
         bad, started = 0, time.perf_counter()
         while self.iteration < stage.iterations:
-            clean, degraded = pending.result() if pending else self._batch(self.iteration)
+            clean, degraded = pending.result() if pending else self.draw(self.iteration)
             if self.iteration + 1 < stage.iterations:
-                pending = pool.submit(self._batch, self.iteration + 1)
-            loss, norm, lr = self._step(name, stage, clean, degraded)
+                pending = pool.submit(self.draw, self.iteration + 1)
+            losses = self.backward(self.call(), clean, degraded)
+            loss, norm, lr = self.update(losses.pop("loss"))
             seconds = time.perf_counter() - started
-            record = StepRecord(name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds)
+            record = StepRecord(name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds, losses)
             yield record
             bad = bad + 1 if record.skipped else 0
             if bad >= MAX_BAD_STEPS:
@@ -214,126 +236,80 @@ class Trainer:
             started = time.perf_counter()
             last = self.iteration == stage.iterations
             if self.validation_photos.names and (last or self.iteration % self.config.validate_every == 0):
-                scores, inputs = self.validate()
-                score = scores[self.config.model.default_steps]
-                better = name == self._judged and score > self.best
-                self.best = score if better else self.best
-                yield ValidationRecord(name, self.iteration, scores, inputs, better)
+                yield self._validated(name)
                 started = time.perf_counter()
 
-    def _batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
+    def _current(self) -> tuple[str, StageConfig]:
+        return list(self.config.stages.items())[self.stage]
 
-    def _step(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> tuple[float, float, float]:
-        """(loss, gradient norm, rate) of one update on this batch, of which this process computes its share."""
-        loss = self._backward(name, stage, clean, degraded)
-        (value,) = self.world.sum([loss])
-        self.world.sum_gradients(list(self.network.parameters()))
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optim.clip or math.inf)
-        lr = learning_rate(stage, self.iteration)
-        size = norm.item()
-        self.torn = True
-        if math.isfinite(value) and math.isfinite(size):
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            self.optimizer.step()
-            self._update_ema()
-        self.iteration += 1
-        self.torn = False
-        return value, size, lr
+    def _own(self, stage: StageConfig) -> Stage:
+        return stage.own.resolved(self.config.model.default_steps)
 
-    def _backward(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> float:
-        """This process's part of the loss of a batch; its gradients are left in the network."""
-        loss_of = self._loss_of(name, stage, clean.shape)
-        self.network.zero_grad(set_to_none=True)
-        value = 0.0
-        for part in slices(*self.world.share(len(clean)), self.config.optim.accumulate):
-            target = clean[part].to(self.device) * 2 - 1
-            y = degraded[part].to(self.device) * 2 - 1
-            loss = loss_of(y, target, part) * (len(target) / len(clean))
-            loss.backward()  # type: ignore[no-untyped-call]
-            value += loss.item()
-        return value
+    @property
+    def _first(self) -> int:
+        """The first stage that has iterations."""
+        return next((i for i, stage in enumerate(self.config.stages.values()) if stage.iterations), 0)
 
-    def _loss_of(self, name: str, stage: StageConfig, shape: torch.Size) -> Callable[[Tensor, Tensor, slice], Tensor]:
-        """(degraded, clean, part) -> mean loss of this part of the iteration's batch; all of it shares the draws."""
-        generator = generator_for(self.config.seed, self.stage, self.iteration, 1)
-        noise = torch.randn(shape, generator=generator)
-        call, prediction = self._call(self.network), self.sampling.prediction
-        if name == "coarse":
-            t = antithetic_timesteps(len(noise), self.sampling.train_timesteps, generator)
+    def _all_trained(self) -> list[nn.Parameter]:
+        """The parameters that some stage of this run trains."""
+        try:
+            return [p for stage in self.config.running.values() for p in self._own(stage).trains(self.network)]
+        except ValueError as error:
+            raise UsageError(f"model: {error}") from error
 
-            def coarse(y: Tensor, target: Tensor, part: slice) -> Tensor:
-                own, times = noise[part].to(self.device), t[part].to(self.device)
-                return coarse_loss(call, y, target, own, times, self.alpha_bars, prediction)
+    def _take_stage(self, index: int) -> None:
+        """Parameters, a new optimiser, and the extras of this stage."""
+        stage = list(self.config.stages.values())[index]
+        self._taken = index
+        self._trained = self._own(stage).trains(self.network)
+        ids = {id(p) for p in self._trained}
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(id(parameter) in ids)
+        self.optimizer = new_optimizer(self.config.optim, self.network, self._trained)
+        self.extras = self._new_extras(stage)
 
-            return coarse
-        steps = self.config.fine_steps
-        count = steps[int(torch.randint(len(steps), (1,), generator=generator))]
-        unrolled = timesteps(self.sampling.train_timesteps, count, self.sampling.timesteps)
-        if stage.unroll == "one":
-            unrolled = unrolled[: 1 + int(torch.randint(len(unrolled), (1,), generator=generator))]
-        judge = partial(fine_loss, stage.loss, ssim_weight=stage.ssim_weight, psnr_level=stage.psnr_level)
-
-        def fine(y: Tensor, target: Tensor, part: slice) -> Tensor:
-            own = noise[part].to(self.device)
-            return fine_stage_loss(call, y, target, own, unrolled, self.alpha_bars, prediction, judge, stage.unroll)
-
-        return fine
-
-    def _update_ema(self) -> None:
-        decay = self.config.optim.ema
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
-
-    def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        forward = self._forward if network is self.network else network.walk
-        how = Whole(self.dtype, self.windows)
-        return lambda y, x, t: forward(how, y, x, t)
+    def _new_extras(self, stage: StageConfig) -> Mapping[str, nn.Module]:
+        extras = self._own(stage).extras(self.network)
+        return {name: module.to(self.device) for name, module in extras.items()}
 
     # -- validation ---------------------------------------------------------------------------------------------
+
+    def validate(self, network: Network | None = None) -> tuple[dict[int, float], float]:
+        """({steps: mean PSNR}, mean PSNR of the inputs) on the held-out photos, of a network (the averaged one)."""
+        network = network or self.ema
+        scores = {n: self._score(network, n) for n in self.config.step_counts}
+        clean, degraded = self.validation_pairs()
+        inputs = [psnr(d, c) for c, d in zip(clean, degraded, strict=True)]
+        return scores, sum(inputs) / max(1, len(inputs))
+
+    def restore(self, degraded: Tensor, steps: int, seed: int = 0, network: Network | None = None) -> Tensor:
+        """(3, H, W) in [0, 1] through a network (the averaged one)."""
+        with torch.no_grad():
+            restored = restored_at_once(network or self.ema, degraded.to(self.device), steps, seed, self.how())
+        return restored.clamp(0, 1).cpu()
 
     def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
         """(clean, degraded) middles of the held-out photos, each (3, H, W) in [0, 1], the same in every call."""
         if self._validation is None:
-            side, multiple = self.config.data.validation_size, self.network.multiple
-            photos = self.validation_photos
-            clean = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.pixels]
-            degraded = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
-            if not photos.paired:
-                degraded = [self._degraded(crop, i) for i, crop in enumerate(clean)]
-            self._validation = clean, degraded
+            photos, multiple = self.validation_photos, self.network.multiple
+            self._validation = validation_pairs(photos, self.config, multiple, self.degrade)
         return self._validation
 
-    def _degraded(self, clean: Tensor, index: int) -> Tensor:
-        if self.degrade is None:
-            raise ValueError("clean photos need a degradation")
-        generator = generator_for(self.config.seed, 1000, index)
-        return (self.degrade(clean[None], self.config.data.preset, generator)[0] * 255).round() / 255
+    def _validated(self, name: str) -> ValidationRecord:
+        scores, inputs = self.validate()
+        score = scores[self.config.model.default_steps]
+        better = name == self._judged and score > self.best
+        self.best = score if better else self.best
+        return ValidationRecord(name, self.iteration, scores, inputs, better)
 
-    def _score(self, clean: list[Tensor], degraded: list[Tensor], steps: int) -> float:
+    def _score(self, network: Network, steps: int) -> float:
+        clean, degraded = self.validation_pairs()
         own = range(self.world.rank, len(clean), self.world.size)
         scores = [0.0] * len(clean)
         for i in own:
-            scores[i] = _psnr(self.restore(degraded[i], steps, seed=i), clean[i])
+            scores[i] = psnr(self.restore(degraded[i], steps, i, network), clean[i])
         scores = self.world.sum(scores)
         return sum(scores) / max(1, len(scores))
-
-
-def spec_of(config: TrainConfig) -> ModelSpec:
-    """What the model of a run says of itself."""
-    return ModelSpec(
-        task=config.task,
-        method=config.model.method,
-        network=config.model.network,
-        sampling=Sampling(prediction=config.model.prediction).to_mapping(),
-        default_steps=config.model.default_steps,
-        window=config.model.window,
-        patch=max((*config.coarse.patches, *config.fine.patches)),
-        licence=config.licence,
-        trained_on=config.trained_on,
-        source=config.source,
-    )
 
 
 def _check_compiler(name: str) -> None:
@@ -342,25 +318,11 @@ def _check_compiler(name: str) -> None:
         raise UsageError(f"optim.compile: no backend '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
 
 
-def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:
-    height, width = (min(side, n) // multiple * multiple for n in pixels.shape[1:])
-    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
-    return pixels[:, top : top + height, left : left + width].contiguous()
-
-
-def _psnr(a: Tensor, b: Tensor) -> float:
-    error = ((a * 255).round() - (b * 255).round()).square().mean().item()
-    return 10 * math.log10(255**2 / max(error, 1e-10))
-
-
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    """bf16 where that is asked for or native here."""
     if precision == "auto":
-        precision = "bf16" if device.type == "cuda" or _native_bf16() else "fp32"
+        return choose_precision("auto", Device(device, str(device), "")).dtype
     return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def _native_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 __all__ = ["Diverged", "StepRecord", "Trainer", "ValidationRecord"]

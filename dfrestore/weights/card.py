@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dfrestore import windows
 from dfrestore.errors import WeightsError, one_line
+from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import FLOATS, Header, read_header
 from dfrestore.weights.registry import ModelEntry, load_registry
@@ -104,12 +105,15 @@ def generated(described: Described) -> str:
         lines += ["", _inline(entry.note)]
     if entry is not None and entry.scores:
         lines += ["", "## Scores", "", "| set | scores | command |", "|---|---|---|", *_score_rows(entry)]
-    lines += ["", "## Use", "", "```", one_line(_use(described)), "```"]
+    if command := _command(described):
+        lines += ["", "## Use", "", "```", one_line(command), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _use(described: Described) -> str:
-    """The command that takes the file."""
+def _command(described: Described) -> str:
+    """The command that takes the file; none where other files alone build on it."""
+    if described.spec.task not in TASKS:
+        return ""
     task, model = shlex.quote(described.spec.task), shlex.quote(described.model)
     if described.spec.stage:
         return f"dfrestore train {task} --init-from {model}"

@@ -167,7 +167,8 @@ def _tasks(registry: Registry) -> list[str]:
 
 def _check_task(label: str, found: str, wanted: str | None) -> None:
     if wanted is not None and found != wanted:
-        raise WeightsError(f"{label} is a model for {found}, not for {wanted}: run 'dfrestore {found}' with it")
+        way_out = f"run 'dfrestore {found}' with it" if found in TASKS else "no command restores pictures with it"
+        raise WeightsError(f"{label} is a model for {found}, not for {wanted}: {way_out}")
 
 
 def _from_hub(address: HubAddress, offline: bool) -> Resolved:

@@ -52,7 +52,7 @@ class ModelSpec:
     network: Mapping[str, Any]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     default_steps: int = 4
-    window: windows.Words = windows.GLOBAL
+    window: windows.WindowSetting = windows.GLOBAL
     patch: int = 0
     stage: str = ""
     base: Base | None = None

@@ -16,7 +16,7 @@ from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, c
 from dfrestore.engine.device import DEVICES, PRECISIONS
 from dfrestore.photo import FORMATS, normal_format
 from dfrestore.tasks import TASKS
-from dfrestore.training.config import list_presets
+from dfrestore.training.settings import list_presets
 
 ROOT = Path(__file__).parents[2]
 # The command, then on stderr whether torch came in and how much CPU it took.

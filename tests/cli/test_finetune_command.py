@@ -72,7 +72,7 @@ def test_five_pairs_give_a_better_model_that_restores(pairs: Path, start: Path, 
     assert answer.code == 0
     assert answer.out.strip() == str(run / "model.safetensors")
     assert "4 to train on, 1 held out" in answer.err
-    assert "fine 0: 1 steps" in answer.err
+    assert "fine 0: 1 step " in answer.err
     assert "(the start)" in answer.err
     assert ") on the one held-out pair\n" in answer.err
     spec = read_spec(run / "model.safetensors")
@@ -104,9 +104,9 @@ def test_the_settings_follow_from_the_data_and_the_model(
     config = tomllib.loads(answer.out)
     assert (config["task"], config["seed"]) == ("derain", 7)
     assert config["model"]["network"]["dim"] == 8
-    assert config["fine"]["iterations"] == 400
-    assert config["fine"]["patches"] == [64]  # the pictures hold no larger ones
-    assert config["coarse"]["iterations"] == 0
+    assert config["stages"]["fine"]["iterations"] == 400
+    assert config["stages"]["fine"]["patches"] == [64]  # the pictures hold no larger ones
+    assert config["stages"]["coarse"]["iterations"] == 0
 
 
 def test_clean_photos_are_finetuned_on_and_mixed_in(pairs: Path, start: Path, tmp_path: Path, dfrestore: Run) -> None:
@@ -136,7 +136,7 @@ def test_a_terminated_run_goes_on_with_finetune_or_train(pairs: Path, start: Pat
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "saved; go on with" in said
+    assert "saved; continue with" in said
     steps = json.loads(log.read_text().splitlines()[-1])["iteration"]
     for number, again in enumerate(("finetune", "train"), 1):
         arguments = [again, "--resume", str(run), "--set", f"fine.iterations={steps + 3 * number}", "--quiet"]
@@ -168,7 +168,7 @@ def test_a_run_of_some_minutes_ends_in_time(pairs: Path, start: Path, tmp_path: 
     limited = ["--minutes", str(seconds / 60), "--quiet", *QUICK]
     assert dfrestore("finetune", "derain", "--data", pairs, "--model", start, "--run", run, *limited).code == 0
     assert time.monotonic() - started < 3 * seconds  # a busy machine changes its pace meanwhile
-    assert config_of(run)["fine"]["iterations"] >= 10
+    assert config_of(run)["stages"]["fine"]["iterations"] >= 10
 
 
 def test_two_pairs_are_trained_on_with_a_warning(start: Path, tmp_path: Path, dfrestore: Run) -> None:
@@ -187,7 +187,7 @@ def test_two_pairs_are_trained_on_with_a_warning(start: Path, tmp_path: Path, df
         (["--data", "pairs", "--run", "r"], 2, "name a task"),
         (["derain", "--data", "pairs", "--clean", "pairs", "--run", "r"], 2, "not both"),
         (["derain", "--clean", "pairs", "--mix", "pairs", "--run", "r"], 2, "mixed into pairs"),
-        (["derain", "--data", "pairs", "--run", "r", "--minutes", "0"], 2, "no time to train in"),
+        (["derain", "--data", "pairs", "--run", "r", "--minutes", "0"], 2, "not a time to train in"),
         (["derain", "--data", "pairs", "--run", "r", "--set", "fine.lrr=1"], 2, "did you mean 'lr'"),
         (["derain", "--data", "pairs", "--run", "r", "--set", "fine.patches=[60]"], 2, "multiples of 8"),
         (["deblur", "--data", "pairs", "--run", "r"], 3, "own.safetensors is a model for derain, not for deblur"),

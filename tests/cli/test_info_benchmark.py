@@ -97,8 +97,8 @@ def test_benchmark_of_training_tells_each_way_and_marks_the_one_that_training_ta
     assert head.split() == ["patch", "batch", "network", "dtype", "ms", "patches/s", "ratio"]
     assert [line.split()[:4] for line in (plain, fast, chosen)] == [
         ["16", "2", "forward", "float32"],
-        ["16", "2", "forward_fast", "float32"],
-        ["16", "2", "forward_fast", "bfloat16"],
+        ["16", "2", "walk", "float32"],
+        ["16", "2", "walk", "bfloat16"],
     ]
     assert plain.endswith(" 1.00")
     assert chosen.endswith("(training)")

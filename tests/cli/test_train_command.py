@@ -22,9 +22,9 @@ from dfrestore.cli import main
 from dfrestore.weights import load_checkpoint
 
 TINY = [
-    *("--set", "model.network.dim=8", "--set", "coarse.iterations=3", "--set", "fine.iterations=4"),
-    *("--set", "coarse.patches=[32]", "--set", "fine.patches=[32]", "--set", "coarse.batches=[2]"),
-    *("--set", "fine.batches=[2]", "--set", "data.validation_size=32", "--set", "optim.precision=fp32"),
+    *("--set", "model.network.dim=8", "--set", "stages.coarse.iterations=3", "--set", "stages.fine.iterations=4"),
+    *("--set", "stages.coarse.patches=[32]", "--set", "stages.fine.patches=[32]", "--set", "stages.coarse.batches=[2]"),
+    *("--set", "stages.fine.batches=[2]", "--set", "data.validation_size=32", "--set", "optim.precision=fp32"),
 ]
 
 
@@ -59,7 +59,7 @@ def test_a_short_run_gives_a_model_that_restores(
 
 def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    many = ["--set", "coarse.iterations=100000"]
+    many = ["--set", "stages.coarse.iterations=100000"]
     log = run / "log.jsonl"
     arguments = ["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY, *many]
     with start(arguments) as process:
@@ -68,9 +68,9 @@ def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> Non
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "saved; go on with" in said
+    assert "saved; continue with" in said
     steps = json.loads(log.read_text().splitlines()[-1])["iteration"]
-    arguments = ["train", "--resume", str(run), "--set", f"coarse.iterations={steps + 12}", "--quiet"]
+    arguments = ["train", "--resume", str(run), "--set", f"stages.coarse.iterations={steps + 12}", "--quiet"]
     assert main(arguments) == 0
     iterations = [json.loads(line).get("iteration", 0) for line in log.read_text().splitlines()]
     assert iterations.count(1) == 2  # the coarse and the fine stage each began once
@@ -82,7 +82,7 @@ def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> Non
         (["train", "derain", "--run", "r"], 2, "--clean FOLDER"),
         (["train", "derain", "--clean", "."], 2, "--run FOLDER"),
         (["train", "derain", "--preset", "compct", "--clean", ".", "--run", "r"], 2, "did you mean 'compact'"),
-        (["train", "derain", "--set", "fine.lrr=1", "--clean", ".", "--run", "r"], 2, "did you mean 'lr'"),
+        (["train", "derain", "--set", "stages.fine.lrr=1", "--clean", ".", "--run", "r"], 2, "did you mean 'lr'"),
         (["train", "derain", "--clean", "nowhere", "--run", "r"], 3, "nothing to train on"),
         (["train", "--resume", "nowhere"], 3, "not a run folder"),
         (["train", "derian", "--clean", ".", "--run", "r"], 3, "did you mean 'derain'"),
@@ -90,7 +90,10 @@ def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> Non
         (["train", "--input", ".", "--run", "r"], 2, "--target FOLDER"),
         (["train", "--preset", "finetune", "--clean", ".", "--run", "r"], 2, "--init-from NAME or FILE"),
         (["train", "--clean", ".", "--run", "r", "--coarse-share", "0.5"], 2, "--minutes"),
-        (["train", "--clean", ".", "--run", "r", "--minutes", "0"], 2, "no time to train in"),
+        (["train", "--clean", ".", "--run", "r", "--share", "coarse=0.5"], 2, "--minutes"),
+        (["train", "--clean", ".", "--run", "r", "--minutes", "9", "--share", "coarse=2"], 2, "coarse=2 is not a part"),
+        (["train", "--clean", ".", "--run", "r", "--minutes", "9", "--share", "half"], 2, "STAGE=PART"),
+        (["train", "--clean", ".", "--run", "r", "--minutes", "0"], 2, "not a time to train in"),
         (["train", "--clean", ".", "--check-only"], 3, "nothing to train on"),
         (["train", "derain", "--preset", "paper-deblur", "--clean", "."], 2, "paper-deblur is for deblur"),
     ],
@@ -138,7 +141,7 @@ def test_a_model_trained_on_pairs_is_finetuned_on_others(
     first, second = tmp_path / "first", tmp_path / "second"
     folders = ["--input", str(pairs / "input"), "--target", str(pairs / "target")]
     assert main(["train", "derain", "--preset", "smoke", *folders, "--run", str(first), *TINY, "--quiet"]) == 0
-    few = ["--set", "fine.iterations=2", "--set", "fine.patches=[32]", "--set", "fine.batches=[2]"]
+    few = ["--set", "stages.fine.iterations=2", "--set", "stages.fine.patches=[32]", "--set", "stages.fine.batches=[2]"]
     start = ["--preset", "finetune", "--init-from", str(first / "model.safetensors")]
     assert main(["train", "derain", *start, "--data", str(pairs), "--run", str(second), *few, "--quiet"]) == 0
     assert "dim = 8" in (second / "config.toml").read_text()
@@ -158,16 +161,24 @@ def test_a_run_of_some_minutes_ends_in_time_and_keeps_its_schedule(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, seconds = tmp_path / "run", 12
-    settings = [*TINY, "--set", "coarse.iterations=300", "--set", "fine.iterations=100", "--set", "fine.steps=[1]"]
+    settings = [
+        *TINY,
+        "--set",
+        "stages.coarse.iterations=300",
+        "--set",
+        "stages.fine.iterations=100",
+        "--set",
+        "stages.fine.steps=[1]",
+    ]
     started = time.monotonic()
-    limited = ["--minutes", str(seconds / 60), "--coarse-share", "0.5"]
+    limited = ["--minutes", str(seconds / 60), "--share", "coarse=0.5"]
     command = ["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run)]
     assert main([*command, *settings, *limited]) == 0
     assert time.monotonic() - started < 3 * seconds  # a busy machine changes its pace meanwhile
     config = tomllib.loads((run / "config.toml").read_text())
-    assert f"schedule: {config['coarse']['iterations']} coarse + " in capsys.readouterr().err
-    assert abs(config["coarse"]["iterations"] - config["fine"]["iterations"]) <= 1
-    assert config["fine"]["iterations"] >= 5
+    assert f"schedule: {config['stages']['coarse']['iterations']} coarse + " in capsys.readouterr().err
+    assert abs(config["stages"]["coarse"]["iterations"] - config["stages"]["fine"]["iterations"]) <= 1
+    assert config["stages"]["fine"]["iterations"] >= 5
     assert main(["train", "--resume", str(run), "--minutes", "1"]) == 2
     assert "a resumed one keeps its own" in capsys.readouterr().err
 

@@ -96,6 +96,12 @@ def test_what_a_file_builds_on_and_a_stage_that_makes_no_model_are_said(card: Ca
     assert "--model" not in answer.out
 
 
+def test_no_command_is_named_for_a_file_that_only_others_build_on(card: Card, tmp_path: Path) -> None:
+    answer = card(save_model(tmp_path / "prior.safetensors", replace(SPEC, task="texture"), 1.0))
+    assert rows(answer.out)["task"] == "texture"
+    assert "## Use" not in answer.out
+
+
 def test_nothing_is_made_up_where_the_header_is_silent(card: Card, tmp_path: Path) -> None:
     found = rows(card(save_model(tmp_path / "bare.safetensors", tiny_spec(), 1.0)).out)
     assert {found[key] for key in ("licence", "trained on", "source", "training patch")} == {"not stated"}

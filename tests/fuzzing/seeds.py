@@ -39,6 +39,15 @@ task = "denoise"
 method = "c2f-dft"
 source = "hf://org/repo/large.safetensors@v1"
 sha256 = "{SHA256}"
+
+[aliases]
+full = "c2f-dft"
+
+[originals."derain/c2f-dft"]
+file = "net.pth"
+url = "https://example.org/folder"
+project = "https://example.org"
+licence = "unknown"
 """
 OWN_REGISTRY = """[models."derain/mine"]
 task = "derain"
@@ -154,10 +163,22 @@ def _bmp() -> list[bytes]:
 
 
 def _checkpoint() -> list[bytes]:
-    return [model_bytes("sample", 1), model_bytes("epsilon", 1, {"2": [999, 0]}), model_bytes("sample", 2)]
+    made = [model_bytes("sample", 1), model_bytes("epsilon", 1, {"2": [999, 0]}), model_bytes("sample", 2)]
+    return [*made, model_bytes("sample", 1, stage="S1"), _as_version_1(made[1])]
 
 
-def model_bytes(prediction: str, stem: int, timesteps: dict[str, list[int]] | None = None) -> bytes:
+def _as_version_1(data: bytes) -> bytes:
+    """The checkpoint with the flat header of earlier versions."""
+    from dfrestore.weights.header import with_metadata
+
+    start = 8 + int.from_bytes(data[:8], "little")
+    config = json.loads(json.loads(data[8:start])["__metadata__"]["config"])
+    network, sampling = config.pop("network"), config.pop("sampling")
+    sampling.setdefault("schedule", {"timesteps": 1000, "betas": [1e-4, 2e-2]})
+    return with_metadata(data, {"dfrestore": "1", "config": json.dumps({**config, **network, **sampling})})
+
+
+def model_bytes(prediction: str, stem: int, timesteps: dict[str, list[int]] | None = None, stage: str = "") -> bytes:
     """A checkpoint of a few thousand random weights."""
     import tempfile
     from dataclasses import replace
@@ -170,7 +191,7 @@ def model_bytes(prediction: str, stem: int, timesteps: dict[str, list[int]] | No
     sampling = {**found.sampling, "timesteps": timesteps or {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.safetensors"
-        save_checkpoint(path, network.state_dict(), replace(found, sampling=sampling))
+        save_checkpoint(path, network.state_dict(), replace(found, sampling=sampling, stage=stage))
         return path.read_bytes()
 
 
@@ -188,7 +209,8 @@ def _pth() -> list[bytes]:
 
 
 def _config() -> list[bytes]:
-    from dfrestore.training.config import list_presets, load_preset, to_toml
+    from dfrestore.training.settings import list_presets, load_preset
+    from dfrestore.training.toml import to_toml
 
     return [to_toml(load_preset(name)).encode() for name in list_presets()]
 

@@ -69,7 +69,7 @@ def checkpoint(data: bytes, folder: Path, rng: random.Random) -> bool:
     path = folder / "m.safetensors"
     path.write_bytes(data)
     try:
-        card_of(resolve(path))
+        card_of(resolve(path, restoring=False))
         network, spec = load_network(path)
     except WeightsError as error:
         return _refused(error)
@@ -117,8 +117,8 @@ def registry(data: bytes, folder: Path, rng: random.Random) -> bool:
 
 def config(data: bytes, folder: Path, rng: random.Random) -> bool:
     """The settings of a training run that is resumed; what is accepted must come back from what is written."""
-    from dfrestore.training.config import to_toml
     from dfrestore.training.run import read_run
+    from dfrestore.training.toml import to_toml
 
     (folder / "config.toml").write_bytes(data)
     try:

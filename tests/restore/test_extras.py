@@ -12,7 +12,7 @@ from PIL import Image
 
 from dfrestore.errors import PhotoWriteError, UsageError
 from dfrestore.restore import FilePlan, plan_files
-from dfrestore.restore.extras import Extras, Wanted, is_ours, mark, obstacle, standing
+from dfrestore.restore.extras import Extras, Wanted, extras_written, is_ours, mark, obstacle
 
 MakePhoto = Callable[..., Path]
 
@@ -180,14 +180,14 @@ def test_what_is_no_picture_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_extras_stand_with_their_result(tmp_path: Path) -> None:
-    with standing({tmp_path / "new" / "a.png": b"map"}, "none"):
+    with extras_written({tmp_path / "new" / "a.png": b"map"}, "none"):
         pass
     assert (tmp_path / "new" / "a.png").read_bytes() == b"map"
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, PhotoWriteError])
 def test_without_a_result_new_extras_are_taken_away(tmp_path: Path, end: type[BaseException]) -> None:
-    with pytest.raises(end), standing({tmp_path / "a.png": b"map"}, "none"):
+    with pytest.raises(end), extras_written({tmp_path / "a.png": b"map"}, "none"):
         raise end("stop")
     assert list(tmp_path.iterdir()) == []
 
@@ -196,7 +196,7 @@ def test_a_file_in_the_way_of_one_extra_leaves_none_of_the_others(tmp_path: Path
     foreign = make_photo(tmp_path / "b.png")
     before = foreign.read_bytes()
     files = {tmp_path / "a.png": b"map", foreign: b"map"}
-    with pytest.raises(PhotoWriteError, match="exists already"), standing(files, "ours"):
+    with pytest.raises(PhotoWriteError, match="exists already"), extras_written(files, "ours"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
     assert foreign.read_bytes() == before

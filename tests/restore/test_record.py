@@ -174,3 +174,49 @@ def test_settings_that_change_the_result_change_the_hash() -> None:
     ]
     assert plain.hash == Settings("derain", "sha", 4).hash
     assert len({plain.hash, *(other.hash for other in others)}) == 1 + len(others)
+
+
+# --- records of version 0.1.0, before masks ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        (Settings("derain", "0" * 64, 1), "44bb39498defbcd0"),
+        (
+            Settings(
+                "denoise",
+                "ab" * 32,
+                4,
+                seed=7,
+                precision="bf16",
+                window="384@2",
+                tile=256,
+                strength=0.5,
+                format="PNG",
+                quality=90,
+                strip_metadata=True,
+            ),
+            "e8e29fda02ff89ff",
+        ),
+        (Settings("deblur", "c" * 64, 2, ensemble=4, keep_color=True, window=384), "df7e58dcb713d969"),
+    ],
+)
+def test_settings_have_the_hash_they_always_had(settings: Settings, known: str) -> None:
+    assert settings.hash == known
+
+
+def test_a_folder_finished_by_an_earlier_version_is_done(tmp_path: Path) -> None:
+    source, output = tmp_path / "a.png", tmp_path / "out" / "a.png"
+    output.parent.mkdir()
+    source.write_bytes(b"x" * 1234)
+    os.utime(source, ns=(1, 1700000000123456789))
+    output.write_bytes(b"y" * 77)
+    line = (
+        '{"output": "a.png", "input": "/photos/a.png", "size": 1234, "mtime_ns": 1700000000123456789, '
+        '"settings": "44bb39498defbcd0", "bytes": 77}\n'
+    )
+    (output.parent / NAME).write_text(line)
+    job = Job(source, output, output.parent)
+    assert judge(job, Settings("derain", "0" * 64, 1).hash) == "done"
+    assert judge(job, Settings("derain", "0" * 64, 2).hash) == "other-settings"

@@ -12,10 +12,11 @@ from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
 from dfrestore.cli.together import together
-from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.distributed import SOLO, World
+from dfrestore.training.records import StepRecord, ValidationRecord
 from dfrestore.training.run import open_run, train
-from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+from dfrestore.training.trainer import Trainer
 
 Result = tuple[list[float], list[float], list[float], list[Tensor]]
 
@@ -25,8 +26,9 @@ def scenarios() -> dict[str, TrainConfig]:
     base = replace(tiny(coarse=3, fine=3), validate_every=3)
 
     def each(config: TrainConfig, **changes: object) -> TrainConfig:
-        stages: dict[str, StageConfig] = {n: replace(getattr(config, n), **changes) for n in ("coarse", "fine")}
-        return replace(config, **stages)
+        for name in config.stages:
+            config = with_stage(config, name, **changes)
+        return config
 
     return {
         "even": base,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dfrestore.errors import UsageError
 from dfrestore.training.batches import Place, cut, draw_batch, loader_batch, mixup, shared_window_places
-from dfrestore.training.config import TrainConfig
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.data import degrade_crops, generator_for
 from dfrestore.training.photos import Photos
 
@@ -22,8 +22,8 @@ def settings(**data: Any) -> TrainConfig:
     """Crops of 16, 4 at a time; then of 32, 2 at a time."""
     config = tiny(coarse=40, fine=0)
     data = {"clean_fraction": 0.0, "jpeg_fraction": 0.0, "half_scale": 0.0, **data}
-    coarse = replace(config.coarse, patches=(16, 32), batches=(4, 2), patch_period=10)
-    return replace(config, coarse=coarse, data=replace(config.data, **data))
+    config = with_stage(config, "coarse", patches=(16, 32), batches=(4, 2), patch_period=10)
+    return replace(config, data=replace(config.data, **data))
 
 
 def coordinates(count: int, height: int = 96, width: int = 90) -> Photos:

@@ -13,8 +13,9 @@ from tiny_runs import darken, smooth_photos, tiny
 from dfrestore.errors import StartError
 from dfrestore.training.checkpoints import load_state, save_state
 from dfrestore.training.config import TrainConfig
+from dfrestore.training.records import StepRecord
 from dfrestore.training.run import open_run, train
-from dfrestore.training.trainer import StepRecord, Trainer
+from dfrestore.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(config: TrainConf
     again = Trainer(config, smooth_photos(), darken)
     (remark,) = load_state(again, tmp_path)
     assert "00000006.pt" in remark
-    assert "the one before is taken" in remark
+    assert "continuing from the one before" in remark
     assert again.done == 5
 
 

@@ -20,17 +20,17 @@ from dfrestore.cli import main
 from dfrestore.errors import UsageError
 from dfrestore.processes import launched
 from dfrestore.training.checkpoints import load_state
-from dfrestore.training.config import load_preset
 from dfrestore.training.distributed import World, slices
 from dfrestore.training.run import read_run
+from dfrestore.training.settings import load_preset
 from dfrestore.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch is built without them")
 SCRIPT = Path(__file__).with_name("several_processes.py")
 TINY = [
-    *("--preset", "smoke", "--set", "model.network.dim=8", "--set", "coarse.iterations=100000"),
-    *("--set", "coarse.patches=[32]", "--set", "fine.patches=[32]", "--set", "coarse.batches=[2]"),
-    *("--set", "fine.batches=[2]", "--set", "data.validation=0", "--set", "optim.precision=fp32"),
+    *("--preset", "smoke", "--set", "model.network.dim=8", "--set", "stages.coarse.iterations=100000"),
+    *("--set", "stages.coarse.patches=[32]", "--set", "stages.fine.patches=[32]", "--set", "stages.coarse.batches=[2]"),
+    *("--set", "stages.fine.batches=[2]", "--set", "data.validation=0", "--set", "optim.precision=fp32"),
     *("--set", "log_every=1", "--device", "cpu"),
 ]
 
@@ -108,12 +108,12 @@ def test_a_terminated_run_saves_once_says_so_once_and_one_process_goes_on(tmp_pa
         wait_for(lambda: log.exists() and len(log.read_text().splitlines()) > 2, process)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
-    assert said.count("2 processes, cpu") == said.count("saved; go on with") == 1
+    assert said.count("2 processes, cpu") == said.count("saved; continue with") == 1
     assert said.count("dfrestore: terminated") == 1
     steps = [json.loads(line)["iteration"] for line in log.read_text().splitlines()]
     assert steps == list(range(1, len(steps) + 1))
     assert [path.name for path in (run / "checkpoints").glob("*.pt")] == [f"{len(steps):08d}.pt"]
-    few = ["--set", f"coarse.iterations={len(steps) + 2}", "--set", "fine.iterations=1"]
+    few = ["--set", f"stages.coarse.iterations={len(steps) + 2}", "--set", "stages.fine.iterations=1"]
     assert main(["train", "--resume", str(run), *few, "--quiet", "--device", "cpu"]) == 0
 
 

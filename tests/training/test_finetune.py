@@ -20,24 +20,21 @@ from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import build_network
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.checkpoints import load_state
-from dfrestore.training.config import TrainConfig
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.finetune import (
-    START,
-    Settled,
     defaults,
     finetune_config,
-    keep_start,
     remarks,
     require_enough,
     require_task,
-    require_trainable,
-    resume,
     with_origin,
     with_time,
 )
+from dfrestore.training.floor import START, Settled, keep_start, resume
 from dfrestore.training.photos import Photos
+from dfrestore.training.records import StepRecord, ValidationRecord
 from dfrestore.training.run import open_run, read_run, train
-from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint, read_spec
 
 SPEC = tiny_spec(default_steps=1, licence="CC-BY-4.0", trained_on="coffee", source="dfrestore train")
@@ -45,7 +42,7 @@ QUICK: dict[str, Any] = {
     "validate_every": 10,
     "log_every": 1,
     "data": {"validation_size": 32, "clean_fraction": 0.0},
-    "fine": {"iterations": 30, "lr": 3e-3, "patches": [32], "batches": [4], "warmup": 0},
+    "stages": {"last": {"iterations": 30, "lr": 3e-3, "patches": [32], "batches": [4], "warmup": 0}},
     "optim": {"precision": "fp32"},
 }
 
@@ -59,8 +56,8 @@ def start_tensors() -> dict[str, Tensor]:
     return {name: tensor.to(torch.bfloat16) for name, tensor in network.state_dict().items()}
 
 
-def quick(photos: Photos, **fine: object) -> TrainConfig:
-    return finetune_config("derain", SPEC, photos, {**QUICK, "fine": {**QUICK["fine"], **fine}})
+def quick(photos: Photos, **last: object) -> TrainConfig:
+    return finetune_config("derain", SPEC, photos, {**QUICK, "stages": {"last": {**QUICK["stages"]["last"], **last}}})
 
 
 def begun(config: TrainConfig, photos: Photos, folder: Path) -> Trainer:
@@ -200,7 +197,7 @@ def test_a_training_does_not_take_the_start_model_of_a_killed_finetuning_for_its
     kill_at(4)
     with pytest.raises(_KilledError):
         begun(quick(photos), photos, tmp_path)
-    with pytest.raises(StartError, match=r"start\.safetensors of a finetuning that was stopped as it began"):
+    with pytest.raises(StartError, match=r"start\.safetensors of a finetuning that was stopped before its first save"):
         open_run(tmp_path, quick(photos))
 
 
@@ -249,9 +246,10 @@ def test_a_given_licence_takes_the_place_of_the_start_models() -> None:
 )
 def test_more_pairs_are_trained_on_longer_and_faster(pairs: int, iterations: int, rate: float, every: int) -> None:
     found = defaults(pairs, 480, 16)
-    assert (found["fine"]["iterations"], found["fine"]["lr"], found["validate_every"]) == (iterations, rate, every)
-    assert found["fine"]["patches"] == [64, 128]
-    assert found["fine"]["batches"] == [16, 4]
+    stage = found["stages"]["last"]
+    assert (stage["iterations"], stage["lr"], found["validate_every"]) == (iterations, rate, every)
+    assert stage["patches"] == [64, 128]
+    assert stage["batches"] == [16, 4]
     assert iterations * (1 - found["optim"]["ema"]) > 7  # the average has left the start behind
 
 
@@ -260,21 +258,21 @@ def test_more_pairs_are_trained_on_longer_and_faster(pairs: int, iterations: int
     [(500, 8, [64, 128]), (100, 16, [64]), (63, 16, [48]), (40, 8, [40]), (12, 16, [16])],
 )
 def test_crops_fit_the_pictures_and_the_network(side: int, multiple: int, patches: list[int]) -> None:
-    assert defaults(50, side, multiple)["fine"]["patches"] == patches
+    assert defaults(50, side, multiple)["stages"]["last"]["patches"] == patches
 
 
 def test_what_follows_from_the_iterations_follows_given_ones() -> None:
-    found = defaults(5, 480, 16, {"fine": {"iterations": 40, "lr": 1e-3, "patches": [32]}})
-    assert (found["fine"]["warmup"], found["validate_every"]) == (4, 4)
-    assert found["fine"]["minima"] == [1e-5]
-    assert found["fine"]["batches"] == [16]
+    found = defaults(5, 480, 16, {"stages": {"last": {"iterations": 40, "lr": 1e-3, "patches": [32]}}})
+    assert (found["stages"]["last"]["warmup"], found["validate_every"]) == (4, 4)
+    assert found["stages"]["last"]["minima"] == [1e-5]
+    assert found["stages"]["last"]["batches"] == [16]
     assert found["optim"]["ema"] == 0.75
-    assert defaults(5, 480, 16, {"fine": {"patches": 128}})["fine"]["batches"] == [4]
+    assert defaults(5, 480, 16, {"stages": {"last": {"patches": 128}}})["stages"]["last"]["batches"] == [4]
 
 
 def test_a_schedule_fixed_by_time_is_averaged_over_its_own_length() -> None:
     config = quick(smooth_pairs(), iterations=100)
-    longer = replace(config, fine=replace(config.fine, iterations=1000))
+    longer = with_stage(config, "fine", iterations=1000)
     assert with_time(longer, {}).optim.ema == 0.99
     assert with_time(longer, {"optim": {"ema": 0.9}}).optim.ema == config.optim.ema
 
@@ -297,13 +295,17 @@ def test_a_model_of_another_task_is_refused_with_both_named() -> None:
         require_task(SPEC, "own.safetensors", "deblur")
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [({"schedule": {"betas": [1e-4, 1e-2]}}, "betas"), ({"timesteps": {"1": [999]}}, "timesteps")],
-)
-def test_a_model_with_a_schedule_of_its_own_is_refused(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(StartError, match=f"cannot be finetuned.*{said}"):
-        require_trainable(tiny_spec(sampling=changes))
+def test_a_model_with_a_schedule_of_its_own_keeps_it(tmp_path: Path) -> None:
+    sampling = {
+        "prediction": "sample",
+        "schedule": {"timesteps": 500, "betas": [1e-4, 1e-2]},
+        "timesteps": {"1": [400]},
+    }
+    config = finetune_config("derain", replace(SPEC, sampling=sampling), smooth_pairs(), QUICK)
+    trainer = begun(config, smooth_pairs(), tmp_path)
+    assert read_run(tmp_path).model.sampling == sampling
+    assert trainer.network.sampling.train_timesteps == 500
+    assert trainer.network.sampling.timesteps == {1: (400,)}
 
 
 def test_one_pair_is_refused_and_four_are_warned_of() -> None:
@@ -311,7 +313,9 @@ def test_one_pair_is_refused_and_four_are_warned_of() -> None:
     with pytest.raises(StartError, match="at least 2 pairs, better 5 and more: there is 1"):
         require_enough(few(photos, 1))
     require_enough(few(photos, 2))
-    assert remarks(few(photos, 4), quick(photos)) == ["only 4 pairs: what is learnt from so few may not hold on others"]
+    assert remarks(few(photos, 4), quick(photos)) == [
+        "only 4 pairs: what is learnt from so few may not hold for others"
+    ]
     assert remarks(few(photos, 5), quick(photos)) == []
 
 
@@ -323,7 +327,10 @@ def test_pictures_smaller_than_the_patch_are_told() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"fine": {"patches": [60]}}, "multiples of 8"), ({"data": {"validation": 0}}, "at least one held out")],
+    [
+        ({"stages": {"fine": {"patches": [60]}}}, "multiples of 8"),
+        ({"data": {"validation": 0}}, "at least one held out"),
+    ],
 )
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):

@@ -16,8 +16,9 @@ from tiny_runs import darken, smooth_photos, tiny
 from dfrestore.errors import DfrestoreError
 from dfrestore.training.checkpoints import load_state, save_best, save_state
 from dfrestore.training.config import TrainConfig
+from dfrestore.training.records import StepRecord
 from dfrestore.training.run import open_run, train
-from dfrestore.training.trainer import StepRecord, Trainer
+from dfrestore.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits files as POSIX does")
 
@@ -71,7 +72,7 @@ def test_a_run_goes_on_once_there_is_room(config: TrainConfig, tmp_path: Path) -
     begun(config, tmp_path)
     trainer = Trainer(config, smooth_photos(), darken)
     load_state(trainer, tmp_path)
-    with files_limited_to(4096), pytest.raises(DfrestoreError, match="go on with --resume"):
+    with files_limited_to(4096), pytest.raises(DfrestoreError, match="continue with --resume"):
         list(train(trainer, tmp_path))
     again = Trainer(config, smooth_photos(), darken)
     load_state(again, tmp_path)

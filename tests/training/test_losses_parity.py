@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dfrestore.diffusion import ddim_step, linear_alpha_bars
-from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig
+from dfrestore.losses import l1, ms_ssim, negative_psnr, picture_loss
+from dfrestore.methods.c2f_dft import C2FDFT, C2FDFTConfig, Sampling
+from dfrestore.methods.c2f_dft.stages import coarse_loss, unrolled
 from dfrestore.nn import Whole
-from dfrestore.training.losses import fine_loss, l1, ms_ssim, negative_psnr
-from dfrestore.training.stages import coarse_loss, fine_stage_loss, unrolled_ddim
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NUMBERS = json.loads((PARITY / "train_ssim_numbers.json").read_text())
@@ -73,13 +73,13 @@ def test_fine_loss_and_gradients_through_four_steps_equal_the_authors(path: str)
     y, target = vectors["lq"] * 2 - 1, vectors["gt"] * 2 - 1
     steps, bars = [999, 666, 333, 0], linear_alpha_bars()
     call = called(network, path)
-    loss = fine_stage_loss(call, y, target, vectors["x_T"], steps, bars, "epsilon", partial(fine_loss, "ms-ssim-255"))
+    loss = picture_loss("ms-ssim-255", unrolled(call, y, vectors["x_T"], steps, bars, Sampling()), target)
     loss.backward()
     assert loss.item() == pytest.approx(NUMBERS["fine fp32"]["loss"], abs=2e-6)
     assert gradient_norm(network) == pytest.approx(NUMBERS["fine fp32"]["grad_l2"], rel=1e-4)
     assert_named_gradients(network, vectors, 1e-3)
     with torch.no_grad():
-        restored = unrolled_ddim(call, y, vectors["x_T"], steps, bars, "epsilon")
+        restored = unrolled(call, y, vectors["x_T"], steps, bars, Sampling())
     assert (restored - vectors["x_final"]).abs().max() <= 2e-4
     assert l1(restored, target).item() == pytest.approx(NUMBERS["fine fp32"]["l1_unweighted"], abs=2e-6)
     assert ms_ssim(restored, target).item() == pytest.approx(NUMBERS["fine fp32"]["ms_ssim"], abs=2e-6)
@@ -108,7 +108,8 @@ def test_checkpointed_steps_give_the_same_gradient_as_plain_ones() -> None:
     gradients = []
     for checkpointed in (True, False):
         network = network_a()
-        unrolled_ddim(network, y, vectors["x_T"], [999, 333, 0], bars, "epsilon", checkpointed).abs().mean().backward()
+        points, way = [999, 333, 0], {"checkpointed": checkpointed}
+        unrolled(network, y, vectors["x_T"], points, bars, Sampling(), **way).abs().mean().backward()
         gradients.append(network.output.weight.grad)
     assert torch.equal(gradients[0], gradients[1])
 
@@ -123,7 +124,7 @@ def test_the_gradient_through_one_step_is_that_of_the_last_alone() -> None:
     last[0].abs().mean().backward()
     expected = network.output.weight.grad
     network = network_a()
-    unrolled_ddim(network, y, vectors["x_T"], [999, 333], bars, "epsilon", through="one").abs().mean().backward()
+    unrolled(network, y, vectors["x_T"], [999, 333], bars, Sampling(), "one").abs().mean().backward()
     assert expected is not None
     assert torch.equal(network.output.weight.grad, expected)
 
@@ -156,4 +157,4 @@ def test_the_psnr_loss_is_the_mean_over_pictures_in_bels_and_ends_at_thirty_deci
     off = torch.tensor([0.6, 0.2]).view(2, 1, 1, 1).expand_as(target)  # of a range of 2: 10.5 and 20 dB
     assert negative_psnr(target + off, target).item() == pytest.approx(-(1.0458 + 2) / 2, abs=0.03)
     assert negative_psnr(target, target).item() == pytest.approx(-3.0)
-    assert fine_loss("psnr", target, target, psnr_level=40).item() == pytest.approx(-4.0)
+    assert picture_loss("psnr", target, target, psnr_level=40).item() == pytest.approx(-4.0)

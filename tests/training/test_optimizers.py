@@ -11,9 +11,11 @@ from reference.random_network import random_network
 from tiny_runs import darken, smooth_photos, tiny
 
 from dfrestore.errors import UsageError
-from dfrestore.training.config import TrainConfig, load_preset
-from dfrestore.training.optimizers import MuonAndAdamW, new_optimizer
-from dfrestore.training.trainer import StepRecord, Trainer, ValidationRecord
+from dfrestore.training.config import OptimConfig, TrainConfig, with_stage
+from dfrestore.training.optimizers import MuonAndAdamW, matrices, new_optimizer
+from dfrestore.training.records import StepRecord, ValidationRecord
+from dfrestore.training.settings import load_preset
+from dfrestore.training.trainer import Trainer
 
 
 def with_muon(config: TrainConfig) -> TrainConfig:
@@ -23,15 +25,39 @@ def with_muon(config: TrainConfig) -> TrainConfig:
 def test_matrices_are_the_dense_convolutions_between_the_first_and_the_last() -> None:
     network = random_network(dim=8)[0]
     names = {id(p): name for name, p in network.named_parameters()}
-    optimizer = new_optimizer("muon", network, 1e-4)
+    optimizer = new_optimizer(OptimConfig("muon"), network, list(network.parameters()))
     assert isinstance(optimizer, MuonAndAdamW)
-    matrices = {names[id(p)] for p in optimizer.matrices}
-    assert {"latent.0.attn.qkv.weight", "encoder_level1.0.ffn.project_out.weight", "down1_2.body.0.weight"} <= matrices
-    others = set(names.values()) - matrices
+    found = {names[id(p)] for p in optimizer.matrices}
+    assert {"latent.0.attn.qkv.weight", "encoder_level1.0.ffn.project_out.weight", "down1_2.body.0.weight"} <= found
+    others = set(names.values()) - found
     assert {"patch_embed.proj.weight", "output.weight", "latent.0.attn.temperature"} <= others
     assert all(name in others for name in names.values() if "dwconv" in name or "norm" in name)
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert len(stepped) == len(names)
+
+
+@pytest.mark.parametrize("dual_pixel", [False, True])
+def test_muon_takes_the_same_tensors_in_the_same_order_as_older_runs_have_in_their_checkpoints(
+    dual_pixel: bool,
+) -> None:
+    network = random_network(dim=8, dual_pixel=dual_pixel)[0]
+    dense = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
+    assert [id(p) for p in matrices(network)] == [id(p) for p in dense[1:-1]]  # the rule that there was
+
+
+def test_a_frozen_parameter_is_no_optimizers() -> None:
+    network = random_network(dim=8)[0]
+    trained = [p for name, p in network.named_parameters() if name.startswith("latent")]
+    optimizer = new_optimizer(OptimConfig("muon"), network, trained)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(trained)
+
+
+def test_betas_are_a_setting() -> None:
+    network = random_network(dim=8)[0]
+    for name in ("adamw", "muon"):
+        config = load_preset("smoke", None, {"optim": {"name": name, "betas": [0.9, 0.99]}}).optim
+        groups = new_optimizer(config, network, list(network.parameters())).param_groups
+        assert groups[-1]["betas"] == (0.9, 0.99)
 
 
 def test_a_step_moves_a_matrix_by_an_orthogonal_one_and_the_rest_as_adamw_does() -> None:
@@ -44,7 +70,7 @@ def test_a_step_moves_a_matrix_by_an_orthogonal_one_and_the_rest_as_adamw_does()
     for parameter, other in zip(twin.parameters(), network.parameters(), strict=True):
         parameter.grad = other.grad.clone() if other.grad is not None else None
     for name, each in (("muon", network), ("adamw", twin)):
-        optimizer = new_optimizer(name, each, 0.0)  # type: ignore[arg-type]
+        optimizer = new_optimizer(OptimConfig(name, weight_decay=0.0), each, list(each.parameters()))  # type: ignore[arg-type]
         for group in optimizer.param_groups:
             group["lr"] = 0.01
         optimizer.step()
@@ -59,7 +85,7 @@ def test_a_step_moves_a_matrix_by_an_orthogonal_one_and_the_rest_as_adamw_does()
 
 def test_training_with_muon_and_the_psnr_loss_beats_the_input() -> None:
     config = with_muon(tiny(coarse=0, fine=60))
-    config = replace(config, validate_every=60, fine=replace(config.fine, loss="psnr"))
+    config = with_stage(replace(config, validate_every=60), "fine", loss="psnr")
     validations = [r for r in Trainer(config, smooth_photos(), darken).run() if isinstance(r, ValidationRecord)]
     assert validations[-1].psnr[1] > validations[-1].psnr_input + 1
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dfrestore.methods import build_network
-from dfrestore.training.config import StageConfig, load_preset
+from dfrestore.methods.c2f_dft.stages import Fine
+from dfrestore.training.config import StageConfig, spec_of
 from dfrestore.training.schedules import learning_rate, patch_and_batch
-from dfrestore.weights import ModelSpec
+from dfrestore.training.settings import load_preset
 
 TASKS = ("derain", "deblur", "denoise")
 RAIN, OTHERS = (32, 64, 128), (64, 128, 256)
@@ -34,8 +35,7 @@ RATES = [
 
 
 def stage_of(task: str, name: str) -> StageConfig:
-    stage: StageConfig = getattr(load_preset(f"paper-{task}"), name)
-    return stage
+    return load_preset(f"paper-{task}").stages[name]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_optimiser_loss_and_data_are_the_authors(task: str) -> None:
     assert (config.task, config.seed) == (task, 100)
     optim = config.optim
     assert (optim.weight_decay, optim.ema, optim.clip, optim.precision) == (1e-4, 0.999, 0.0, "fp32")
-    assert (config.fine.loss, config.fine.ssim_weight, config.fine_steps) == ("ms-ssim-255", 0.84, (4,))
-    assert config.fine.fresh_optimizer  # theirs is a run of its own
+    assert config.stages["fine"].own == Fine(steps=(4,), loss="ms-ssim-255", ssim_weight=0.84)
+    assert config.stages["fine"].fresh_optimizer  # theirs is a run of its own
     data = config.data
     assert (data.clean_fraction, data.jpeg_fraction, data.half_scale) == (0, 0, 0)
     assert (data.crops, data.flip, data.mixup) == ("shared-window", True, task != "derain")
@@ -100,7 +100,7 @@ def test_optimiser_loss_and_data_are_the_authors(task: str) -> None:
     ("task", "parameters"), [("derain", 25_363_344), ("deblur", 25_363_344), ("denoise", 25_349_136)]
 )
 def test_networks_have_the_authors_size(task: str, parameters: int) -> None:
-    model = load_preset(f"paper-{task}").model
-    assert (model.prediction, model.default_steps) == ("epsilon", 4)
-    network = build_network(ModelSpec(task, model.method, model.network, {"prediction": model.prediction}))
+    spec = spec_of(load_preset(f"paper-{task}"))
+    assert (spec.sampling, spec.default_steps) == ({"prediction": "epsilon"}, 4)
+    network = build_network(spec)
     assert sum(p.numel() for p in network.parameters()) == parameters

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfrestore.methods.c2f_dft.stages import Coarse
 from dfrestore.training.config import StageConfig
 from dfrestore.training.schedules import cosine_cycles, learning_rate, patch_and_batch, patch_counts
 
@@ -20,6 +21,7 @@ COARSE_DERAIN = StageConfig(
     patches=(32, 64, 128),
     batches=(360, 96, 24),
     patch_period=10_000,
+    own=Coarse(),
 )
 
 
@@ -73,17 +75,24 @@ def test_patch_cycle_switches_after_each_period_and_keeps_the_last_entry() -> No
 def test_counts_of_patches_are_those_of_the_iterations(
     iterations: int, period: int, cycles: int, patches: tuple[int, ...]
 ) -> None:
-    stage = StageConfig(iterations, patches=patches, batches=patches, patch_period=period, patch_cycles=cycles)
+    stage = StageConfig(
+        iterations, patches=patches, batches=patches, patch_period=period, patch_cycles=cycles, own=Coarse()
+    )
     assert +patch_counts(stage) == Counter(patch_and_batch(stage, p) for p in range(iterations))
 
 
 def test_fractional_periods_follow_the_iterations() -> None:
-    stage = StageConfig(iterations=1000, lr=1.0, periods=(0.4, 0.6), minima=(1.0, 0.0))
+    stage = StageConfig(iterations=1000, lr=1.0, periods=(0.4, 0.6), minima=(1.0, 0.0), own=Coarse())
     assert learning_rate(stage, 0) == learning_rate(stage, 400) == 1.0
     assert learning_rate(stage, 700) == pytest.approx(0.5)
     assert learning_rate(stage, 999) < 1e-4
 
 
 def test_warmup_rises_linearly_from_the_first_iteration() -> None:
-    stage = StageConfig(iterations=100, lr=1.0, periods=(1.0,), minima=(1.0,), warmup=10)
+    stage = StageConfig(iterations=100, lr=1.0, periods=(1.0,), minima=(1.0,), warmup=10, own=Coarse())
     assert [learning_rate(stage, p) for p in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
+
+
+def test_a_rate_in_steps_falls_at_each_milestone() -> None:
+    stage = StageConfig(100, lr=1.0, rate="steps", milestones=(0.5, 80), gamma=0.1, own=Coarse())
+    assert [learning_rate(stage, p) for p in (0, 49, 50, 79, 80, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from dfrestore.errors import DfrestoreError, StartError, UsageError
 from dfrestore.training.checkpoints import load_state, save_state
-from dfrestore.training.config import TrainConfig
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.photos import Photos
+from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
 from dfrestore.training.run import open_run, read_run, train
-from dfrestore.training.trainer import Diverged, StepRecord, Trainer, ValidationRecord
+from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint
 
 
@@ -34,8 +35,8 @@ def parameters(trainer: Trainer) -> list[Tensor]:
 def as_the_paper(config: TrainConfig) -> TrainConfig:
     """Mixed-up pairs through a shared window, a fresh optimiser for the fine stage."""
     data = replace(config.data, crops="shared-window", mixup=True, clean_fraction=0.0)
-    fine = replace(config.fine, patches=(16, 32), batches=(4, 2), fresh_optimizer=True)
-    return replace(config, data=data, fine=fine)
+    config = with_stage(config, "fine", patches=(16, 32), batches=(4, 2), fresh_optimizer=True)
+    return replace(config, data=data)
 
 
 @pytest.mark.parametrize("paper", [False, True])
@@ -67,12 +68,8 @@ def test_stopping_and_resuming_equals_going_on_bit_for_bit(stopped_after: int, p
 
 def test_a_model_with_windows_is_trained_and_judged_with_them(photos: Photos) -> None:
     config = tiny(coarse=1, fine=1)
-    config = replace(
-        config,
-        data=replace(config.data, validation_size=64),
-        coarse=replace(config.coarse, patches=(64,)),
-        fine=replace(config.fine, patches=(64,)),
-    )
+    config = with_stage(with_stage(config, "coarse", patches=(64,)), "fine", patches=(64,))
+    config = replace(config, data=replace(config.data, validation_size=64))
     losses, scores = {}, {}
     for window in ("global", 64, "8@1", "8@2"):  # level 1 has 32 x 32 positions, level 2 no more than one cell has
         trainer = Trainer(replace(config, model=replace(config.model, window=window)), photos, darken)
@@ -150,7 +147,7 @@ def test_a_failed_save_leaves_the_last_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(DfrestoreError, match=r"No space .*checkpoints of before are whole"):
+    with pytest.raises(DfrestoreError, match=r"No space .*earlier checkpoints are intact"):
         save_state(trainer, tmp_path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -159,7 +156,7 @@ def test_a_failed_save_leaves_the_last_checkpoint(
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
 def test_a_compiled_network_learns_the_same(photos: Photos) -> None:
     config = tiny(coarse=0, fine=2)
-    config = replace(config, fine=replace(config.fine, steps=(1,)))
+    config = with_stage(config, "fine", steps=(1,))
     # all of the compiler but the translation to C++, which takes minutes
     compiled = replace(config, optim=replace(config.optim, compile="aot_eager"))
     plain, fast = (
@@ -204,7 +201,7 @@ def test_a_run_that_stays_without_a_finite_loss_leaves_the_batch_and_its_log(pho
 
 def test_an_optimizer_made_afresh_enters_the_fine_stage_without_moments(photos: Photos) -> None:
     config = tiny(coarse=3, fine=1)
-    trainer = Trainer(replace(config, fine=replace(config.fine, fresh_optimizer=True)), photos, darken)
+    trainer = Trainer(with_stage(config, "fine", fresh_optimizer=True), photos, darken)
     list(trainer.run())
     assert {int(state["step"]) for state in trainer.optimizer.state.values()} == {1}
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfrestore.training.config import DataConfig, TrainConfig, load_preset
+from dfrestore.training.config import DataConfig, TrainConfig, with_stage
 from dfrestore.training.photos import Photos
+from dfrestore.training.settings import load_preset
 
 
 def darken(clean: Tensor, preset: str, generator: torch.Generator) -> Tensor:
@@ -22,13 +23,13 @@ def darken(clean: Tensor, preset: str, generator: torch.Generator) -> Tensor:
 def tiny(coarse: int, fine: int) -> TrainConfig:
     """A run of a few thousand weights on patches of 32."""
     config = load_preset("smoke", "derain", {"model": {"network": {"dim": 8}}})
+    config = with_stage(config, "coarse", iterations=coarse, patches=(32,), batches=(4,), warmup=0)
+    config = with_stage(config, "fine", iterations=fine, steps=(1, 2), patches=(32,), batches=(4,), warmup=0)
     return replace(
         config,
         validate_every=4,
         log_every=1,
         data=DataConfig(validation=2, validation_size=32),
-        coarse=replace(config.coarse, iterations=coarse, patches=(32,), batches=(4,), warmup=0),
-        fine=replace(config.fine, iterations=fine, steps=(1, 2), patches=(32,), batches=(4,), warmup=0),
         optim=replace(config.optim, precision="fp32"),
     )
 

@@ -212,6 +212,15 @@ def test_names_are_resolved_without_torch(checkpoint: Path) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_a_file_that_only_others_build_on_is_no_model_for_a_command(
+    tmp_path: Path, tensors: dict, spec: ModelSpec
+) -> None:
+    path = tmp_path / "prior.safetensors"
+    save_checkpoint(path, tensors, replace(spec, task="texture"))
+    with pytest.raises(WeightsError, match=r"is a model for texture, not for derain: no command restores pictures"):
+        resolve(path, task="derain")
+
+
 def test_a_file_of_a_stage_that_makes_no_model_is_for_training_alone(
     tmp_path: Path, tensors: dict, spec: ModelSpec
 ) -> None:

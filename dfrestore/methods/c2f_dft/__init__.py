@@ -1,10 +1,11 @@
-"""C2F-DFT (Wang et al., CVIU 248, 2024): configuration, network, and the conversion of the authors' files."""
+"""C2F-DFT (Wang et al., CVIU 248, 2024): configuration, network, stages, reading of its authors' files."""
 
 from __future__ import annotations
 
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
 from dfrestore.methods.c2f_dft.read import read
+from dfrestore.methods.c2f_dft.stages import STAGES
 from dfrestore.methods.method import Method
 from dfrestore.weights.spec import ModelSpec
 
@@ -14,6 +15,6 @@ def _build(spec: ModelSpec) -> C2FDFT:
     return C2FDFT(config, sampling, spec.default_steps)
 
 
-METHOD = Method("c2f-dft", _build, read=read, stages=())
+METHOD = Method("c2f-dft", _build, read=read, stages=STAGES)
 
 __all__ = ["C2FDFT", "METHOD", "C2FDFTConfig", "Sampling"]

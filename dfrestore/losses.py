@@ -1,13 +1,15 @@
-"""Losses between pictures in [-1, 1], (B, 3, H, W): L1, SSIM, and the authors' MS-SSIM."""
+"""Losses between pictures in [-1, 1], (B, 3, H, W): L1, PSNR, SSIM and MS-SSIM."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrestore.training.config import PSNR_LEVEL, SSIM_WEIGHT, FineLoss
-
+PictureLoss = Literal["l1", "psnr", "ssim", "ms-ssim-255"]
+SSIM_WEIGHT, PSNR_LEVEL = 0.84, 30.0
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -28,7 +30,7 @@ def ssim_and_contrast(
 ) -> tuple[Tensor, Tensor]:
     """Mean SSIM and mean contrast-structure term over batch, channels and pixels (Wang et al. 2004, Eq. 13).
 
-    The window is ``min(H, W, window)`` wide with sigma 1.5 window/11; ``pad`` pads with zeros (the authors'),
+    The window is ``min(H, W, window)`` wide with sigma 1.5 window/11; ``pad`` pads with zeros,
     otherwise only whole windows count.
     """
     channels = a.shape[1]
@@ -50,10 +52,10 @@ def ssim_and_contrast(
 
 
 def ms_ssim(a: Tensor, b: Tensor, value_range: float = 255.0) -> Tensor:
-    """The authors' MS-SSIM: five levels, 2x2 average pooling, zero padding, one number for the batch.
+    """MS-SSIM (Wang et al. 2003) over five levels: 2x2 average pooling, zero padding, one number for the batch.
 
-    Its range constant is 255 in their code although the data are in [-1, 1], which all but switches the term off;
-    2.0 is the true range.
+    As in the training code of C2F-DFT (Alg. 1, Eq. 8), whose range constant is 255 although the data are in [-1, 1].
+    That all but switches the term off; the true range is 2.0.
     """
     product = torch.ones((), dtype=a.dtype, device=a.device)
     for level, weight in enumerate(MS_WEIGHTS):
@@ -75,16 +77,18 @@ def negative_psnr(a: Tensor, b: Tensor, level: float = PSNR_LEVEL) -> Tensor:
     return (errors + 10 ** (-level / 10)).log10().mean()
 
 
-def fine_loss(
-    kind: FineLoss,
+def picture_loss(
+    kind: PictureLoss,
     restored: Tensor,
     target: Tensor,
     *,
     ssim_weight: float = SSIM_WEIGHT,
     psnr_level: float = PSNR_LEVEL,
 ) -> Tensor:
-    """``l1``; ``psnr``: its negative; ``ssim``: w (1 - SSIM) + (1 - w) L1 on the true range; ``ms-ssim-255``: the
-    authors' (Alg. 1, Eq. 8).
+    """The loss of this name, one number for the batch.
+
+    ``l1``: mean absolute difference. ``psnr``: :func:`negative_psnr`. ``ssim``: w (1 - SSIM) + (1 - w) L1 with
+    w = ``ssim_weight`` and the true range of 2. ``ms-ssim-255``: the same with :func:`ms_ssim` and its range of 255.
     """
     if kind == "l1":
         return l1(restored, target)

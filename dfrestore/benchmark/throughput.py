@@ -8,26 +8,25 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dfrestore.errors import UsageError
-from dfrestore.methods import Network
-from dfrestore.training.config import StageConfig, TrainConfig
+from dfrestore.nn import Whole
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.data import Degrade
 from dfrestore.training.photos import Photos
-from dfrestore.training.trainer import Trainer
+from dfrestore.training.trainer import Call, Pictures, Trainer
 
 ROUNDS, WARM = 7, 1  # of each way: measured, passed over before
-Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Way:
     """A way to compute the step. function: the network's method, ``forward`` as the paper writes it (B, C, H, W), or
-    ``forward_fast``. training: whether training takes this one here.
+    ``walk``. training: whether training takes this one here.
     """
 
     function: str
@@ -76,15 +75,16 @@ def throughput(
     device: str = "cpu",
     rounds: int = ROUNDS,
 ) -> Generator[Throughput, None, None]:
-    """Measure coarse steps of this run, with one evaluation of the network each, for each (patch, batch) of ``sizes``.
+    """Measure steps of this run's first stage, in the first kind that it has, for each (patch, batch) of ``sizes``.
 
     The ways take turns, so that what else the machine does meanwhile slows all of them. Raises :class:`UsageError`
     for a patch that the network does not take.
     """
     for patch, batch in sizes:
-        stepper = _Stepper(_of_size(config, patch, batch), photos, degrade, device=device)
-        if patch % stepper.network.multiple:
-            raise UsageError(f"patches of {patch} pixels: this network takes multiples of {stepper.network.multiple}")
+        stepper = _Stepper(Trainer(_of_size(config, patch, batch), photos, degrade, device=device))
+        multiple = stepper.trainer.network.multiple
+        if patch % multiple:
+            raise UsageError(f"patches of {patch} pixels: this network takes multiples of {multiple}")
         yield _measure(stepper, patch, batch, rounds)
         del stepper
         gc.collect()  # the next one needs the memory
@@ -92,53 +92,53 @@ def throughput(
 
 def sizes_of(config: TrainConfig) -> list[tuple[int, int]]:
     """Each (patch, batch) that the run's stages take, once."""
-    stages = [stage for stage in (config.coarse, config.fine) if stage.iterations]
+    stages = config.running.values()
     return list(dict.fromkeys(pair for s in stages for pair in zip(s.patches, s.batches, strict=True)))
 
 
 def noise_photos(side: int, count: int = 8) -> Photos:
-    """Photos of noise, ``side`` pixels square, for want of others; the same every time."""
+    """Photos of noise, ``side`` pixels square, where there are no others; the same every time."""
     rng = np.random.default_rng(0)
     pixels = [torch.from_numpy(rng.integers(0, 256, (3, side, side), dtype=np.uint8)) for _ in range(count)]
     return Photos(tuple(f"noise {number}" for number in range(count)), tuple(pixels))
 
 
-class _Stepper(Trainer):
-    """The trainer, its network called in one way or another, its forward and backward timed."""
+class _Stepper:
+    """Takes a trainer's steps in one way or another, and times them."""
 
-    plain = False
-    seconds = 0.0
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        trainer.begin_stage()
 
     def ways(self) -> list[Way]:
-        chosen = self.dtype
-        fast = [Way("forward_fast", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
+        chosen = self.trainer.dtype
+        fast = [Way("walk", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
         return [Way("forward", torch.float32, False), *fast]
 
-    def step(self, way: Way, data: Batch) -> tuple[float, float]:
+    def step(self, way: Way, data: Pictures) -> tuple[float, float]:
         """Seconds of forward and backward, and of the whole step."""
-        self.plain, self.dtype = way.function == "forward", way.dtype
-        whole = self._timed(lambda: self._step("coarse", self.config.coarse, *data))
-        return self.seconds, whole
+        call, losses = self._call(way), {"loss": 0.0}
+        backward = self._timed(lambda: losses.update(self.trainer.backward(call, *data)))
+        update = self._timed(lambda: self.trainer.update(losses["loss"]))
+        return backward, backward + update
 
-    def draw(self) -> Batch:
+    def draw(self) -> Pictures:
         """The batch of the iteration that comes next."""
-        return self._batch(self.iteration)
+        return self.trainer.draw(self.trainer.iteration)
 
-    def _backward(self, name: str, stage: StageConfig, clean: Tensor, degraded: Tensor) -> float:
-        loss: list[float] = []
-        backward = super()._backward
-        self.seconds = self._timed(lambda: loss.append(backward(name, stage, clean, degraded)))
-        return loss[0]
-
-    def _call(self, network: Network) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        return network.forward if self.plain else super()._call(network)
+    def _call(self, way: Way) -> Call:
+        network = self.trainer.network
+        if way.function == "forward":
+            return network
+        return self.trainer.call() if way.training else partial(network.walk, Whole(way.dtype, self.trainer.windows))
 
     def _timed(self, work: Callable[[], object]) -> float:
+        device = self.trainer.device
         started = time.perf_counter()
         work()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elif device.type == "mps":
             torch.mps.synchronize()
         return time.perf_counter() - started
 
@@ -187,6 +187,10 @@ def _median(times: Sequence[float]) -> float:
 
 
 def _of_size(config: TrainConfig, patch: int, batch: int) -> TrainConfig:
-    """A run whose coarse stage takes this size alone, and that holds nothing out."""
-    coarse = replace(config.coarse, patches=(patch,), batches=(batch,), warmup=0)
-    return replace(config, coarse=coarse, data=replace(config.data, validation=0, least_validation=0))
+    """A run of the first stage with this size alone, which holds nothing out."""
+    name, stage = next(iter(config.stages.items()))
+    own, _ = stage.own.resolved(config.model.default_steps).variants()[0]
+    config = with_stage(
+        config, name, patches=(patch,), batches=(batch,), warmup=0, iterations=stage.iterations or 1, own=own
+    )
+    return replace(config, data=replace(config.data, validation=0, least_validation=0))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
+from training.tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 
+from dfrestore.benchmark.throughput import Throughput, noise_photos, sizes_of, throughput
 from dfrestore.errors import UsageError
-from dfrestore.training.config import TrainConfig, load_preset
+from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.photos import Photos
-from dfrestore.training.throughput import Throughput, noise_photos, sizes_of, throughput
+from dfrestore.training.settings import load_preset
 
 CONFIG = tiny(coarse=4, fine=4)
 
@@ -36,8 +36,8 @@ def test_training_in_bf16_is_measured_beside_both_networks_in_fp32() -> None:
     (row,) = measured(with_precision("bf16"), smooth_photos(), (32, 2))
     assert [(way.function, way.dtype, way.training) for way in row.ways] == [
         ("forward", "float32", False),
-        ("forward_fast", "float32", False),
-        ("forward_fast", "bfloat16", True),
+        ("walk", "float32", False),
+        ("walk", "bfloat16", True),
     ]
 
 
@@ -45,7 +45,7 @@ def test_training_in_fp32_is_measured_once() -> None:
     (row,) = measured(with_precision("fp32"), smooth_photos(), (32, 2))
     assert [(way.function, way.dtype, way.training) for way in row.ways] == [
         ("forward", "float32", False),
-        ("forward_fast", "float32", True),
+        ("walk", "float32", True),
     ]
 
 
@@ -102,8 +102,8 @@ def test_pairs_are_measured_without_drawing_on_them() -> None:
 def test_the_sizes_of_a_run_are_those_of_the_stages_that_it_has() -> None:
     config = load_preset("compact", "derain")
     assert sizes_of(config) == [(64, 16), (96, 8), (128, 4), (160, 3)]
-    fine = replace(config.fine, patches=(32,), batches=(5,))
-    assert sizes_of(replace(config, coarse=replace(config.coarse, iterations=0), fine=fine)) == [(32, 5)]
+    config = with_stage(config, "fine", patches=(32,), batches=(5,))
+    assert sizes_of(with_stage(config, "coarse", iterations=0)) == [(32, 5)]
 
 
 def test_photos_of_noise_are_the_same_every_time() -> None:

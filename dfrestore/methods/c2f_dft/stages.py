@@ -1,0 +1,163 @@
+"""The two stages of C2F-DFT's training, each from pure functions: (network call, pictures, draws) -> loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dfrestore.diffusion import Prediction, sample
+from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss, l1, picture_loss
+from dfrestore.methods.c2f_dft.config import Sampling
+from dfrestore.methods.c2f_dft.network import C2FDFT
+from dfrestore.methods.method import Batch, Extras
+
+Call = Callable[..., Tensor]  # call(y, x_t, t)
+Unroll = Literal["all", "one"]
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The network's prediction at every noise level, by L1 (paper, Eq. 5). No settings of its own."""
+
+    name: ClassVar[str] = "coarse"
+
+    def resolved(self, default_steps: int) -> Coarse:
+        return self
+
+    def trains(self, network: C2FDFT) -> list[nn.Parameter]:
+        return list(network.parameters())
+
+    def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
+        return {}
+
+    def losses(
+        self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
+    ) -> dict[str, Tensor]:
+        y, target, noise = _pictures(batch, draw)
+        t = antithetic_timesteps(batch.size, network.sampling.train_timesteps, draw)[batch.part].to(y.device)
+        alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
+        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction)}
+
+    def step_counts(self) -> tuple[int, ...]:
+        return ()
+
+    def variants(self) -> list[tuple[Coarse, int]]:
+        return [(self, 1)]
+
+
+@dataclass(frozen=True)
+class Fine:
+    """The sampler's result, by a loss between pictures (paper, Algorithm 1 and Eq. 8).
+
+    steps: sampler steps that are unrolled, drawn at random from the list; empty: the model's default. unroll: ``all``:
+    the loss of the result, with gradient through all of its evaluations (the paper's); ``one``: of the clean estimate
+    of one of them, drawn at random, with gradient through that one alone, in half the time or less. loss: see
+    :func:`dfrestore.losses.picture_loss`. psnr_level: dB around which the loss ``psnr`` levels off.
+    """
+
+    name: ClassVar[str] = "fine"
+
+    steps: tuple[int, ...] = ()
+    unroll: Unroll = "all"
+    loss: PictureLoss = "l1"
+    ssim_weight: float = SSIM_WEIGHT
+    psnr_level: float = PSNR_LEVEL
+
+    def __post_init__(self) -> None:
+        if any(count < 1 for count in self.steps):
+            raise ValueError(f"steps {list(self.steps)} must be positive")
+
+    def resolved(self, default_steps: int) -> Fine:
+        return self if self.steps else replace(self, steps=(default_steps,))
+
+    def trains(self, network: C2FDFT) -> list[nn.Parameter]:
+        return list(network.parameters())
+
+    def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
+        return {}
+
+    def losses(
+        self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
+    ) -> dict[str, Tensor]:
+        y, target, noise = _pictures(batch, draw)
+        count = self.steps[int(torch.randint(len(self.steps), (1,), generator=draw))]
+        points = network.timesteps(count)
+        if self.unroll == "one":
+            points = points[: 1 + int(torch.randint(len(points), (1,), generator=draw))]
+        restored = unrolled(call, y, noise, points, network.alpha_bars(y.device), network.sampling, self.unroll)
+        weights = {"ssim_weight": self.ssim_weight, "psnr_level": self.psnr_level}
+        return {"loss": picture_loss(self.loss, restored, target, **weights)}
+
+    def step_counts(self) -> tuple[int, ...]:
+        return self.steps
+
+    def variants(self) -> list[tuple[Fine, int]]:
+        return [(replace(self, steps=(count,)), often) for count, often in Counter(self.steps).items()]
+
+
+STAGES = (Coarse, Fine)
+
+
+def antithetic_timesteps(batch: int, total: int, generator: torch.Generator) -> Tensor:
+    """(batch,) int64: n//2 + 1 uniform draws, then their mirrors total-1-t, the first ``batch`` taken."""
+    drawn = torch.randint(0, total, (batch // 2 + 1,), generator=generator)
+    return torch.cat([drawn, total - 1 - drawn])[:batch]
+
+
+def coarse_loss(
+    call: Call, y: Tensor, target: Tensor, noise: Tensor, t: Tensor, alpha_bars: Tensor, prediction: Prediction
+) -> Tensor:
+    """L1 between the network's prediction and what it predicts (paper, Eq. 5).
+
+    y (degraded), target (clean), noise: (B, 3, H, W), pictures in [-1, 1]; t (B,) int64; alpha_bars (T,).
+    """
+    alpha_bar = alpha_bars[t].to(target.dtype)[:, None, None, None]
+    x_t = alpha_bar.sqrt() * target + (1 - alpha_bar).sqrt() * noise
+    output = call(y, x_t, t.float())
+    return l1(output, noise if prediction == "epsilon" else target)
+
+
+def unrolled(
+    call: Call,
+    y: Tensor,
+    x: Tensor,
+    points: Sequence[int],
+    alpha_bars: Tensor,
+    sampling: Sampling,
+    through: Unroll = "all",
+    checkpointed: bool = True,
+) -> Tensor:
+    """The sampler with gradient through every evaluation; one evaluation's activations at a time if checkpointed.
+
+    y, x (x_T): (B, 3, H, W) in [-1, 1]; points: falling. through: ``one``: with gradient through the last evaluation
+    alone; those before it only make what it sees. Returns the clean estimate, unclamped.
+    """
+
+    left = len(points)  # evaluations
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal left
+        left -= 1
+        if through == "one":
+            with torch.set_grad_enabled(left == 0):
+                return call(y, x, t)
+        if checkpointed and len(points) > 1:
+            saved: Tensor = checkpoint(call, y, x, t, use_reentrant=False)
+            return saved
+        return call(y, x, t)
+
+    for state in sample(predict, x, points, alpha_bars, sampling.prediction, sampling.sampler):
+        x = state.x
+    return x
+
+
+def _pictures(batch: Batch, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(degraded, clean, noise) of this part, (b, 3, P, P), pictures in [-1, 1]; the noise is drawn for the batch."""
+    noise = torch.randn((batch.size, *batch.clean.shape[1:]), generator=draw)[batch.part]
+    return batch.degraded * 2 - 1, batch.clean * 2 - 1, noise.to(batch.clean.device)

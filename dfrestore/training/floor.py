@@ -1,0 +1,109 @@
+"""The floor of a finetuning: its start model is scored first, and the result is never worse.
+
+A run folder that holds ``start.safetensors`` is a finetuning: that model is scored on the held-out part before the
+first step, and it stays ``model.safetensors`` unless training makes a better one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from dfrestore.methods import Network
+from dfrestore.training.checkpoints import load_state, save_state
+from dfrestore.training.distributed import SOLO
+from dfrestore.training.records import ValidationRecord
+from dfrestore.training.trainer import Trainer
+from dfrestore.weights import load_checkpoint, save_checkpoint
+from dfrestore.weights.spec import ModelSpec
+
+START, MODEL = "start.safetensors", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The end of a finetuning: PSNR (dB) on the held-out part of the start model and of what training made of it."""
+
+    start: float
+    result: float
+    held_out: int
+    noun: str  # pairs or photos
+
+    @property
+    def improved(self) -> bool:
+        """Whether ``model.safetensors`` is another one than the start."""
+        return self.result > self.start
+
+    def __str__(self) -> str:
+        one = self.held_out == 1
+        held_out = (
+            f"the one held-out {self.noun.removesuffix('s')}" if one else f"the {self.held_out} held-out {self.noun}"
+        )
+        if self.improved:
+            return f"{self.start:.2f} -> {self.result:.2f} dB ({self.result - self.start:+.3f}) on {held_out}"
+        return f"no improvement on {held_out}: the model is the one it started from"
+
+
+def keep_start(trainer: Trainer, folder: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Load the start model, save it in the new run folder as the start and as the result so far, and save the state."""
+    trainer.load_weights(tensors)
+    save_checkpoint(folder / START, tensors, spec)
+    save_checkpoint(folder / MODEL, tensors, spec)
+    save_state(trainer, folder)
+
+
+def resume(trainer: Trainer, folder: Path) -> list[str]:
+    """:func:`load_state`; a finetuning without any checkpoint starts over from its start model."""
+    if (folder / START).exists():
+        trainer.load_weights(load_checkpoint(folder / START)[0])
+    return load_state(trainer, folder)
+
+
+def is_unscored(trainer: Trainer, folder: Path) -> bool:
+    """Whether this is a finetuning before its first step whose start model has no score yet."""
+    judged = bool(trainer.validation_photos.names)
+    return judged and trainer.done == 0 and trainer.best == -math.inf and (folder / START).exists()
+
+
+def score_start(trainer: Trainer) -> ValidationRecord:
+    """The start model's score on the held-out part, as iteration 0; from here on only better models are kept."""
+    scores, inputs = _alone(trainer)
+    trainer.best = scores[trainer.config.model.default_steps]
+    stage = next(iter(trainer.config.running or trainer.config.stages))
+    return ValidationRecord(stage, 0, scores, inputs, False)
+
+
+def settle(trainer: Trainer, folder: Path) -> Settled | None:
+    """Compare the two models as their files hold them; unless the result is better, the start model replaces it.
+
+    None where the run is no finetuning, or nothing is held out.
+    """
+    if not (folder / START).exists() or not trainer.validation_photos.names:
+        return None
+    tensors, spec = load_checkpoint(folder / START)
+    start = _score(trainer, tensors)
+    result = _score(trainer, load_checkpoint(folder / MODEL)[0])
+    settled = Settled(start, result, len(trainer.validation_photos.names), trainer.validation_photos.noun)
+    if not settled.improved:
+        save_checkpoint(folder / MODEL, tensors, spec)
+    return settled
+
+
+def _score(trainer: Trainer, tensors: dict[str, Tensor]) -> float:
+    """PSNR of these weights on the held-out part; the trainer stays as it was."""
+    network = copy.deepcopy(trainer.ema)
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    return _alone(trainer, network)[0][trainer.config.model.default_steps]
+
+
+def _alone(trainer: Trainer, network: Network | None = None) -> tuple[dict[int, float], float]:
+    """A validation by this process alone: of several, only the first one holds the run folder."""
+    world, trainer.world = trainer.world, SOLO
+    try:
+        return trainer.validate(network)
+    finally:
+        trainer.world = world
