@@ -12,6 +12,7 @@ from reference.random_diffir import tiny_diffir, tiny_diffir_s1
 from torch import Tensor
 
 from dfrestore.methods.diffir import DiffIR
+from dfrestore.methods.diffir.blocks import GatedFeedForward
 from dfrestore.nn import Strips, Whole
 from dfrestore.windows import parse
 
@@ -109,6 +110,17 @@ def test_windows_in_strips_are_those_of_whole_tensors(height: int) -> None:
     local = network.walk(Whole(windows=windows), lq, z)
     assert_near(network.walk(Strips(windows=windows, rows=height), lq, z), local)
     assert (local - network(lq, z)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("hidden", "padded"), [(8, 8), (9, 12), (130, 144), (144, 144)])
+def test_odd_widths_are_padded_with_channels_that_change_nothing(hidden: int, padded: int) -> None:
+    torch.manual_seed(0)
+    ffn = GatedFeedForward(6, hidden, bias=True, code=2).requires_grad_(False).double()
+    wide = ffn.padded()
+    assert wide.project_out.in_channels == padded
+    wide.kernel = ffn.kernel
+    x, z = torch.rand(1, 6, 5, 4, dtype=torch.float64), torch.rand(1, 2, dtype=torch.float64)
+    torch.testing.assert_close(wide(x, z), ffn(x, z), rtol=0, atol=1e-12)
 
 
 def test_the_same_strips_give_the_same_bytes() -> None:
