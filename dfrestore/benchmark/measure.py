@@ -86,6 +86,24 @@ def measure(
     return Measurement(**{**answer, "size": tuple(answer["size"])})
 
 
+def step_counts(subject: Subject) -> list[int]:
+    """What to measure where nothing is requested: the fewest steps, and a model's own count."""
+    import torch
+
+    from dfrestore.methods import build_network
+    from dfrestore.weights import read_spec, resolve
+
+    if subject.preset is None:
+        spec = read_spec(resolve(subject.model, task=subject.task).path)
+    else:
+        from dfrestore.training import load_preset, spec_of
+
+        spec = spec_of(load_preset(subject.preset, subject.task))
+    with torch.device("meta"):
+        fewest = build_network(spec).steps[0]
+    return [fewest] if subject.preset is not None else sorted({fewest, spec.default_steps})
+
+
 def test_picture(width: int, height: int) -> NDArray[np.float32]:
     """A picture of waves and fine noise, float32 (height, width, 3) in [0, 1]; the same every time."""
     import numpy as np
@@ -118,12 +136,11 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
         if request["way"] == "plain":
             _plain(restorer, rgb)
             return "fp32", "whole image, as the paper writes it"
-        outcome = drain(restorer.restore_rgb(rgb, steps=steps))
+        outcome = drain(restorer.restore_rgb(rgb, steps=steps, mask=_mask(restorer, rgb)))
         return outcome.precision, outcome.plan
 
-    drain(
-        restorer.restore_rgb(picture[:64, :64].copy(), steps=restorer.network.steps[0])
-    )  # libraries load on first use
+    small = picture[:64, :64].copy()  # libraries load on first use
+    drain(restorer.restore_rgb(small, steps=restorer.network.steps[0], mask=_mask(restorer, small)))
     idle = _reset_peak(restorer)
     begin = time.perf_counter()
     precision, plan = run(picture)
@@ -160,6 +177,17 @@ def _restorer_of(request: dict[str, Any]) -> Restorer:
     return Restorer(build_network(spec).eval(), spec, label=f"untrained {request['preset']}", **request["options"])
 
 
+def _mask(restorer: Restorer, rgb: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """A hole of a quarter of the picture, for models that fill holes."""
+    import numpy as np
+
+    if not restorer.network.mask:
+        return None
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    mask[: len(rgb) // 2, : rgb.shape[1] // 2] = 1
+    return mask
+
+
 def _plain(restorer: Restorer, rgb: NDArray[np.float32]) -> None:
     """One restoration in the fewest steps with the network's ``forward``: fp32, (B, C, H, W), no strips."""
     import torch
@@ -168,6 +196,9 @@ def _plain(restorer: Restorer, rgb: NDArray[np.float32]) -> None:
 
     device, network = restorer.device.torch_device, restorer.network
     planes = torch.from_numpy(rgb.transpose(2, 0, 1).copy()).to(device)
+    mask = _mask(restorer, rgb)
+    if mask is not None:
+        planes = torch.cat([planes, torch.from_numpy(mask)[None].to(device)])
     with torch.inference_mode():
         restored_at_once(network, planes, network.steps[0])
     if device.type == "cuda":
@@ -183,7 +214,7 @@ def _flops_a_pixel(restorer: Restorer, steps: int) -> float:
 
     network = restorer.network
     side, fewest = 4 * network.multiple, network.steps[0]
-    planes = torch.zeros(3, side, side, device=restorer.device.torch_device)
+    planes = torch.zeros(4 if network.mask else 3, side, side, device=restorer.device.torch_device)
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         restored_at_once(network, planes, fewest)

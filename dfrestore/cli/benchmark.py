@@ -112,17 +112,12 @@ def benchmark(
         "window": parse_window(window),
         "memory": parse_memory(memory),
     }
-    from dfrestore.benchmark.measure import Subject, measure
-    from dfrestore.weights import read_spec, resolve
+    from dfrestore.benchmark.measure import Subject, measure, step_counts
 
-    if preset is not None:
-        from dfrestore.training.settings import load_preset
-
-        load_preset(preset, task)  # raises for a name that is not known
     subject = Subject(task, model, preset)
-    default = 1 if preset else read_spec(resolve(model, task=task).path).default_steps
+    usual = step_counts(subject)  # raises for a name that is not known
     rows: list[Measurement] = []
-    for count in steps or sorted({1, default}):
+    for count in steps or usual:
         row = measure(subject, shape, count, options)
         _show(row, first=not rows, plain=False, as_json=as_json)
         rows.append(row)

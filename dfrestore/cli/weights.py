@@ -275,7 +275,7 @@ def convert(
 
 
 def _convert_and_register(file: Path, task: str, key: str | None, overwrite: bool, registry: Registry) -> Path:
-    """Convert to a file of the user's data folder, and register it by its task, its method, and its stage if any."""
+    """Convert to a file of the user's data folder, and register it by its task and its method."""
     from dfrestore.methods.convert import check_output, read_original
     from dfrestore.weights import save_checkpoint
     from dfrestore.weights.registry import data_folder
@@ -287,7 +287,12 @@ def _convert_and_register(file: Path, task: str, key: str | None, overwrite: boo
     except OSError as error:
         raise UsageError(f"{folder}: cannot be made ({error.strerror}); give -o FILE.safetensors") from error
     tensors, spec = read_original(file, task, key)
-    short = f"{spec.method}-{spec.stage.lower()}" if spec.stage else spec.method
+    if spec.stage:
+        raise UsageError(
+            f"{file}: weights of the training stage '{spec.stage}', which makes no model to restore with; "
+            "give -o FILE.safetensors to start training from them"
+        )
+    short = spec.method
     target = folder / f"{task}-{short}.safetensors"
     check_output(file, target, overwrite)
     existed = target.exists()

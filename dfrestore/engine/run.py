@@ -186,7 +186,8 @@ class _Evaluations:
 
     def _ticker(self, pixels: int, count: int) -> Callable[[int], object] | None:
         """What tells the watch how far this evaluation of ``count`` tiles is; it is called after each strip."""
-        watch, expected, begin = self._watch, self._values * pixels, self.done
+        share = (self._ends[self._part + 1] - self._ends[self._part]) / self._tiles  # of this part, for one tile
+        watch, expected, begin = self._watch, self._values * pixels * share, self.done
         if watch is None or not expected:
             return None
         weight = self._reached(count) - self._reached(0)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
-from dfrestore.methods import c2f_dft
+from dfrestore.methods import c2f_dft, diffir
 from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.methods.method import Method, Network
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.base import with_base
 from dfrestore.weights.spec import ModelSpec
 
-METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD,)}
+METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD, diffir.METHOD)}
 
 
 def build_network(spec: ModelSpec) -> Network:
@@ -37,9 +37,10 @@ def load_network(
     """A model by name (``derain/compact``; None: the default of ``task``), ``hf://`` address or file, in eval mode.
 
     Returns (network, spec). A C2F-DFT ``network(y, x_t, t)`` takes y and x_t (B, 3, H, W) in [-1, 1] and t (B,), and
-    returns the prediction that ``spec.sampling["prediction"]`` names. Parameters are float32; buffers of whole numbers
-    keep their type. base: the file that the model builds on; None: it is searched by its sha256. Raises
-    :class:`WeightsError`.
+    returns the prediction that ``spec.sampling["prediction"]`` names. A DiffIR ``network(lq, z_T)`` takes lq (B, 3 or
+    4, H, W) in [0, 1] and z_T (B, ``network.config.code``), and returns the picture (B, 3, sH, sW), unclamped.
+    Parameters are float32; buffers of whole numbers keep their type. base: the file that the model builds on; None: it
+    is searched by its sha256. Raises :class:`WeightsError`.
     """
     resolved = resolve(name_or_file, task=task, restoring=False)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)

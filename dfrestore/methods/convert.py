@@ -16,6 +16,7 @@ from dfrestore.methods.build import METHODS, build_network
 from dfrestore.methods.differences import Shapes, compare_tensors, in_short, shapes_of
 from dfrestore.methods.method import Network, Recognised, restored_at_once
 from dfrestore.methods.related import related_network
+from dfrestore.tasks import TASKS, Task, any_of
 from dfrestore.weights.checkpoint import read_bytes, save_checkpoint, sha256_of
 from dfrestore.weights.containers import StateDict, file_label, find_state_dicts, renamed
 from dfrestore.weights.header import header_of
@@ -46,7 +47,7 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
 
     key: which weights of the file (``params``, ``state_dict.generator``), None for the likeliest that a method knows.
     Floating point becomes float32, other types are kept. Raises :class:`WeightsError` unless the weights fit a network
-    strictly and that network computes.
+    strictly and that network computes, :class:`UsageError` for a task that this network cannot be for.
     """
     states = find_state_dicts(_read(path), str(path), key)
     state, method, found = _recognise(states, str(path))
@@ -61,7 +62,9 @@ def read_original(path: Path, task: str, key: str | None = None) -> tuple[dict[s
         licence=_licence(task, method, found.project),
         source=f"{file_label(path, state.key)}, sha256 {sha256_of(path)}; {found.project}",
     )
-    _prove(build_network(spec), tensors, str(path))
+    network = build_network(spec)
+    _check_task(task, network, str(path))
+    _prove(network, tensors, str(path))
     return tensors, spec
 
 
@@ -104,6 +107,22 @@ def _licence(task: str, method: str, project: str) -> str:
     return known[0].licence if known else UNKNOWN_LICENCE
 
 
+def _check_task(task: str, network: Network, name: str) -> None:
+    """Raise :class:`UsageError` where the network takes a mask or enlarges, and the task does not, or the reverse."""
+
+    def fits(known: Task) -> bool:
+        return known.mask == network.mask and (known.scale or network.scale == 1)
+
+    if task not in TASKS or fits(TASKS[task]):
+        return
+    kind = (
+        "fills holes" if network.mask else f"enlarges {network.scale} times" if network.scale > 1 else "takes no mask"
+    )
+    fitting = [known.name for known in TASKS.values() if fits(known)]
+    way_out = f"; give --task {any_of(fitting)}" if fitting else ""
+    raise UsageError(f"{name}: this network {kind}, so it is not for {task}{way_out}")
+
+
 def check_output(path: Path, out: Path, overwrite: bool) -> None:
     """Raise :class:`UsageError` or :class:`FileFailure` where ``out`` cannot be the result of converting ``path``."""
     if out.suffix != ".safetensors":
@@ -139,7 +158,8 @@ def _prove(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:
         raise WeightsError(f"{name}: the weights do not fit the network: {in_short(differences)}")
     network.load_state_dict(dict(tensors), strict=True)
     side = 2 * network.multiple
-    picture = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0))
+    picture = torch.rand((4 if network.mask else 3, side, side), generator=torch.Generator().manual_seed(0))
+    picture[3:].round_()
     with torch.inference_mode():
         output = restored_at_once(network.eval(), picture, network.steps[0])
     if not bool(torch.isfinite(output).all()) or float(output.std()) == 0:

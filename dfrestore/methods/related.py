@@ -7,8 +7,8 @@ from dfrestore.methods.differences import Shapes
 
 def related_network(shapes: Shapes) -> str | None:
     """The network that these tensors belong to, if it is one of these; else None."""
-    if any(".attn.kernel." in key or ".ffn.kernel." in key for key in shapes):
-        return "DiffIR"
+    if any(".kernel." in key for key in shapes):
+        return None  # DiffIR's modulation: a network that is known
     if any(key.startswith("refinement.") for key in shapes):
         return "Restormer"
     if any(key.endswith("ffn.dwconv.weight") for key in shapes):

@@ -6,8 +6,9 @@ No whole network, no sampling and no image handling live here. The modules' ``fo
 
 from dfrestore.nn.attention import AttentionBranch, TransposedAttention
 from dfrestore.nn.branches import Branch, Mixing, Pointwise, Spatial
+from dfrestore.nn.chains import ResidualConvs
 from dfrestore.nn.how import How, Literal
-from dfrestore.nn.norm import LayerNorm2d, Norm, Normed, shifted
+from dfrestore.nn.norm import LayerNorm2d, Norm, Normed, modulated, shifted
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.strips import Strips
 from dfrestore.nn.whole import Whole
@@ -23,10 +24,12 @@ __all__ = [
     "Norm",
     "Normed",
     "Pointwise",
+    "ResidualConvs",
     "Spatial",
     "Strips",
     "TransposedAttention",
     "Upsample",
     "Whole",
+    "modulated",
     "shifted",
 ]

@@ -58,6 +58,10 @@ class Wide(Branch):
 class Spatial(Wide):
     """After those convolutions, it sees one pixel at a time."""
 
+    def aligned(self) -> Spatial:
+        """The same within rounding, for rows of a picture: with widths that matrix products like."""
+        return self
+
     @abstractmethod
     def add(self, x: Tensor, wide: Tensor) -> Tensor:
         """x (B, H, W, C) + the rest of the branch, of wide (B, H, W, D); differentiable."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dfrestore.nn.branches import Branch
 from dfrestore.nn.cells import Grid
+from dfrestore.nn.chains import Chain
 from dfrestore.nn.resample import Downsample, Upsample
 
 
@@ -50,7 +51,17 @@ class How(Protocol):
         """x + conv(other), a 1x1 convolution."""
 
     def write(self, x: Tensor, conv: nn.Conv2d, stem: int, residual: Tensor | None) -> Tensor:
-        """The last convolution, pixel-shuffled by ``stem``, plus a picture in its type."""
+        """The last convolution, pixel-shuffled by ``stem``, plus a picture in its type (a smaller one is enlarged pixel
+        by pixel).
+        """
+
+    def write_chain(self, x: Tensor, chain: Chain, residual: Tensor | None) -> Tensor:
+        """The same with a chain of convolutions and pixel shuffles, of which no map need exist as a whole."""
+
+    def average(self, pictures: Sequence[tuple[Tensor, int]], chain: Chain) -> Tensor:
+        """(B, C): the mean over the picture of what the chain makes of pictures side by side, each pixel-unshuffled by
+        the number beside it.
+        """
 
 
 class Literal:

@@ -61,6 +61,7 @@ def _walk(x: Tensor, first: Wide | None, followers: Sequence[Pointwise], how: Ro
         local = cells is not None and not cells.whole
         yield from _local(x, first, width, how, cells) if local and cells else _global(x, first, width, how)
     elif isinstance(first, Spatial):
+        first = first.aligned()
         for top, end, wide in depthwise(x, first.norm, first.project, first.spatial, how):
             yield top, end, partial(_add_spatial, branch=first, wide=wide, how=how)
     else:

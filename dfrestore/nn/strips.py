@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dfrestore.nn import strip_convs
+from dfrestore.nn import strip_chains, strip_convs
 from dfrestore.nn.branches import Branch
 from dfrestore.nn.cells import Grid, cells_of
+from dfrestore.nn.chains import Chain
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.rows import Rows
 from dfrestore.nn.strip_passes import block_
@@ -57,5 +60,30 @@ class Strips(Rows):
         return x
 
     def write(self, x: Tensor, conv: nn.Conv2d, stem: int, residual: Tensor | None) -> Tensor:
-        out = strip_convs.last_conv(x, conv, stem, self)
-        return out if residual is None else out.add_(residual)
+        return _add_picture_(strip_convs.last_conv(x, conv, stem, self), residual)
+
+    def write_chain(self, x: Tensor, chain: Chain, residual: Tensor | None) -> Tensor:
+        self.release()  # the picture may be larger than all features
+        return _add_picture_(strip_chains.picture(x, chain, self), residual)
+
+    def average(self, pictures: Sequence[tuple[Tensor, int]], chain: Chain) -> Tensor:
+        first, stem = pictures[0]
+        height, width = first.shape[2] // stem, first.shape[3] // stem
+
+        def rows(top: int, end: int) -> Tensor:
+            parts = [F.pixel_unshuffle(picture[:, :, top * s : end * s], s) for picture, s in pictures]
+            return torch.cat(parts, dim=1).to(self.dtype).permute(0, 2, 3, 1).contiguous()
+
+        return strip_chains.average(rows, height, width, chain, self)
+
+
+def _add_picture_(out: Tensor, residual: Tensor | None) -> Tensor:
+    """out (1, c, H * s, W * s) += residual (1, c, H, W), each of its pixels s * s times."""
+    if residual is None:
+        return out
+    height, width = residual.shape[2:]
+    if out.shape[2:] == residual.shape[2:]:
+        return out.add_(residual)
+    scale = out.shape[2] // height
+    out.view(1, -1, height, scale, width, scale).add_(residual[:, :, :, None, :, None])
+    return out

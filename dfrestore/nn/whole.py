@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dfrestore.nn.branches import Branch, Mixing, Pointwise, Spatial
 from dfrestore.nn.cells import Grid, cells_of
+from dfrestore.nn.chains import Chain, ResidualConvs, enlarged, shuffled
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.window import mix
 from dfrestore.windows import Windows
@@ -64,8 +65,35 @@ class Whole:
         return x + conv1x1(other, conv)
 
     def write(self, x: Tensor, conv: nn.Conv2d, stem: int, residual: Tensor | None) -> Tensor:
-        out = F.pixel_shuffle(to_nchw(conv3x3(x, conv)), stem)
-        return out if residual is None else out.to(residual.dtype) + residual
+        return _plus(F.pixel_shuffle(to_nchw(conv3x3(x, conv)), stem), residual)
+
+    def write_chain(self, x: Tensor, chain: Chain, residual: Tensor | None) -> Tensor:
+        return _plus(to_nchw(chained(x, chain)), residual)
+
+    def average(self, pictures: Sequence[tuple[Tensor, int]], chain: Chain) -> Tensor:
+        image = torch.cat([F.pixel_unshuffle(picture, stem) for picture, stem in pictures], dim=1)
+        x = chained(to_nhwc(image.to(self.dtype)), chain)
+        return x.mean(dim=(1, 2), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def _plus(out: Tensor, residual: Tensor | None) -> Tensor:
+    """out + residual, enlarged to its size, in its type."""
+    return out if residual is None else out.to(residual.dtype) + enlarged(residual, out.shape[2])
+
+
+def chained(x: Tensor, chain: Chain) -> Tensor:
+    """A chain of convolutions on (B, H, W, C) features."""
+    for module in chain:
+        if isinstance(module, nn.Conv2d):
+            x = conv3x3(x, module)
+        elif isinstance(module, ResidualConvs):
+            x = x + chained(x, list(module.body))
+        elif isinstance(module, nn.PixelShuffle):
+            x = shuffled(x, module.upscale_factor)
+        else:
+            assert isinstance(module, nn.LeakyReLU)
+            x = F.leaky_relu(x, module.negative_slope)
+    return x
 
 
 def to_nhwc(x: Tensor) -> Tensor:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hub_server import COMMIT, Hub
+from reference.random_diffir import tiny_diffir_s1
 from reference.random_network import random_network
 
 from dfrestore.cli import main
 from dfrestore.weights import Base, Registry, load_registry, read_spec, save_checkpoint
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
+DIFFIR = PARITY.parent / "parity_diffir"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -84,6 +87,24 @@ def test_a_model_registered_as_full_by_an_earlier_version_stays(run: Run, config
     assert "'--model full' still means derain/full, which was registered earlier" in said
     assert run("path", "derain/full")[1].strip() == str(old)
     assert run("path", "derain/c2f-dft")[1] == printed
+
+
+def test_a_file_of_another_method_is_registered_by_that(run: Run) -> None:
+    code, printed, said = run("convert", DIFFIR / "pth_deblur_S2.pth", "--task", "deblur")
+    assert (code, said) == (0, "registered as deblur/diffir\n")
+    assert load_registry().models["deblur/diffir"].method == "diffir"
+    assert run("verify", "deblur/diffir")[:2] == (0, f"ok: deblur/diffir ({printed.strip()})\n")
+
+
+def test_a_file_of_a_stage_that_makes_no_model_is_written_where_one_says_only(run: Run, tmp_path: Path) -> None:
+    torch.save({"params": dict(tiny_diffir_s1().state_dict())}, tmp_path / "s1.pth")
+    asked = "convert", tmp_path / "s1.pth", "--task", "deblur"
+    code, printed, said = run(*asked)
+    assert (code, printed) == (2, "")
+    assert "the training stage 'S1', which makes no model to restore with; give -o FILE.safetensors" in said
+    assert "deblur/diffir" not in load_registry().models
+    assert run(*asked, "-o", tmp_path / "s1.safetensors")[0] == 0
+    assert read_spec(tmp_path / "s1.safetensors").stage == "S1"
 
 
 def test_convert_asks_before_it_replaces(run: Run) -> None:

@@ -20,13 +20,17 @@ import json, re, resource, sys
 from pathlib import Path
 import numpy as np
 import torch
+from reference.random_diffir import tiny_diffir
 from reference.random_network import random_network
 from dfrestore.engine import choose_device, choose_precision, make_plan, restore_array, smaller_plan
 from dfrestore.errors import OutOfMemoryFailure
 
 torch.set_num_threads(1)
 asked = json.loads(sys.argv[1])
-network, spec = random_network(dim=asked["dim"], stem=asked["stem"])
+if "diffir" in asked:
+    network = tiny_diffir(**asked["diffir"])
+else:
+    network, spec = random_network(dim=asked["dim"], stem=asked["stem"])
 device = choose_device("cpu")
 precision = choose_precision(asked["precision"], device)
 
@@ -38,7 +42,9 @@ def run(side, tile):
     if asked.get("half_features"):
         plan = smaller_plan(plan, side, side, network, precision=precision, device=device) or plan
     rgb = np.full((side, side, 3), 0.5, np.float32)
-    for state in restore_array(network, rgb, steps=1, seed=0, plan=plan, device=device, precision=precision):
+    mask = np.zeros((side, side), np.float32) if network.mask else None
+    how = {"plan": plan, "device": device, "precision": precision}
+    for state in restore_array(network, rgb, mask=mask, steps=network.steps[0], seed=0, **how):
         pass
     return plan.predicted_bytes
 
@@ -75,6 +81,17 @@ def measured(**asked: Any) -> dict[str, Any]:
 def test_a_whole_picture_needs_what_was_predicted(precision: str) -> None:
     got = measured(dim=32, stem=2, precision=precision, side=512, tile=0)
     assert 0.5 * got["predicted"] < got["peak"] < 1.05 * got["predicted"]
+
+
+@pytest.mark.parametrize("tile", [0, 128])
+@pytest.mark.parametrize(
+    ("config", "side"),
+    [({"dim": 16}, 512), ({"dim": 8, "scale": 4, "tail": True, "prior_stem": 1}, 384), ({"mask": True}, 768)],
+    ids=["deblur", "upscale", "inpaint"],
+)
+def test_another_method_needs_what_was_predicted(config: dict[str, Any], side: int, tile: int) -> None:
+    got = measured(diffir=config, precision="fp32", side=side, tile=tile)
+    assert 0.3 * got["predicted"] < got["peak"] < 1.05 * got["predicted"]
 
 
 def test_tiles_bound_the_memory() -> None:

@@ -142,7 +142,6 @@ def test_a_refused_file_leaves_the_previous_output(tmp_path: Path) -> None:
     [
         ("refinement.0.norm1.body.weight", (8,), "Restormer"),
         ("encoder_level1.0.ffn.dwconv.weight", (8, 1, 3, 3), "Restormer's family"),
-        ("G.encoder_level1.0.attn.kernel.0.weight", (96, 256), "DiffIR"),
     ],
 )
 def test_related_networks_are_named_as_not_supported_yet(
@@ -157,7 +156,7 @@ def test_related_networks_are_named_as_not_supported_yet(
 def test_another_network_is_refused_with_how_it_begins(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
-    assert "not the weights of a network that is known (c2f-dft)" in message
+    assert "not the weights of a network that is known (c2f-dft, diffir)" in message
     assert "its first tensors are 'conv.weight' [3, 3]" in message
 
 
@@ -249,9 +248,9 @@ def test_a_network_among_the_modules_of_a_trainer_is_converted(tmp_path: Path) -
 
 def test_a_trainer_s_file_of_a_related_network_is_named(tmp_path: Path) -> None:
     torch.save(
-        {"state_dict": {"generator.G.encoder_level1.0.attn.kernel.0.weight": torch.zeros(8, 4)}}, tmp_path / "last.ckpt"
+        {"state_dict": {"generator.refinement.0.ffn.dwconv.weight": torch.zeros(8, 1, 3, 3)}}, tmp_path / "a.ckpt"
     )
-    assert "weights of DiffIR" in refusal(tmp_path / "last.ckpt", tmp_path / "out.safetensors")
+    assert "weights of Restormer" in refusal(tmp_path / "a.ckpt", tmp_path / "out.safetensors")
 
 
 def test_whole_numbers_are_not_taken_for_weights(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 
 from dfrestore.errors import WeightsError
@@ -11,12 +9,14 @@ from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
 from dfrestore.methods.differences import Shapes, compare_shapes, in_short
 from dfrestore.methods.method import Recognised
+from dfrestore.methods.shapes import count_of, factor_of
 from dfrestore.nn.norm import Norm
 
 PROJECT = "https://github.com/wlydlut/C2F-DFT"
 DEFAULT_STEPS = 4
 # Every network of this family has them; the other tensors tell which one it is.
 _LANDMARKS = ("patch_embed.proj.weight", "encoder_level1.0.attn.temperature", "encoder_level1.0.ffn.project_in.weight")
+_FOREIGN = ".attn.kernel."  # DiffIR's modulation, which none of them has
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _STEMS = {6 * stem**2: stem for stem in (1, 2, 4)}  # channels of both pictures -> stem
 
@@ -27,7 +27,7 @@ def read(shapes: Shapes, name: str) -> Recognised | None:
     Its tensor names are the authors'. Raises :class:`WeightsError` for a network that is nearly one: it names what is
     missing, or the nearest configuration and the tensors that differ from it.
     """
-    if not any(landmark in shapes for landmark in _LANDMARKS):
+    if not any(landmark in shapes for landmark in _LANDMARKS) or any(_FOREIGN in key for key in shapes):
         return None
     try:
         config = configuration_of(shapes)
@@ -61,36 +61,18 @@ def configuration_of(shapes: Shapes) -> C2FDFTConfig:
         raise ValueError(f"its first convolution takes {channels} channels, not 6")
     norm: Norm = "WithBias" if "encoder_level1.0.norm1.body.bias" in shapes else "BiasFree"
     heads = [shapes[f"{level}.0.attn.temperature"][0] for level in _LEVELS]
-    blocks = [_count(shapes, level) for level in _LEVELS]
+    blocks = [count_of(shapes, level) for level in _LEVELS]
+    hidden = [(dim << i, shapes[f"{level}.0.ffn.project_in.weight"][0]) for i, level in enumerate(_LEVELS)]
     return C2FDFTConfig(
         dim=dim,
         blocks=(blocks[0], blocks[1], blocks[2], blocks[3]),
         heads=(heads[0], heads[1], heads[2], heads[3]),
-        ffn_factor=_ffn_factor(shapes, dim),
+        ffn_factor=factor_of(hidden),
         bias="encoder_level1.0.attn.qkv.bias" in shapes,
         norm=norm,
         dual_pixel="skip_conv.weight" in shapes,
         stem=_STEMS[channels],
     )
-
-
-def _count(shapes: Shapes, level: str) -> int:
-    """Blocks of a stage: the number of distinct i in ``level.i.``"""
-    pattern = re.compile(rf"{level}\.(\d+)\.")
-    return len({found[1] for key in shapes if (found := pattern.match(key))})
-
-
-def _ffn_factor(shapes: Shapes, dim: int) -> float:
-    """The shortest decimal f with int(width * f) = hidden for each level (the authors' int() drops the rest)."""
-    sizes = [(dim << i, shapes[f"{level}.0.ffn.project_in.weight"][0]) for i, level in enumerate(_LEVELS)]
-    low = max(hidden / width for width, hidden in sizes)
-    for decimals in range(7):
-        scale = float(10**decimals)
-        start = int(low * scale)
-        for factor in (start / scale, (start + 1) / scale):
-            if all(int(width * factor) == hidden for width, hidden in sizes):
-                return factor
-    raise ValueError(f"no feed-forward factor gives the hidden widths {[hidden for _, hidden in sizes]}")
 
 
 def _describe(config: C2FDFTConfig) -> str:

@@ -1,0 +1,177 @@
+"""The settings of a DiffIR network and of its sampling, and their check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dfrestore.errors import did_you_mean
+from dfrestore.nn.norm import Norm
+
+# The level that each stage of G works at, in the order in which they do.
+LEVELS = {
+    "encoder_level1": 1,
+    "encoder_level2": 2,
+    "encoder_level3": 3,
+    "latent": 4,
+    "decoder_level3": 3,
+    "decoder_level2": 2,
+    "decoder_level1": 1,
+    "refinement": 1,
+}
+TAIL_SCALE = 4  # of the authors' upsampler, whatever the result's scale
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class DiffIRConfig:
+    """Defaults are the authors' for motion deblurring (26.9 M parameters); their other tasks are in :data:`OFFICIAL`.
+
+    dim: width of level 1 of G (each level doubles it). blocks, heads: levels 1 to 3, then the latent. refinement:
+    blocks of the last stage, 0 where there is none. mask: takes a fourth plane, 1 = hole. scale: the result is so many
+    times larger. stem: G works on the pixel-unshuffled picture. tail: the authors' upsampler for super-resolution, two
+    doublings and a convolution; else one convolution. residual: adds the picture, enlarged pixel by pixel.
+    prior_stem, prior_blocks, prior_features: of CPEN, which sees the picture pixel-unshuffled by prior_stem (and, in
+    stage 1, the ground truth by prior_stem * scale) and makes a vector of 4 * prior_features values.
+    denoiser_layers: hidden ones. bias: of the convolutions in G.
+    """
+
+    dim: int = 48
+    blocks: tuple[int, int, int, int] = (3, 5, 6, 6)
+    refinement: int = 4
+    heads: tuple[int, int, int, int] = (1, 2, 4, 8)
+    ffn_factor: float = 2.0
+    bias: bool = False
+    norm: Norm = "WithBias"
+    mask: bool = False
+    scale: int = 1
+    stem: int = 1
+    tail: bool = False
+    residual: bool = True
+    prior_stem: int = 4
+    prior_blocks: int = 5
+    prior_features: int = 64
+    denoiser_layers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.dim <= 1024 or self.dim % 2:
+            raise ValueError(f"dim {self.dim} is not an even number from 2 to 1024")
+        if len(self.blocks) != 4 or not all(0 < n <= 64 for n in self.blocks):
+            raise ValueError(f"blocks {list(self.blocks)} are not four numbers from 1 to 64")
+        if len(self.heads) != 4 or not all(h > 0 and (self.dim << i) % h == 0 for i, h in enumerate(self.heads)):
+            raise ValueError(f"heads {list(self.heads)} do not divide the widths {[self.dim << i for i in range(4)]}")
+        if not 0.25 <= self.ffn_factor <= 16 or int(self.dim * self.ffn_factor) < 1:
+            raise ValueError(f"ffn_factor {self.ffn_factor} is not from 0.25 to 16")
+        if self.norm not in ("WithBias", "BiasFree"):
+            raise ValueError(f"norm {self.norm!r} is neither 'WithBias' nor 'BiasFree'")
+        self._check_ranges()
+        if self.tail and self.stem * self.scale != TAIL_SCALE:
+            raise ValueError(f"a tail enlarges by {TAIL_SCALE}, so scale {self.scale} needs a stem of 4 / scale")
+
+    def _check_ranges(self) -> None:
+        ranges = {"refinement": (0, 64), "scale": (1, 8), "prior_blocks": (0, 64), "prior_features": (1, 1024)}
+        for key, (low, high) in {**ranges, "denoiser_layers": (0, 64)}.items():
+            if not low <= getattr(self, key) <= high:
+                raise ValueError(f"{key} {getattr(self, key)} is not from {low} to {high}")
+        for key in ("stem", "prior_stem"):
+            if getattr(self, key) not in (1, 2, 4):
+                raise ValueError(f"{key} {getattr(self, key)} is not 1, 2 or 4")
+
+    @property
+    def planes(self) -> int:
+        """Planes of the picture: with the mask, 4."""
+        return 4 if self.mask else 3
+
+    @property
+    def code(self) -> int:
+        """Length of the prior vector z."""
+        return 4 * self.prior_features
+
+    @property
+    def truth_stem(self) -> int:
+        """By how much the ground truth is pixel-unshuffled for CPEN in stage 1."""
+        return self.prior_stem * self.scale
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> DiffIRConfig:
+        """From a checkpoint's or a preset's plain values. Raises ValueError on unknown or impossible ones."""
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ValueError(f"unknown setting '{key}' of a diffir network{did_you_mean(key, known)}")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for key, value in plain.items():
+            _check_type(key, value, getattr(cls, key))
+        return cls(**plain)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_mapping` reads back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def _super_resolution(scale: int) -> DiffIRConfig:
+    stem = TAIL_SCALE // scale
+    shape: dict[str, Any] = {"blocks": (13, 1, 1, 1), "refinement": 13, "ffn_factor": 2.2, "norm": "BiasFree"}
+    return DiffIRConfig(dim=64, scale=scale, stem=stem, tail=True, prior_stem=stem, prior_blocks=9, **shape)
+
+
+def _inpainting(latent: int, prior_blocks: int) -> DiffIRConfig:
+    shape: dict[str, Any] = {"blocks": (1, 1, 1, latent), "refinement": 0, "ffn_factor": 1.8}
+    return DiffIRConfig(dim=52, mask=True, residual=False, prior_blocks=prior_blocks, **shape)
+
+
+OFFICIAL: Mapping[str, DiffIRConfig] = {
+    "deblur": DiffIRConfig(),
+    "sr_x4": _super_resolution(4),  # also the real-world one
+    "realsr_x2": _super_resolution(2),
+    "realsr_x1": _super_resolution(1),
+    "inpaint": _inpainting(9, 5),
+    "inpaint_big": _inpainting(20, 8),
+}
+"""The authors' option files."""
+
+
+@dataclass(frozen=True)
+class IPRSampling:
+    """The diffusion on the prior vector: T steps, and the range whose square roots are spaced evenly to make betas."""
+
+    timesteps: int = 4
+    betas: tuple[float, float] = (0.1, 0.99)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> IPRSampling:
+        """From the ``sampling`` of a checkpoint's header: ``timesteps``, ``betas``; each may be left out. Raises
+        ValueError on unknown or impossible values.
+        """
+        known = ("timesteps", "betas")
+        for key in values:
+            if key not in known:
+                raise ValueError(f"unknown setting '{key}' of diffir's sampling{did_you_mean(key, known)}")
+        steps = values.get("timesteps", 4)
+        if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"timesteps {steps!r} is not a whole number from 1 to {MAX_STEPS}")
+        betas = values.get("betas", (0.1, 0.99))
+        numbers = [float(b) for b in betas if type(b) in (int, float)] if isinstance(betas, list | tuple) else []
+        if len(numbers) != 2 or len(betas) != 2 or not 0 < numbers[0] <= numbers[1] < 1:
+            raise ValueError(f"betas {betas!r} are not two numbers with 0 < first <= last < 1")
+        return cls(steps, (numbers[0], numbers[1]))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_mapping` reads back."""
+        return {"timesteps": self.timesteps, "betas": list(self.betas)}
+
+
+def _check_type(key: str, value: object, default: object) -> None:
+    """Raise ValueError unless the value is of the default's kind."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} {value!r} is neither true nor false")
+    elif isinstance(default, tuple):
+        if not (isinstance(value, tuple) and all(type(n) is int for n in value)):
+            raise ValueError(f"{key} {value!r} is not a list of whole numbers")
+    elif isinstance(default, int):
+        if type(value) is not int:
+            raise ValueError(f"{key} {value!r} is not a whole number")
+    elif isinstance(default, float) and type(value) not in (int, float):
+        raise ValueError(f"{key} {value!r} is not a number")

@@ -1,0 +1,143 @@
+"""DiffIR as it restores (stage 2), and as it is trained first (stage 1), where CPEN sees the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfrestore.methods.diffir.config import DiffIRConfig, IPRSampling
+from dfrestore.methods.diffir.cost import prior_share, values_kept, widest_map
+from dfrestore.methods.diffir.dirformer import DIRformer
+from dfrestore.methods.diffir.prior import CPEN, Denoiser, IPRDiffusion
+from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
+from dfrestore.nn import How, Literal
+from dfrestore.nn.chains import enlarged
+
+
+class _Both(Network):
+    """What the two stages have in common: G, and how pictures go in and out."""
+
+    def __init__(self, config: DiffIRConfig, sampling: IPRSampling | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.sampling = sampling or IPRSampling()
+        self.steps = (self.sampling.timesteps,)
+        self.default_steps = self.sampling.timesteps
+        self.multiple = 8 * config.stem
+        self.scale = config.scale
+        self.mask = config.mask
+        self.padding = "symmetric" if config.mask else "reflect"
+        self.G = DIRformer(config)
+
+    @property
+    def footprint(self) -> Footprint:
+        config = self.config
+        states = 2 * config.planes + 6 * config.scale**2  # the picture, padded and masked; the result, and its pixels
+        return Footprint(values_kept(config), widest_map(config), config.stem, states)
+
+    def parts(self, steps: int) -> list[float]:
+        share = prior_share(self.config)
+        return [share, 1 - share]
+
+    def restored(self, how: How | Literal, lq: Tensor, *, z: Tensor) -> Tensor:
+        """The picture that z (1, code) makes of lq."""
+        return self.G(lq, z) if isinstance(how, Literal) else self.G.walk(how, lq, z)
+
+    def seen(self, planes: Tensor) -> Tensor:
+        """What the network is given of a picture: where there is a mask, holes are black. planes: (3 or 4, H, W).
+
+        A mask may be softer at its borders: what is to be replaced at all is a hole, as in the authors' evaluation.
+        """
+        if not self.mask:
+            return planes
+        hole = (planes[3:] > 0).to(planes.dtype)
+        return torch.cat([planes[:3] * (1 - hole), hole])
+
+    def ends(self) -> tuple[nn.Module, ...]:
+        return self.G.ends()
+
+
+class DiffIR(_Both):
+    """network(lq, z_T) -> picture: lq (B, 3, H, W) in [0, 1], z_T (B, code) standard normal -> (B, 3, sH, sW).
+
+    The picture is not clamped. H and W are multiples of :attr:`multiple`. For inpainting lq is (B, 4, H, W), the
+    picture times (1 - mask) and the mask, 1 = hole; what is known is not put back. (Paper, Fig. 2, stage 2.)
+    """
+
+    def __init__(self, config: DiffIRConfig, sampling: IPRSampling | None = None) -> None:
+        super().__init__(config, sampling)
+        self.condition = CPEN(config.planes * config.prior_stem**2, config.prior_blocks, config.prior_features)
+        self.denoise = Denoiser(config.code, config.denoiser_layers)
+        self.diffusion = IPRDiffusion.of(self.sampling)
+
+    def forward(self, lq: Tensor, z_T: Tensor) -> Tensor:
+        picture: Tensor = self.G(lq, self.denoised(z_T, self.conditioned(Literal(), lq)))
+        return picture
+
+    def walk(self, how: How, lq: Tensor, z_T: Tensor) -> Tensor:
+        """:meth:`forward` with the verbs of ``how``, within rounding."""
+        return self.G.walk(how, lq, self.denoised(z_T, self.conditioned(how, lq)))
+
+    def conditioned(self, how: How | Literal, lq: Tensor) -> Tensor:
+        """D (B, code): what CPEN makes of lq."""
+        stem = self.config.prior_stem
+        if isinstance(how, Literal):
+            condition: Tensor = self.condition(F.pixel_unshuffle(lq, stem))
+            return condition
+        return self.condition.walk(how, [(lq, stem)])
+
+    def denoised(self, z_T: Tensor, condition: Tensor) -> Tensor:
+        """The prior vector z (B, code), from noise and D."""
+        return self.diffusion.reverse(self.denoise, z_T.to(condition.dtype), condition)[-1]
+
+    def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
+        """The prior is of the whole picture, even where G sees a tile at a time."""
+        lq = self.seen(given.planes)
+        noise = given.vector(self.config.code)
+        del given
+        condition = yield from run.whole(self.conditioned, lq)
+        yield None
+        device = next(self.denoise.parameters()).device
+        z = self.denoised(noise[None].to(device), condition[None].to(device))
+        yield Estimate((yield from run(partial(self.restored, z=z), lq, scale=self.scale)))
+
+
+class DiffIRS1(_Both):
+    """network(lq, gt) -> picture: as :class:`DiffIR`, its prior taken from the ground truth gt (B, 3, sH, sW).
+
+    What stage 1 trains, and the teacher of stage 2; it restores nothing. (Paper, Fig. 2, stage 1.)
+    """
+
+    def __init__(self, config: DiffIRConfig, sampling: IPRSampling | None = None) -> None:
+        super().__init__(config, sampling)
+        inputs = config.planes * config.prior_stem**2 + 3 * config.truth_stem**2
+        self.E = CPEN(inputs, config.prior_blocks, config.prior_features)
+
+    def forward(self, lq: Tensor, gt: Tensor) -> Tensor:
+        picture: Tensor = self.G(lq, self.encoded(Literal(), lq, gt))
+        return picture
+
+    def walk(self, how: How, lq: Tensor, gt: Tensor) -> Tensor:
+        """:meth:`forward` with the verbs of ``how``, within rounding."""
+        return self.G.walk(how, lq, self.encoded(how, lq, gt))
+
+    def encoded(self, how: How | Literal, lq: Tensor, gt: Tensor) -> Tensor:
+        """The prior vector z (B, code) of the picture and its ground truth, unshuffled apart, in this order."""
+        pictures = [(lq, self.config.prior_stem), (gt, self.config.truth_stem)]
+        if isinstance(how, Literal):
+            z: Tensor = self.E(torch.cat([F.pixel_unshuffle(picture, stem) for picture, stem in pictures], dim=1))
+            return z
+        return self.E.walk(how, pictures)
+
+    def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
+        """A proof that it computes: the picture itself stands for its ground truth."""
+        lq = self.seen(given.planes)
+        truth = enlarged(given.planes[None, :3], lq.shape[1] * self.scale)[0]
+        z = (yield from run.whole(self.encoded, lq, truth))[None]
+        yield None
+        z = z.to(next(self.parameters()).device)
+        yield Estimate((yield from run(partial(self.restored, z=z), lq, scale=self.scale)))
