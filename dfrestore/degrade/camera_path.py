@@ -22,9 +22,9 @@ from dfrestore.degrade.fields import octaves, seeded
 from dfrestore.degrade.trajectories import Motion, motion_paths
 
 FRAMES = (13, 25)  # at least and at most
-MARGIN = 64  # pixels of mirrored border around the picture; beyond it the border's colour goes on
+MARGIN = 64  # pixels of mirrored border around the picture, at most; beyond it the border's colour goes on
 WEAVE = Motion(extent=1.0, inertia=0.97, jolts=0.0)  # what turn (x) and zoom (y) follow
-AT_ONCE = 1 << 23  # values of frames in memory at a time
+AT_ONCE = 1 << 18  # values of frames worked on at a time: what stays in a core's cache
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,12 @@ def _exposed(light: Tensor, blur: CameraParams) -> Tensor:
     paths = [blur.path, *([blur.passing.path] if blur.passing else [])]
     frames = max(_frames(path) for path in paths)
     moves = [_moves(path, frames, (light.shape[2], light.shape[3]), generator).to(light.device) for path in paths]
-    picture = mirrored(light, MARGIN)
+    margin = min(MARGIN, math.ceil(max(path.motion.extent + path.turn + path.zoom for path in paths)) + 1)
+    picture = mirrored(light, margin)
     thing = None
     if blur.passing is not None:
         mask = _mask(blur.passing, (light.shape[2], light.shape[3]), generator).to(light.device)
-        thing = torch.cat([picture, functional.pad(mask, (MARGIN,) * 4, mode="replicate")], dim=1)
+        thing = torch.cat([picture, functional.pad(mask, (margin,) * 4, mode="replicate")], dim=1)
     total = torch.zeros_like(light)
     at_once = max(1, AT_ONCE // light[0].numel())
     for first in range(0, frames, at_once):

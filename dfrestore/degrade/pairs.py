@@ -1,9 +1,9 @@
 """Pairs of files for training and measuring: ``input/NAME`` degraded, ``target/NAME`` clean, and a manifest.
 
-Where it makes holes there is ``mask/NAME.png`` too, white where something is missing, which is grey in the input. Where
-a degradation makes pictures smaller, the clean one is cut right and bottom to a multiple of its scale. Both
-are 8 bit RGB, without metadata except the colour profile. The pixels, the kind, the preset and the seed decide
-what a file becomes; the manifest lists them.
+A kind that makes holes adds ``mask/NAME.png``, white where something is missing, which is grey in the input. Where a
+kind makes pictures smaller, the clean ones are cut right and bottom to a multiple of its scale. Pictures are 8 bit RGB,
+without metadata except the colour profile. The pixels, the kind, the preset and the seed decide what a file becomes;
+the manifest lists them.
 """
 
 from __future__ import annotations
