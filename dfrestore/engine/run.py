@@ -73,7 +73,7 @@ def restore_array(
     if steps not in network.steps:
         raise ValueError(f"this network cannot do {steps} steps")
     try:
-        yield from _restore(network, _to_planes(rgb, mask), steps, seed, plan, device, precision, windows, watch)
+        yield from _restore(network, rgb, mask, steps, seed, plan, device, precision, windows, watch)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -88,7 +88,8 @@ def restore_array(
 @torch.inference_mode()
 def _restore(
     network: Network,
-    planes: Tensor,
+    rgb: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
     steps: int,
     seed: int,
     plan: Plan,
@@ -100,8 +101,8 @@ def _restore(
     network.to(device.torch_device)
     # Tiles leave the whole picture in main memory: only a tile at a time is on the device.
     home = device.torch_device if plan.kind == "whole" else torch.device("cpu")
-    given = Given.of(planes, seed, network, home)
-    del planes
+    # Made here and not by the caller: arguments of a decorated generator live as long as it does.
+    given = Given.of(_to_planes(rgb, mask), seed, network, home)
     run = _Evaluations(network, steps, plan, given, device, strips_of(plan, windows, precision, device), watch)
     height, width = given.height * network.scale, given.width * network.scale
     restoration = network.restore(given, run, steps)
