@@ -185,7 +185,7 @@ def test_two_pairs_are_trained_on_with_a_warning(start: Path, tmp_path: Path, df
         (["derain", "--run", "r"], 2, "--data FOLDER of pairs"),
         (["derain", "--data", "pairs"], 2, "--run FOLDER"),
         (["--data", "pairs", "--run", "r"], 2, "name a task"),
-        (["derain", "--data", "pairs", "--clean", "pairs", "--run", "r"], 2, "not both"),
+        (["derain", "--data", "pairs", "--clean", "pairs", "--run", "r"], 2, "exclude each other"),
         (["derain", "--clean", "pairs", "--mix", "pairs", "--run", "r"], 2, "mixed into pairs"),
         (["derain", "--data", "pairs", "--run", "r", "--minutes", "0"], 2, "not a time to train in"),
         (["derain", "--data", "pairs", "--run", "r", "--set", "fine.lrr=1"], 2, "did you mean 'lr'"),
