@@ -52,14 +52,14 @@ def test_another_precision_window_or_network_has_a_speed_of_its_own(other: dict[
 
 def test_a_finished_photo_makes_the_guess_better() -> None:
     work = 2 * WORTH_MEASURING
-    speeds().found(1.0, work)
+    speeds().learn(1.0, work)
     assert speeds().known() == pytest.approx(1 / work)
-    speeds().found(4.0, work)
+    speeds().learn(4.0, work)
     assert speeds().known() == pytest.approx(2 / work)
 
 
 def test_a_small_photo_says_nothing() -> None:
-    speeds().found(1.0, WORTH_MEASURING / 2)
+    speeds().learn(1.0, WORTH_MEASURING / 2)
     assert speeds().known() is None
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_as_good_as_none(cache: Path, content: str) -> None:
     cache.parent.mkdir()
     cache.write_text(content)
     assert speeds().known() is None
-    speeds().found(1.0, 2 * WORTH_MEASURING)
+    speeds().learn(1.0, 2 * WORTH_MEASURING)
     assert speeds().known() is not None
 
 

@@ -294,7 +294,7 @@ def test_a_method_may_rename_tensors_leave_some_out_and_keep_its_buffers(
     found = Recognised({}, {}, 2, {**rename, "count": "count"}, "https://example.org", stage="S1")
     method = a_method("tiny", lambda shapes, name: found, lambda spec: Tiny())
     monkeypatch.setitem(METHODS, "tiny", method)
-    monkeypatch.delitem(METHODS, "c2f-dft")
+    monkeypatch.setattr(convert, "METHODS", {"tiny": method})
     state = {"weight": torch.randn(3, 3, 1, 1).half(), "bias": torch.zeros(3)}
     both = {f"{where}.{name}": tensor for where in ("net", "outer.net") for name, tensor in state.items()}
     torch.save({**both, "schedule": torch.ones(4), "count": torch.tensor(7)}, tmp_path / "in.pth")
