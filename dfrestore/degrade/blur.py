@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from dfrestore.degrade.arrays import check_batch, column, mirrored, on_each, source_device, to_photo, to_tensor
 from dfrestore.degrade.camera_path import CameraParams, CameraRange, exposure, sample_camera
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.trajectories import Motion, motion_kernels
 
 GAMMA = 2.2
@@ -117,9 +117,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "motion") -> 
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "motion") -> list[AnyBlur]:
     """``count`` independent blurs of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no blur preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("blur", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_blur(clean: Tensor, params: AnyBlur, generator: torch.Generator | None = None) -> Tensor:

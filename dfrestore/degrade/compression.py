@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, on_each, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, throw_dice
+from dfrestore.degrade.dice import Dice, named_preset, throw_dice
 from dfrestore.degrade.jpeg import round_trip
 from dfrestore.errors import FileFailure
 
@@ -74,9 +74,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> t
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[tuple[Saving, ...]]:
     """:func:`sample_params` for ``count`` independent pictures, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no jpeg preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("jpeg", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_jpeg(clean: Tensor, savings: tuple[Saving, ...]) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, column, on_each, to_photo, to_tensor
 from dfrestore.degrade.blur import GAMMA, brighter, convolve
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.discs import POINT, Disc, disc_kernels, sample_disc
 from dfrestore.degrade.fields import along_edges, octaves, seeded, touched_up
 
@@ -95,9 +95,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> D
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[DefocusParams]:
     """``count`` independent ones of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no defocus preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("defocus", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_defocus(clean: Tensor, params: DefocusParams) -> Tensor:

@@ -6,7 +6,7 @@ So a batch costs one call of the generator, and the parameters of a picture do n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import torch
@@ -55,3 +55,10 @@ def throw_dice(count: int, generator: torch.Generator | None) -> list[Dice]:
     device = generator.device if generator is not None else None
     numbers = torch.rand(count, DRAWS, generator=generator, device=device, dtype=torch.float64).tolist()
     return [Dice(row) for row in numbers]
+
+
+def named_preset(kind: str, presets: Mapping[str, T], name: str) -> T:
+    """The preset of this name; ValueError names the presets that exist. kind: of damage, for the message."""
+    if name not in presets:
+        raise ValueError(f"no {kind} preset {name!r}; there are {', '.join(presets)}")
+    return presets[name]

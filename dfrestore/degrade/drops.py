@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from dfrestore.degrade.arrays import check_batch, on_each, to_photo, to_tensor
 from dfrestore.degrade.blur import GAMMA, convolve
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.discs import POINT, Disc, disc_kernels, sample_disc
 from dfrestore.degrade.fields import seeded, touched_up
 
@@ -110,9 +110,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> D
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[DropsParams]:
     """:func:`sample_params` for ``count`` independent pictures, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no drops preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("drops", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_drops(clean: Tensor, params: DropsParams) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dfrestore.degrade import presets as rain_presets
 from dfrestore.degrade.arrays import check_batch, column, on_each, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.fields import along_edges, box_mean, octaves, seeded, touched_up
 from dfrestore.degrade.rain import add_rain
 from dfrestore.degrade.streaks import RainParams
@@ -107,9 +107,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> H
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[HazeParams]:
     """``count`` independent hazes of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no haze preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("haze", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_haze(clean: Tensor, params: HazeParams) -> Tensor:

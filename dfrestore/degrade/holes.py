@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, to_photo, to_tensor
-from dfrestore.degrade.dice import throw_dice
+from dfrestore.degrade.dice import named_preset, throw_dice
 
 Mask = NDArray[np.bool_]
 MOST = 0.5  # of a picture may be missing in LaMa's masks for evaluation and in mixed; five candidates are drawn
@@ -181,9 +181,7 @@ def draw_mask(height: int, width: int, preset: str = "mixed", seed: int = 0) -> 
 
     seed: of numpy's legacy generator; with ``lama``, ``np.random.seed(seed)`` before LaMa's own generator.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"no holes preset {preset!r}; there are {', '.join(PRESETS)}")
-    return PRESETS[preset](height, width, RandomState(seed))
+    return named_preset("holes", PRESETS, preset)(height, width, RandomState(seed))
 
 
 def mask_batch(

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from dfrestore.degrade.arrays import check_batch, on_each, to_photo, to_tensor
 from dfrestore.degrade.blur import convolve
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.fields import seeded
 from dfrestore.degrade.filters import Filter, last_filter, sample_filter
 from dfrestore.degrade.jpeg import jpeg_loss
@@ -106,9 +106,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> L
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[LowresParams]:
     """:func:`sample_params` for ``count`` independent pictures, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no lowres preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("lowres", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def make_small(clean: Tensor, params: LowresParams) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, column, on_each, source_device, to_photo, to_tensor
 from dfrestore.degrade.camera import Camera, camera_noise
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.jpeg import jpeg_loss
 from dfrestore.degrade.sensor import Sensor, sensor_noise
 
@@ -160,9 +160,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> N
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[NoiseParams]:
     """``count`` independent noises of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no noise preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, preset) for dice in throw_dice(count, generator)]
+    shares = named_preset("noise", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_noise(clean: Tensor, params: NoiseParams, generator: torch.Generator | None = None) -> Tensor:
@@ -217,8 +216,7 @@ def _lay_over(clean: Tensor, noises: Sequence[NoiseParams], generator: torch.Gen
     return picture.to(clean.dtype)
 
 
-def _sample(dice: Dice, preset: str) -> NoiseParams:
-    bounds = dice.pick(PRESETS[preset])
+def _sample(dice: Dice, bounds: GaussianRange | SensorRange | CameraRange) -> NoiseParams:
     if isinstance(bounds, GaussianRange):
         return NoiseParams(sigma=dice.even(*bounds.sigma), rounded=bounds.rounded)
     if isinstance(bounds, CameraRange):

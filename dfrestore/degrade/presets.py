@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.streaks import Blend, RainParams, StreakLayer, moments
 
 MIN_ASPECT = 5.0  # shorter streaks look like snow
@@ -89,13 +89,11 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> R
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[RainParams]:
     """``count`` independent rains of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no rain preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, preset) for dice in throw_dice(count, generator)]
+    shares = named_preset("rain", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
-def _sample(dice: Dice, preset: str) -> RainParams:
-    bounds = dice.pick(PRESETS[preset])
+def _sample(dice: Dice, bounds: RainRange) -> RainParams:
     target = dice.even(*bounds.decibels)
     coverage = dice.log(*bounds.coverage)
     count = dice.whole(*bounds.layers)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfrestore.degrade.arrays import check_batch, column, on_each, to_photo, to_tensor
-from dfrestore.degrade.dice import Dice, Range, throw_dice
+from dfrestore.degrade.dice import Dice, Range, named_preset, throw_dice
 from dfrestore.degrade.fields import octaves, seeded, touched_up
 
 MAX_ELEMENTS = 1 << 21  # pixels of flakes worked on at a time: bounds memory on whole photos
@@ -130,9 +130,8 @@ def sample_params(generator: torch.Generator | None, preset: str = "mixed") -> S
 
 def sample_many(count: int, generator: torch.Generator | None, preset: str = "mixed") -> list[SnowParams]:
     """``count`` independent snows of a preset, from one draw of the generator."""
-    if preset not in PRESETS:
-        raise ValueError(f"no snow preset {preset!r}; there are {', '.join(PRESETS)}")
-    return [_sample(dice, dice.pick(PRESETS[preset])) for dice in throw_dice(count, generator)]
+    shares = named_preset("snow", PRESETS, preset)
+    return [_sample(dice, dice.pick(shares)) for dice in throw_dice(count, generator)]
 
 
 def add_snow(clean: Tensor, params: SnowParams) -> Tensor:
