@@ -16,21 +16,23 @@ import typer
 
 from dfrestore.cli.distances import distances
 from dfrestore.cli.evaluation_page import EvaluationPage
-from dfrestore.cli.options import (
-    check_task,
-    complete_models,
-    complete_tasks,
-    parse_window,
-)
+from dfrestore.cli.evaluation_pairs import Asked, checked, complete_presets, find
+from dfrestore.cli.options import complete_models, complete_tasks, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
-from dfrestore.tasks import any_pair_folders, any_task, channel_of
+from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
 
 if TYPE_CHECKING:
     from dfrestore.evaluation import Convention, FileScore, Restore
     from dfrestore.photo import Photo
+    from dfrestore.photo.mask import Strength
     from dfrestore.photo.pairs import Matching, Pair
+    from dfrestore.restore import Restorer
+
+
+_SCALED = any_of([task.name for task in TASKS.values() if task.scale] or ["a larger result"])
+_MASKED = any_of([task.name for task in TASKS.values() if task.mask] or ["holes"])
 
 
 class Net(StrEnum):
@@ -50,19 +52,50 @@ class Channel(StrEnum):
 def evaluate(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RESTORED TARGET", help="Two folders: restored pictures and clean ones."),
+        typer.Argument(
+            metavar="RESTORED TARGET", help="Two folders: restored pictures and clean ones. Or one word, for --task."
+        ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
             metavar="TASK",
-            help=f"Restore the inputs of --data first: {any_task()}.",
+            help=f"Restore the inputs of --data or --clean first: {any_task()}.",
             autocompletion=complete_tasks,
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help=f"Folder of pairs: {any_pair_folders()}."),
+        typer.Option(
+            metavar="FOLDER",
+            help=f"Folder of pairs: {any_pair_folders()}; for {_SCALED} also lr_x4/ with hr/, LRbicx4/ with GTmod12/, "
+            "LR_bicubic/X4/ with HR/, or files *_LR and *_HR.",
+        ),
+    ] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The clean pictures, where --data is the folder of the inputs alone."),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Make the inputs from these clean pictures, as 'dfrestore degrade' does."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"How --clean makes them, see 'dfrestore degrade --help'; default: bench, or mixed; for {_SCALED} "
+            "bicubic, by the model's scale.",
+            autocompletion=complete_presets,
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help=f"For {_MASKED}: white is missing. Named like the pictures, _mask or _mask001 may follow; one file "
+            "serves all; default: mask/ in --data, or drawn by --preset.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -93,7 +126,12 @@ def evaluate(
         typer.Option(help="y (luma) or rgb; default: as the papers of the task, without a task y."),
     ] = None,
     y_rounded: Annotated[bool, typer.Option("--y-rounded", help="Round luma to whole numbers, like MATLAB.")] = False,
-    crop_border: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels left out at each border.")] = 0,
+    crop_border: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help=f"Pixels left out at each border; default: 0, for {_SCALED} the model's scale."
+        ),
+    ] = None,
     lpips: Annotated[
         bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and downloads weights.")
     ] = False,
@@ -113,7 +151,12 @@ def evaluate(
 ) -> None:
     """Measure restored pictures: PSNR, SSIM, LPIPS and DISTS against clean ones.
 
-    Either two folders whose pictures share their names, or --task and --data to restore and measure.
+    Either two folders whose pictures share their names, or --task with --data or --clean to restore and measure.
+
+    Where a model enlarges, the score of the input is that of its bicubic enlargement, and a target may have a few more
+    rows and columns than the result, which are cut off. Where holes are filled, what is known is put back before
+    measuring, and PSNR is also measured inside the holes alone. Two folders are measured as they are; --masks adds
+    the score inside the holes. Usual for finished x4 results: --crop-border 4.
 
     PSNR is in dB; higher is better. SSIM is at most 1; higher is better. LPIPS and DISTS are distances; 0 is best. The
     weights that these two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16). Time is in
@@ -126,9 +169,12 @@ def evaluate(
       dfrestore evaluate --task derain --data pairs/ --report scores.html
       dfrestore evaluate --task denoise --data pairs/ --model my-model.safetensors --steps 4 --json
       dfrestore evaluate restored/ clean/ --lpips --dists
+      dfrestore evaluate upscale --data Set5/ --model my-x4.safetensors
+      dfrestore evaluate upscale --clean Set14/ --report scores.html
+      dfrestore evaluate inpaint --data pairs/ --masks masks/
+      dfrestore evaluate inpaint --clean photos/ --preset thick
     """
     from dfrestore.evaluation import Convention, measure_pairs
-    from dfrestore.photo.pairs import find_pairs, match_folders
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -136,41 +182,42 @@ def evaluate(
         raise UsageError("--y-rounded is about luma; leave out --channel rgb")
     if lpips_net is not None and not lpips:
         raise UsageError("--lpips-net is about --lpips; add it")
+    asked = checked(Asked(tuple(folders or ()), task, data, targets, clean, preset, masks), model, steps)
+    window_setting = parse_window(window)
     convention = Convention(
-        "y" if y_rounded and channel is None else channel.value if channel else channel_of(task),
+        "y" if y_rounded and channel is None else channel.value if channel else channel_of(asked.task),
         y_rounded,
-        crop_border,
+        crop_border or 0,
+        hole=asked.has_holes,
     )
-    restore: Restore | None = None
-    if folders:
-        _require_only_folders(folders, data, model, steps)
-        matching = match_folders(folders[0], folders[1])
-        about: dict[str, Any] = {"restored": folders[0], "target": folders[1]}
-    elif task is None or data is None:
-        raise UsageError("give two folders, RESTORED and TARGET, or --task with --data")
-    else:
-        check_task(task)
-        matching, about = find_pairs(data), {"data": data}
+    options = {"model": model, "device": device, "precision": precision, "window": window_setting}
+    restorer = _restorer(asked, options) if asked.enlarges else None  # which pairs there are follows from its scale
+    found = find(asked, 1 if restorer is None else restorer.network.scale)
+    matching = found.matching
     place = page_path(report, _all_files(matching))
     pairs = _chosen(matching, limit)
     net = (lpips_net or Net.alex).value if lpips else None
     convention = replace(convention, distances=distances(net, dists, device, quiet=quiet))
+    restore: Restore | None = None
     told: dict[str, Any] = {}
     plans: Counter[str] = Counter()
-    if task is not None and not folders:
-        options = {"model": model, "device": device, "precision": precision, "window": parse_window(window)}
+    if asked.restores:
+        restorer = restorer or _restorer(asked, options)
         how = {"seed": seed, "plan": tile, "ensemble": ensemble, "keep_color": keep_color}
-        restore, told = _restoration(task, steps, how, options, plans)
+        restore, told = _restoration(restorer, asked, steps, how, plans)
+        convention = _of_model(convention, restorer, crop_border)
         print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
-    measured, page = measure_pairs(pairs, convention, restore), None
+    measured, page = measure_pairs(pairs, convention, restore, found.opener), None
     if place is not None:
-        page = _page(place, matching, pairs, convention, told | about, plans, quiet)
+        page = _page(place, matching, pairs, convention, told | found.about, plans, quiet)
     scores = map(attrgetter("score"), measured) if page is None else page.follow(measured)
     form = "json" if as_json else "csv" if as_csv else ""
     # rows that come one by one on the same terminal are progress enough, and a bar would tear them
     if not quiet and sys.stderr.isatty() and (as_csv or not sys.stdout.isatty()):
         scores = _with_progress(scores, len(pairs))
     width = max(max(len(pair.name) for pair in pairs), len("mean of 9999, 9999 failed"))
+    if asked.clean is not None:
+        told |= {key: str(value) for key, value in found.about.items()}  # how the inputs were made
     with nullcontext() if page is None else page.written():
         failed = _print(scores, convention, width, restore is not None, form, told)
     if failed or (page is not None and page.failed):
@@ -189,6 +236,7 @@ def _page(
     lists = [
         ("No clean picture for", [str(path) for path in matching.lonely_inputs]),
         ("No restored or degraded picture for", [str(path) for path in matching.lonely_targets]),
+        ("No mask for", [str(path) for path in matching.without_mask]),
     ]
     if len(pairs) < len(matching.pairs):
         settings |= {"pairs": f"the first {len(pairs)} of {len(matching.pairs)}"}
@@ -209,36 +257,43 @@ def _page(
 
 
 def _all_files(matching: Matching) -> list[Path]:
-    pairs = [path for pair in matching.pairs for path in (pair.input, pair.target)]
-    return [*pairs, *matching.lonely_inputs, *matching.lonely_targets]
+    pairs = [path for pair in matching.pairs for path in (pair.input, pair.target, *pair.masks)]
+    return [*pairs, *matching.lonely_inputs, *matching.lonely_targets, *matching.without_mask]
 
 
-def _require_only_folders(folders: list[Path], data: Path | None, model: str | None, steps: int | None) -> None:
-    if len(folders) != 2:
-        raise UsageError(f"evaluate takes two folders, RESTORED and TARGET, not {len(folders)}")
-    if data is not None or model is not None or steps is not None:
-        raise UsageError("two folders are measured as they are: leave out --data, --model and --steps")
+def _restorer(asked: Asked, options: dict[str, Any]) -> Restorer:
+    """options: of ``Restorer.from_pretrained``."""
+    from dfrestore.restore import Restorer
+
+    assert asked.task is not None
+    return Restorer.from_pretrained(asked.task, **options)
+
+
+def _of_model(convention: Convention, restorer: Restorer, crop_border: int | None) -> Convention:
+    """The convention with the model's scale, which is the usual border too where the result is larger."""
+    scale = restorer.network.scale
+    if scale > 1 and crop_border is None:
+        convention = replace(convention, border=scale)
+    return replace(convention, scale=scale)
 
 
 def _restoration(
-    task: str, steps: int | None, how: dict[str, Any], options: dict[str, Any], plans: Counter[str]
+    restorer: Restorer, asked: Asked, steps: int | None, how: dict[str, Any], plans: Counter[str]
 ) -> tuple[Restore, dict[str, Any]]:
     """The function that restores one photo (and counts its plan), and the settings to print with the numbers.
 
-    how: further arguments of ``Restorer.restore_rgb``, options: of ``Restorer.from_pretrained``.
+    how: further arguments of ``Restorer.restore_rgb``.
     """
-    from dfrestore.restore import Restorer
     from dfrestore.restore.flow import drain
 
-    restorer = Restorer.from_pretrained(task, **options)
     steps = restorer.checked_steps(steps)
-    about = {"task": task, "model": restorer.label, "steps": steps, "seed": how["seed"]}
+    about = {"task": asked.task, "model": restorer.label, "steps": steps, "seed": how["seed"]}
     usual = {"plan": None, "ensemble": 1, "keep_color": False}
     about |= {{"plan": "tile"}.get(name, name): how[name] for name in usual if how[name] != usual[name]}
     about |= {"window": restorer.spec.window, "device": restorer.device.name, "precision": restorer.precision.name}
 
-    def restore(photo: Photo) -> Any:
-        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, **how))
+    def restore(photo: Photo, mask: Strength | None = None) -> Any:
+        outcome = drain(restorer.restore_rgb(photo.rgb, steps=steps, mask=mask, **how))
         plans[outcome.plan] += 1
         return outcome.rgb
 
@@ -247,10 +302,16 @@ def _restoration(
 
 def _chosen(matching: Matching, limit: int | None) -> list[Pair]:
     """The pairs to measure. Pictures without a partner are named on stderr: they are missing from every mean."""
-    for paths, what in ((matching.lonely_inputs, "clean"), (matching.lonely_targets, "restored or degraded")):
+    for paths, what in (
+        (matching.lonely_inputs, "clean picture"),
+        (matching.lonely_targets, "restored or degraded picture"),
+        (matching.without_mask, "mask"),
+    ):
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            print(f"no {what} picture for {one_line(paths[0])}{more}; not measured", file=sys.stderr)
+            print(f"no {what} for {one_line(paths[0])}{more}; not measured", file=sys.stderr)
+    if not matching.pairs and matching.without_mask:
+        raise StartError("no picture has a mask of its name; nothing to measure")
     if not matching.pairs:
         raise StartError("no pictures of the same name in the two folders; nothing to measure")
     return list(matching.pairs[:limit])
@@ -270,11 +331,13 @@ def _print(
 
     done = []
     if not form:
-        print(header(width, restored, convention.titles))
+        print(header(width, restored, convention.titles, convention.hole))
     for score in scores:
         done.append(score)
         if score.error is not None and (form or not sys.stdout.isatty()):  # a terminal shows it in the table
             print(f"{one_line(score.name)}: {score.error}", file=sys.stderr)
+        for note in score.notes:
+            print(f"{one_line(score.name)}: {one_line(note)}", file=sys.stderr)
         if form == "json":
             print(json_line(score), flush=True)
         elif not form:

@@ -66,6 +66,13 @@ class EvaluationPage(Page):
     def _labels(self) -> Mapping[Role, str]:
         return {} if self._restores else {"after": "Restored"}
 
+    def _as_shown(self) -> str:
+        """What is done to the inputs for the page alone."""
+        if not self._restores:
+            return ""
+        enlarged = " Inputs are shown with their pixels enlarged." if self._convention.scale > 1 else ""
+        return f"{enlarged} Holes are shown in grey." if self._convention.hole else enlarged
+
     def _about(self, ending: str | None) -> About:
         from dfrestore.evaluation import summarise
         from dfrestore.evaluation.html import About
@@ -88,7 +95,7 @@ class EvaluationPage(Page):
             failures=[(score.name, score.error) for score in self._scores if score.error is not None],
             lists=self._lists,
             means=means,
-            convention=self._convention.describe() + f"; means over {count(means.count, 'picture')}.",
+            convention=f"{self._convention.describe()}; means over {count(means.count, 'picture')}.{self._as_shown()}",
             scores=tuple(enumerate(self._scores, 1)),
             footer=made(),
         )

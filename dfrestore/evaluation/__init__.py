@@ -1,11 +1,13 @@
 """Measuring restored pictures against clean ones: pairs of files, their scores, tables of them; and the HTML report.
 
 The formulas are in ``metrics``; running a model is handed in as a function, so nothing here knows of networks. The
-report's parts are imported on their own: ``shots`` (pictures), ``html`` (the page), ``page_file`` (its file).
+report's parts are imported on their own: ``shots`` (pictures), ``html`` (the page), ``page_file`` (its file); and so is
+``made`` (pairs made from clean pictures), which needs torch.
 """
 
 from __future__ import annotations
 
+from dfrestore.evaluation.cases import Case, Open, open_hollowed, open_pair
 from dfrestore.evaluation.report import csv_text, header, json_line, json_totals, row, totals
 from dfrestore.evaluation.score import (
     Convention,
@@ -21,10 +23,12 @@ from dfrestore.evaluation.score import (
 )
 
 __all__ = [
+    "Case",
     "Convention",
     "Distance",
     "FileScore",
     "Measured",
+    "Open",
     "Restore",
     "Scores",
     "Summary",
@@ -34,6 +38,8 @@ __all__ = [
     "json_line",
     "json_totals",
     "measure_pairs",
+    "open_hollowed",
+    "open_pair",
     "row",
     "summarise",
     "totals",

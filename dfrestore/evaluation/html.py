@@ -128,6 +128,9 @@ def _means(means: Summary, result: Scores) -> str:
     psnr = "" if before is None else f"{_gain(means.gain or 0.0)} from {_db(before.psnr)}"
     ssim = "" if before is None else f"from {before.ssim:.4f}"
     tiles = [("Mean PSNR", f"{_db(result.psnr)} dB", psnr), ("Mean SSIM", f"{result.ssim:.4f}", ssim)]
+    if result.hole is not None:
+        was = "" if before is None or before.hole is None else f"from {_db(before.hole)}"
+        tiles.append(("Mean PSNR in the hole", f"{_db(result.hole)} dB", was))
     for title, value in result.others.items():
         tiles.append(
             (f"Mean {_text(title)}", f"{value:.4f}", "" if before is None else f"from {before.others[title]:.4f}")
@@ -153,8 +156,9 @@ def _names(names: Sequence[str]) -> str:
 
 def _table(scores: Sequence[tuple[int, FileScore]]) -> str:
     restored = any(score.input is not None for _, score in scores)
-    others = next((tuple(score.result.others) for _, score in scores if score.result is not None), ())
-    titles = columns(restored, others)
+    first = next((score.result for _, score in scores if score.result is not None), None)
+    others = () if first is None else tuple(first.others)
+    titles = columns(restored, others, first is not None and first.hole is not None)
     head = "".join(f'<th scope="col">{_text(title)}</th>' for title in ("picture", *titles))
     rows = []
     for number, score in scores:
@@ -167,6 +171,7 @@ def _table(scores: Sequence[tuple[int, FileScore]]) -> str:
             up = _gain(gain(score.input, score.result))
             cells = [_db(score.input.psnr), cells[0], up, f"{score.input.ssim:.4f}", cells[1]]
         sides = [side for side in (score.input, score.result) if side is not None]
+        cells += [_db(side.hole) for side in sides if side.hole is not None]
         cells += [f"{side.others[title]:.4f}" for title in others for side in sides]
         cells = [f"<td>{cell}</td>" for cell in cells]
         rows.append(f'<tr><td><a href="#p{number}">{name}</a></td>{"".join(cells)}</tr>')
@@ -223,6 +228,9 @@ def _facts(entry: Entry) -> str:
             psnr = f"PSNR {_db(before.psnr)} → <b>{_db(score.result.psnr)}</b> dB (<b>{up}</b>)"
             ssim = f"SSIM {before.ssim:.4f} → <b>{score.result.ssim:.4f}</b>"
         parts += [psnr, ssim]
+        if score.result.hole is not None:
+            was = "" if before is None or before.hole is None else f"{_db(before.hole)} → "
+            parts.append(f"in the hole {was}<b>{_db(score.result.hole)}</b> dB")
         for title, value in score.result.others.items():
             was = "" if before is None else f"{before.others[title]:.4f} → "
             parts.append(f"{_text(title)} {was}<b>{value:.4f}</b>")

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dfrestore.evaluation.score import Convention, FileScore, Scores, Summary, gain
@@ -14,22 +14,24 @@ from dfrestore.evaluation.score import Convention, FileScore, Scores, Summary, g
 # Columns after the name. The short table is for pictures that are restored already.
 SHORT = ("PSNR", "SSIM")
 LONG = ("input PSNR", "PSNR", "gain", "input SSIM", "SSIM")
+HOLE = "hole"
 SECONDS = "seconds"
 
 
-def columns(restored: bool, others: Sequence[str] = ()) -> tuple[str, ...]:
-    """Titles of the columns of scores; others: titles of distances."""
+def columns(restored: bool, others: Sequence[str] = (), hole: bool = False) -> tuple[str, ...]:
+    """Titles of the columns of scores; others: titles of distances; hole: PSNR inside of it is measured too."""
+    more = [HOLE, *others] if hole else others
     if not restored:
-        return (*SHORT, *others)
-    return (*LONG, *(title for other in others for title in (f"input {other}", other)))
+        return (*SHORT, *more)
+    return (*LONG, *(title for other in more for title in (f"input {other}", other)))
 
 
-def header(width: int, restored: bool, others: Sequence[str] = ()) -> str:
+def header(width: int, restored: bool, others: Sequence[str] = (), hole: bool = False) -> str:
     """The table's first line; ``width``: of the column of names; ``restored``: a restoration was run.
 
-    others: titles of distances.
+    others, hole: as of :func:`columns`.
     """
-    titles = _titles(restored, others)
+    titles = _titles(restored, others, hole)
     return _line("picture", width, titles, titles)
 
 
@@ -38,7 +40,8 @@ def row(score: FileScore, width: int, restored: bool) -> str:
     if score.result is None:
         return f"{score.name:<{width}}  failed: {score.error}"
     cells = _cells(score.result, score.input, score.seconds, restored)
-    return _line(score.name, width, cells, _titles(restored, tuple(score.result.others)))
+    titles = _titles(restored, tuple(score.result.others), score.result.hole is not None)
+    return _line(score.name, width, cells, titles)
 
 
 def totals(summary: Summary, convention: Convention, width: int, restored: bool) -> str:
@@ -46,7 +49,7 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
     lines = []
     if summary.result is not None:
         cells = _cells(summary.result, summary.input, summary.seconds, restored)
-        lines.append(_line(_mean_label(summary), width, cells, _titles(restored, convention.titles)))
+        lines.append(_line(_mean_label(summary), width, cells, _titles(restored, convention.titles, convention.hole)))
     lines.append(convention.describe() + "; mean over pictures")
     return "\n".join(lines)
 
@@ -54,7 +57,7 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
 def csv_text(scores: Sequence[FileScore], summary: Summary, convention: Convention) -> str:
     """All scores as CSV: a line per picture, then the means; the convention has a column of its own."""
     out = io.StringIO()
-    keys = [key(title) for title in convention.titles]
+    keys = [*(["psnr_hole"] if convention.hole else []), *map(key, convention.titles)]
     fields = ["name", "psnr", "ssim", *keys, "input_psnr", "input_ssim", *(f"input_{name}" for name in keys)]
     fields += ["gain", "seconds", "error", "convention"]
     writer = csv.DictWriter(out, fields, lineterminator="\n")
@@ -77,6 +80,8 @@ def json_totals(summary: Summary, convention: Convention, about: Mapping[str, An
     record = {name: value for name, value in _record(mean).items() if name not in ("error", "identical")}
     record |= {"pictures": summary.count, "failed": summary.failed, "channel": convention.channel}
     record |= {"rounded": convention.rounded, "border": convention.border, "convention": convention.describe()}
+    if convention.scale > 1:
+        record["scale"] = convention.scale
     return _dump(record | dict(about))
 
 
@@ -94,16 +99,23 @@ def _record(score: FileScore) -> dict[str, Any]:
     record: dict[str, Any] = {"name": score.name}
     if score.result is not None:
         record |= {"psnr": score.result.psnr, "ssim": score.result.ssim, "identical": math.isinf(score.result.psnr)}
-        record |= {key(title): value for title, value in score.result.others.items()}
+        record |= _further(score.result, "")
     if score.result is not None and score.input is not None:
         record |= {"input_psnr": score.input.psnr, "input_ssim": score.input.ssim}
-        record |= {f"input_{key(title)}": value for title, value in score.input.others.items()}
+        record |= _further(score.input, "input_")
         record |= {"gain": gain(score.input, score.result)}
     if score.seconds is not None:
         record["seconds"] = score.seconds
     if score.error is not None:
         record["error"] = score.error
+    if score.notes:
+        record["warnings"] = list(score.notes)
     return record
+
+
+def _further(scores: Scores, prefix: str) -> dict[str, float]:
+    hole = {} if scores.hole is None else {f"{prefix}psnr_hole": scores.hole}
+    return hole | {f"{prefix}{key(title)}": value for title, value in scores.others.items()}
 
 
 def _dump(record: Mapping[str, Any]) -> str:
@@ -113,7 +125,7 @@ def _dump(record: Mapping[str, Any]) -> str:
 
 def _cells(result: Scores, before: Scores | None, seconds: float | None, restored: bool) -> tuple[str, ...]:
     if not restored:
-        return (f"{result.psnr:.2f}", f"{result.ssim:.4f}", *(f"{value:.4f}" for value in result.others.values()))
+        return (f"{result.psnr:.2f}", f"{result.ssim:.4f}", *(cell for cells in _more(result) for cell in cells))
     if before is None:
         raise ValueError("a restoration's row needs the scores of its input")
     return (
@@ -122,13 +134,22 @@ def _cells(result: Scores, before: Scores | None, seconds: float | None, restore
         f"{gain(before, result):+.2f}",
         f"{before.ssim:.4f}",
         f"{result.ssim:.4f}",
-        *(f"{scores.others[title]:.4f}" for title in result.others for scores in (before, result)),
+        *(cell for cells in _more(before, result) for cell in cells),
         "" if seconds is None else f"{seconds:.2f}",
     )
 
 
-def _titles(restored: bool, others: Sequence[str]) -> tuple[str, ...]:
-    return (*columns(restored, others), SECONDS) if restored else columns(restored, others)
+def _more(*sides: Scores) -> Iterator[list[str]]:
+    """The hole and the distances: the cells of each, one a side."""
+    if sides[-1].hole is not None:
+        yield [f"{side.hole:.2f}" for side in sides]
+    for title in sides[-1].others:
+        yield [f"{side.others[title]:.4f}" for side in sides]
+
+
+def _titles(restored: bool, others: Sequence[str], hole: bool) -> tuple[str, ...]:
+    titles = columns(restored, others, hole)
+    return (*titles, SECONDS) if restored else titles
 
 
 def _line(name: str, width: int, cells: Sequence[str], titles: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ own: it needs torch, and computes in fp32.
 from __future__ import annotations
 
 from dfrestore.metrics.luma import crop, luma, to_8bit
-from dfrestore.metrics.psnr import psnr, psnr_rgb, psnr_y
+from dfrestore.metrics.psnr import psnr, psnr_hole, psnr_rgb, psnr_y
 from dfrestore.metrics.ssim import ssim, ssim_rgb, ssim_y
 
-__all__ = ["crop", "luma", "psnr", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]
+__all__ = ["crop", "luma", "psnr", "psnr_hole", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]

@@ -35,3 +35,18 @@ def psnr_rgb(a: Array, b: Array, *, border: int = 0) -> float:
     The convention of deblurring and of denoising colour pictures.
     """
     return psnr(a, b, border=border)
+
+
+def psnr_hole(a: Array, b: Array, hole: Array, *, border: int = 0) -> float:
+    """PSNR over the pixels of a hole alone, over all three channels of two pictures (H, W, 3) in [0, 255].
+
+    hole: (H, W), not 0 in the hole. The convention of inpainting: elsewhere the pictures are the same anyway.
+    ValueError where shapes differ or the hole is empty.
+    """
+    check_pair(a, b)
+    if hole.shape != a.shape[:2]:
+        raise ValueError(f"a hole of shape {hole.shape} in pictures of shape {a.shape}")
+    inside = crop(hole, border) != 0
+    if not inside.any():
+        raise ValueError("no pixel of the hole is measured")
+    return psnr(crop(a, border)[inside], crop(b, border)[inside])

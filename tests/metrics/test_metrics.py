@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dfrestore.metrics import luma, psnr, psnr_rgb, psnr_y, ssim, ssim_rgb, ssim_y, to_8bit
+from dfrestore.metrics import luma, psnr, psnr_hole, psnr_rgb, psnr_y, ssim, ssim_rgb, ssim_y, to_8bit
 
 VAL = Path(os.environ.get("DFRESTORE_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "val"
 needs_val = pytest.mark.skipif(
@@ -144,3 +144,29 @@ def test_input_scores_are_those_published_for_the_set(data: str, metric, publish
         metric(*(np.asarray(Image.open(p).convert("RGB")) for p in pair)) for pair in zip(inputs, targets, strict=True)
     ]
     assert np.mean(values) == pytest.approx(published, abs=0.02)
+
+
+def test_psnr_of_a_hole_is_that_of_its_pixels_alone() -> None:
+    a, b = noisy_pair(24, 20, 3)
+    hole = np.zeros((24, 20), np.float32)
+    hole[5:15, 4:9] = 1
+    expected = peak_signal_noise_ratio(b[5:15, 4:9], a[5:15, 4:9], data_range=255)
+    assert psnr_hole(a, b, hole) == pytest.approx(expected)
+    outside = np.where(hole[..., None] > 0, a, 255 - b)
+    assert psnr_hole(a, outside, hole) == math.inf
+
+
+def test_psnr_of_a_hole_leaves_the_border_out() -> None:
+    a, b = noisy_pair(24, 20, 4)
+    hole = np.zeros((24, 20), np.float32)
+    hole[:6, :] = 1
+    expected = peak_signal_noise_ratio(b[4:6, 4:-4], a[4:6, 4:-4], data_range=255)
+    assert psnr_hole(a, b, hole, border=4) == pytest.approx(expected)
+
+
+def test_psnr_of_a_hole_refuses_an_empty_hole_and_one_of_another_size() -> None:
+    a, b = noisy_pair(24, 20, 5)
+    with pytest.raises(ValueError, match="no pixel of the hole"):
+        psnr_hole(a, b, np.zeros((24, 20)))
+    with pytest.raises(ValueError, match=r"a hole of shape \(20, 24\)"):
+        psnr_hole(a, b, np.ones((20, 24)))
