@@ -13,9 +13,17 @@ SSIM_WEIGHT, PSNR_LEVEL = 0.84, 30.0
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def l1(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference."""
-    return (a - b).abs().mean()
+def l1(a: Tensor, b: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference. weight: (B, 1, H, W) in [0, 1], of each pixel; pictures then count alike."""
+    if weight is None:
+        return (a - b).abs().mean()
+    return _weighted_mean((a - b).abs(), weight).mean()
+
+
+def _weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """(B, C, H, W) to (B,); 0 for a picture whose weights are all 0."""
+    total = weight.flatten(1).sum(dim=1) * x.shape[1]
+    return (x * weight).flatten(1).sum(dim=1) / total.clamp(min=1e-6)
 
 
 def gaussian_window(size: int, sigma: float, like: Tensor) -> Tensor:
@@ -67,13 +75,14 @@ def ms_ssim(a: Tensor, b: Tensor, value_range: float = 255.0) -> Tensor:
     raise AssertionError("unreachable")
 
 
-def negative_psnr(a: Tensor, b: Tensor, level: float = PSNR_LEVEL) -> Tensor:
+def negative_psnr(a: Tensor, b: Tensor, level: float = PSNR_LEVEL, weight: Tensor | None = None) -> Tensor:
     """Mean over the batch of -PSNR in bels (tens of dB), each picture's own (Chen et al., "NAFNet", ECCV 2022).
 
     What counts is how many times smaller a picture's error becomes, however large it was. Around ``level`` (dB) this
-    levels off: otherwise inputs that need no restoring would drown the rest.
+    levels off: otherwise inputs that need no restoring would drown the rest. weight: as for :func:`l1`.
     """
-    errors = (a - b).square().flatten(1).mean(dim=1) / 4  # of a range of 1
+    squares = (a - b).square() / 4  # of a range of 1
+    errors = squares.flatten(1).mean(dim=1) if weight is None else _weighted_mean(squares, weight)
     return (errors + 10 ** (-level / 10)).log10().mean()
 
 
@@ -84,16 +93,18 @@ def picture_loss(
     *,
     ssim_weight: float = SSIM_WEIGHT,
     psnr_level: float = PSNR_LEVEL,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The loss of this name, one number for the batch.
 
     ``l1``: mean absolute difference. ``psnr``: :func:`negative_psnr`. ``ssim``: w (1 - SSIM) + (1 - w) L1 with
     w = ``ssim_weight`` and the true range of 2. ``ms-ssim-255``: the same with :func:`ms_ssim` and its range of 255.
+    weight: of each pixel, (B, 1, H, W) in [0, 1], for the first two.
     """
     if kind == "l1":
-        return l1(restored, target)
+        return l1(restored, target, weight)
     if kind == "psnr":
-        return negative_psnr(restored, target, psnr_level)
+        return negative_psnr(restored, target, psnr_level, weight)
     if kind == "ssim":
         similarity = ssim_and_contrast(restored, target, value_range=2.0, pad=False)[0]
     else:

@@ -17,11 +17,12 @@ Channel = Literal["y", "rgb"]
 class Task:
     """One task.
 
-    name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain".
+    name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain"; empty
+    where it adds instead.
     upright: its pictures have an up and a down (rain falls), so they are not turned by a quarter. channel: what its
     papers measure PSNR and SSIM on. mask: it needs a mask. scale: its result is larger than the picture.
     folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
-    into file names to tell a degraded picture from a clean one.
+    into file names to tell a degraded picture from a clean one. preset: of training, where none is named.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Task:
     scale: bool = False
     folders: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
+    preset: str = "compact"
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
@@ -101,6 +103,22 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 folders=(("source", "target"),),
                 roles=("defocused",),
             ),
+            Task(
+                name="upscale",
+                summary="Make photos larger.",
+                removes="",
+                scale=True,
+                folders=(("lr", "hr"),),
+                preset="diffir-compact-upscale",
+            ),
+            Task(
+                name="inpaint",
+                summary="Fill holes in photos: scratches, stains, whatever a mask covers.",
+                removes="",
+                channel="rgb",
+                mask=True,
+                preset="diffir-compact-inpaint",
+            ),
         )
     }
 )
@@ -118,6 +136,11 @@ def is_upright(task: str) -> bool:
 def channel_of(task: str | None) -> Channel:
     """What the papers of ``task`` measure on: ``y`` (luma) or ``rgb``; ``y`` without a task, or for an unknown one."""
     return TASKS[task].channel if task is not None and task in TASKS else "y"
+
+
+def preset_of(task: str | None) -> str:
+    """The training preset of the task's shipped model; of an unknown task, that of most tasks."""
+    return TASKS[task].preset if task is not None and task in TASKS else Task.preset
 
 
 def pair_folders() -> tuple[tuple[str, str], ...]:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from dfrestore.errors import UsageError
+from dfrestore.methods.method import Call
 from dfrestore.nn import Whole
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.data import Degrade
 from dfrestore.training.photos import Photos
-from dfrestore.training.trainer import Call, Pictures, Trainer
+from dfrestore.training.trainer import Pictures, Trainer
 
 ROUNDS, WARM = 7, 1  # of each way: measured, and not counted before them
 

@@ -22,7 +22,7 @@ from dfrestore.cli.options import (
 )
 from dfrestore.cli.restoring_options import Device, Precision, Window
 from dfrestore.errors import UsageError, one_line
-from dfrestore.tasks import any_task
+from dfrestore.tasks import any_task, preset_of
 
 if TYPE_CHECKING:
     from dfrestore.benchmark.measure import Measurement
@@ -100,7 +100,7 @@ def benchmark(
     if train:
         from dfrestore.cli.benchmark_training import benchmark_training
 
-        preset = preset or "compact"
+        preset = preset or preset_of(task)
         benchmark_training(task, preset, patch or [], batch or [], clean, device, precision, rounds, as_json)
         return
     if model is not None and preset is not None:

@@ -37,7 +37,7 @@ from dfrestore.cli.training_options import (
 )
 from dfrestore.errors import UsageError
 from dfrestore.processes import use_threads
-from dfrestore.tasks import any_pair_folders, any_task
+from dfrestore.tasks import any_pair_folders, any_task, preset_of
 
 if TYPE_CHECKING:
     from dfrestore.training.config import TrainConfig
@@ -68,9 +68,13 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Folder of their clean photos, of the same names.")
     ] = None,
     preset: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Named settings, see --list-presets.", autocompletion=complete_presets),
-    ] = "compact",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Named settings, see --list-presets; default: those of the task's shipped model.",
+            autocompletion=complete_presets,
+        ),
+    ] = None,
     run: Run = None,
     resume: Resume = None,
     init_from: Annotated[
@@ -127,8 +131,9 @@ def train(
 
     if list_presets:
         for name, line in presets().items():
-            typer.echo(f"{name:16} {line}")
+            typer.echo(f"{name:24} {line}")
         return
+    preset = preset or preset_of(task)
     user_settings = merge(overrides(setting or []), option_settings(clean, data, input_, target, licence, trained_on))
 
     def settings() -> tuple[TrainConfig, Start | None]:

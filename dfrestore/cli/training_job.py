@@ -104,7 +104,9 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
     """All the data, decoded; prints the findings. Raises :class:`StartError` if there is nothing to train on."""
     from tqdm import tqdm
 
+    from dfrestore.methods import outline
     from dfrestore.training.check import describe, load_data, report, require
+    from dfrestore.training.config import spec_of
 
     with tqdm(desc="reading", unit="file", disable=quiet or not sys.stderr.isatty(), leave=False) as bar:
 
@@ -114,7 +116,8 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
 
         # processes on one machine map the same file instead of each holding all photos
         mapped = world is not None and world.shares_machine and config.data.memory == "auto"
-        photos = load_data(replace(config.data, memory="0") if mapped else config.data, progress)
+        data, network = replace(config.data, memory="0") if mapped else config.data, outline(spec_of(config))
+        photos = load_data(data, progress, scale=network.scale, masks=network.mask)
     for line in report(photos):
         print(line, file=stream)
     require(photos, config.data)
@@ -149,7 +152,7 @@ def run_job(job: Job, resumed: bool) -> None:
     from dfrestore.training.distributed import SOLO
     from dfrestore.training.floor import resume
     from dfrestore.training.records import StepRecord
-    from dfrestore.training.run import open_run
+    from dfrestore.training.run import model_path, open_run
     from dfrestore.training.run import train as records
     from dfrestore.training.trainer import Trainer
 
@@ -159,7 +162,9 @@ def run_job(job: Job, resumed: bool) -> None:
         for line in resume(trainer, folder):
             print(line, file=sys.stderr)
     elif world.first:
-        open_run(folder, config, _beginning(job, trainer))
+        begin = _beginning(job, trainer)
+        trainer.require_start()
+        open_run(folder, config, begin)
     trainer.take_state_of_first()
     if not quiet:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
@@ -180,7 +185,7 @@ def run_job(job: Job, resumed: bool) -> None:
     if stop:
         print(f"saved; continue with: dfrestore train --resume {folder}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
-    typer.echo(str(folder / "model.safetensors"))
+    typer.echo(str(model_path(trainer, folder)))
 
 
 def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
@@ -191,7 +196,7 @@ def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
     start = job.start
     if start is None:
         return None
-    trainer.load_weights(start.tensors)
+    trainer.load_weights(start.tensors, start.spec.stage)
     if job.floor:
         return lambda: keep_start(trainer, job.folder, start.tensors, start.spec)
     return lambda: save_state(trainer, job.folder)

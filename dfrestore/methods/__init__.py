@@ -4,7 +4,25 @@ A method owns its network, its sampler, its training stages and the reading of i
 goes over a whole picture is up to the engine.
 """
 
-from dfrestore.methods.build import METHODS, build_network, empty_network, load_network
+from dfrestore.methods.build import (
+    METHODS,
+    build_for_training,
+    build_network,
+    empty_network,
+    load_network,
+    outline,
+    stored_names,
+)
 from dfrestore.methods.method import Method, Network
 
-__all__ = ["METHODS", "Method", "Network", "build_network", "empty_network", "load_network"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Network",
+    "build_for_training",
+    "build_network",
+    "empty_network",
+    "load_network",
+    "outline",
+    "stored_names",
+]

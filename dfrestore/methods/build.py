@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -21,12 +21,32 @@ METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD,
 
 def build_network(spec: ModelSpec) -> Network:
     """An untrained network of the shape that ``spec`` describes. Raises :class:`WeightsError`."""
+    return _built(spec, lambda method: method.build(spec))
+
+
+def build_for_training(spec: ModelSpec) -> Network:
+    """The network that training holds: also what only training needs. Raises :class:`WeightsError`."""
+    return _built(spec, lambda method: method.for_training(spec))
+
+
+def outline(spec: ModelSpec) -> Network:
+    """The network without memory for its parameters: what it takes and makes. Raises :class:`WeightsError`."""
+    with torch.device("meta"):
+        return build_network(spec)
+
+
+def stored_names(spec: ModelSpec) -> list[str]:
+    """The names of the tensors in a file of ``spec``. Raises :class:`WeightsError`."""
+    return list(outline(spec).state_dict())
+
+
+def _built(spec: ModelSpec, build: Callable[[Method], Network]) -> Network:
     if spec.method not in METHODS:
         raise WeightsError(
             f"unknown method '{spec.method}'{did_you_mean(spec.method, METHODS)} (known: {', '.join(METHODS)})"
         )
     try:
-        return METHODS[spec.method].build(spec)
+        return build(METHODS[spec.method])
     except (ValueError, TypeError, OverflowError) as error:
         raise WeightsError(f"impossible network configuration: {error}") from error
 

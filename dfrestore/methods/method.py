@@ -132,6 +132,11 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def training_form(self) -> Callable[..., Any]:
+        """What a training step evaluates: form(how, ...)."""
+        return self.walk
+
     def ends(self) -> tuple[nn.Module, ...]:
         """The layers that read or write pictures: an optimiser for matrices leaves their weights out."""
         raise NotImplementedError
@@ -144,8 +149,9 @@ class Network(nn.Module):
 class Batch:
     """A part of an iteration's batch, computed at once.
 
-    clean, degraded: (b, 3, P, P) float32 in [0, 1], on the training device. part: which samples of the whole batch
-    these are. size: samples of the whole batch.
+    clean: (b, 3, P, P) float32 in [0, 1], on the training device. degraded: (b, 3 or 4, P / s, P / s); the fourth plane
+    is the mask, 1 = hole; s: how many times the network enlarges. part: which samples of the whole batch these are.
+    size: samples of the whole batch.
     """
 
     clean: Tensor
@@ -155,43 +161,66 @@ class Batch:
 
 
 Extras = Mapping[str, nn.Module]
+Call = Callable[..., Any]
+"""call(...): the network's :attr:`Network.training_form`, computed as the run wants it."""
 
 
-class Stage(Protocol):
-    """A stage of training: a frozen dataclass, whose fields are its settings in a run's ``[stages.NAME]``."""
+class Stage:
+    """A stage of training: a frozen dataclass, whose fields are its settings in a run's ``[stages.NAME]``.
+
+    averages_of: names of stages; directly after one of them, this one starts from the averages of the parameters. made:
+    the stage that the header of its files names, where they cannot restore; "": they can.
+    """
 
     name: ClassVar[str]
+    averages_of: ClassVar[tuple[str, ...]] = ()
+    made: ClassVar[str] = ""
 
     def resolved(self, default_steps: int) -> Self:
         """The same stage; settings that were left open are taken from the model."""
-        ...
+        return self
 
     def trains(self, network: Any) -> list[nn.Parameter]:
-        """The parameters that it changes."""
-        ...
+        """The parameters that it changes. ValueError for a network that it cannot train."""
+        return list(network.parameters())
+
+    def needs(self) -> tuple[str, ...]:
+        """How the names of parameters begin that must have been trained before it, here or in the start model."""
+        return ()
 
     def extras(self, network: Any) -> dict[str, nn.Module]:
         """Teachers and discriminators: saved for resuming, but neither averaged nor part of the model."""
-        ...
+        return {}
 
     def losses(
-        self, network: Any, call: Callable[..., Tensor], batch: Batch, draw: torch.Generator, extras: Extras
+        self, network: Any, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
         """Means over this part of the batch; ``loss`` is optimised, the rest is logged.
 
-        call: the network's training form. draw: begins anew for each part of a batch, so a stage draws for the whole
-        batch and takes ``batch.part`` of it. extras: what :meth:`extras` made at the start of the stage, in its
-        present state.
+        draw: begins anew for each part of a batch, so a stage draws for the whole batch and takes ``batch.part`` of it.
+        extras: what :meth:`extras` made at the start of the stage, in its present state.
         """
-        ...
+        raise NotImplementedError
+
+    def restored(self, network: Any, pair: Pair, steps: int, seed: int, how: How) -> Tensor:
+        """What validation looks at: (3, sH, sW), unclamped."""
+        return restored_at_once(network, pair.degraded, steps, seed, how)
 
     def step_counts(self) -> tuple[int, ...]:
         """Step counts that validation measures besides the model's own; empty where there are none."""
-        ...
+        return ()
 
     def variants(self) -> list[tuple[Self, int]]:
         """For measuring time: a stage for each kind of iteration that this one draws, and how often that kind comes."""
-        ...
+        return [(self, 1)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture of validation. degraded: (3 or 4, H, W), clean: (3, sH, sW); float32 in [0, 1]."""
+
+    degraded: Tensor
+    clean: Tensor
 
 
 # -- the whole ------------------------------------------------------------------------------------------------------
@@ -219,13 +248,20 @@ class Method:
 
     read: recognises an authors' file by the shapes of its tensors; the second argument is the file's name, for errors.
     It returns None for tensors that are not this method's, and raises WeightsError for those that nearly are.
-    stages: in the order in which they train.
+    stages: in the order in which they train. finetunes: the one that trains a finished model on. build_for_training:
+    the network with what only training needs beside it; None: the same network.
     """
 
     name: str
     build: Callable[[ModelSpec], Network]
     read: Callable[[Shapes, str], Recognised | None]
     stages: tuple[type[Stage], ...]
+    finetunes: str
+    build_for_training: Callable[[ModelSpec], Network] | None = None
+
+    def for_training(self, spec: ModelSpec) -> Network:
+        """The network that training holds. ValueError for impossible settings."""
+        return (self.build_for_training or self.build)(spec)
 
 
 # -- runs without an engine -----------------------------------------------------------------------------------------

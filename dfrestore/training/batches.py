@@ -6,7 +6,7 @@ Because a batch follows from the iteration number, nothing random has to be save
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class Place:
     """Where a crop is taken: row and column as fractions of what there is to choose from.
 
     size: side of the crop at first. window: (top, left, side) of what is kept of it. resized: its side in the end,
-    the crop being reduced to a half or enlarged; 0: as it is.
+    the crop being reduced to a half or enlarged; 0: as it is. grid: crops begin at multiples of it.
     """
 
     photo: int
@@ -36,12 +36,26 @@ class Place:
     flip: bool
     resized: int = 0
     window: tuple[int, int, int] | None = None
+    grid: int = 1
+
+    def reduced(self, scale: int) -> Place:
+        """The same place in a picture that is ``scale`` times smaller."""
+        if scale == 1:
+            return self
+        window = None
+        if self.window is not None:
+            top, left, side = self.window
+            window = top // scale, left // scale, side // scale
+        return replace(self, size=self.size // scale, window=window, grid=1)
 
 
 def draw_batch(
-    photos: Photos, config: TrainConfig, stage: int, iteration: int, degrade: Degrade | None
+    photos: Photos, config: TrainConfig, stage: int, iteration: int, degrade: Degrade | None, scale: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """(clean, degraded), each (B, 3, P, P) float32 in [0, 1], of iteration ``iteration`` of a stage, both from 0."""
+    """(clean, degraded) of iteration ``iteration`` of a stage, both from 0; float32 in [0, 1].
+
+    clean: (B, 3, P, P), degraded: (B, 3 or 4, P / s, P / s); s: ``scale``.
+    """
     settings = list(config.stages.values())[stage]
     patch, batch = patch_and_batch(settings, iteration)
     generator = generator_for(config.seed, stage, iteration, 0)
@@ -49,14 +63,15 @@ def draw_batch(
         loader = max(settings.batches)
         chosen = loader_batch(len(photos.names), loader, iteration, (config.seed, stage), generator)
         subset = [chosen[i] for i in torch.randperm(loader, generator=generator)[:batch].tolist()]
-        places = shared_window_places(subset, max(settings.patches), patch, config.data.flip, generator)
+        places = shared_window_places(subset, max(settings.patches), patch, config.data.flip, generator, scale)
     else:
-        places = independent_places(photos, patch, batch, config.data, generator)
+        places = independent_places(photos, patch, batch, config.data, generator, scale)
     clean = torch.stack([cut(photos.pixels[place.photo], place) for place in places])
     if photos.paired:
-        degraded = torch.stack([cut(photos.inputs[place.photo], place) for place in places])
+        degraded = torch.stack([_degraded(photos, place.reduced(scale)) for place in places])
         keep = torch.rand(batch, generator=generator) < config.data.clean_fraction
-        degraded[keep] = clean[keep]
+        if degraded.shape == clean.shape:
+            degraded[keep] = clean[keep]
         if photos.mixed is not None:
             _mix_in(photos.mixed, config.data, clean, degraded, degrade, generator)
     elif degrade is None:
@@ -66,7 +81,19 @@ def draw_batch(
     if config.data.quarter_turn:
         turned = torch.rand(batch, generator=generator) < config.data.quarter_turn
         clean[turned], degraded[turned] = quarter_turn(clean[turned]), quarter_turn(degraded[turned])
+    if config.data.upside_down:
+        turned = torch.rand(batch, generator=generator) < config.data.upside_down
+        clean[turned], degraded[turned] = clean[turned].flip(-2), degraded[turned].flip(-2)
     return mixup(clean, degraded, generator) if config.data.mixup else (clean, degraded)
+
+
+def _degraded(photos: Photos, place: Place) -> Tensor:
+    """The input's crop (3, P, P); where it has a mask (4, P, P), black in the hole."""
+    crop = cut(photos.inputs[place.photo], place)
+    if not photos.masks:
+        return crop
+    hole = cut(photos.masks[place.photo], place)[:1]
+    return torch.cat([crop * (1 - hole), hole])
 
 
 def _mix_in(
@@ -88,7 +115,7 @@ def _mix_in(
 
 
 def independent_places(
-    photos: Photos, patch: int, count: int, data: DataConfig, generator: torch.Generator
+    photos: Photos, patch: int, count: int, data: DataConfig, generator: torch.Generator, grid: int = 1
 ) -> list[Place]:
     """Crops from photos weighted by area, some mirrored; of clean photos, some at half scale or enlarged."""
     chosen = torch.multinomial(photos.areas, count, replacement=True, generator=generator)
@@ -96,7 +123,8 @@ def independent_places(
     for index in chosen.tolist():
         scale, flip, row, column = torch.rand(4, generator=generator).tolist()
         side = patch if photos.paired else _side_before(patch, min(photos.pixels[index].shape[1:]), scale, data)
-        places.append(Place(index, row, column, side, data.flip and flip < 0.5, 0 if side == patch else patch))
+        flipped, resized = data.flip and flip < 0.5, 0 if side == patch else patch
+        places.append(Place(index, row, column, side, flipped, resized, grid=grid if photos.paired else 1))
     return places
 
 
@@ -123,23 +151,23 @@ def loader_batch(
 
 
 def shared_window_places(
-    chosen: Sequence[int], largest: int, patch: int, flip: bool, generator: torch.Generator
+    chosen: Sequence[int], largest: int, patch: int, flip: bool, generator: torch.Generator, grid: int = 1
 ) -> list[Place]:
     """The authors' crops: of the largest size, each with its own place and mirroring, then one window for all."""
-    top, left = (int((largest - patch) * u) for u in torch.rand(2, generator=generator).tolist())
+    top, left = (int((largest - patch) * u) // grid * grid for u in torch.rand(2, generator=generator).tolist())
     draws = torch.rand(len(chosen), 3, generator=generator).tolist()
     return [
-        Place(index, row, column, largest, flip and u < 0.5, window=(top, left, patch))
+        Place(index, row, column, largest, flip and u < 0.5, window=(top, left, patch), grid=grid)
         for index, (row, column, u) in zip(chosen, draws, strict=True)
     ]
 
 
 def cut(pixels: Tensor, place: Place) -> Tensor:
-    """The crop of a photo uint8 (3, H, W) at a place: float32 (3, P, P) in [0, 1]; small photos are mirrored on."""
+    """The crop of a photo uint8 (C, H, W) at a place: float32 (C, P, P) in [0, 1]; small photos are mirrored on."""
     size = place.size
     pixels = mirrored(pixels, size)
-    top = int(place.row * (pixels.shape[1] - size + 1))
-    left = int(place.column * (pixels.shape[2] - size + 1))
+    top = int(place.row * ((pixels.shape[1] - size) // place.grid + 1)) * place.grid
+    left = int(place.column * ((pixels.shape[2] - size) // place.grid + 1)) * place.grid
     side = size
     if place.window is not None:
         down, right, side = place.window
@@ -167,7 +195,7 @@ def mirrored(pixels: Tensor, side: int) -> Tensor:
 
 
 def quarter_turn(crops: Tensor) -> Tensor:
-    """(B, 3, P, P) turned by 90 degrees: after the degradation, so that rain falls sideways too."""
+    """(B, C, P, P) turned by 90 degrees: after the degradation, so that rain falls sideways too."""
     return crops.rot90(1, (-2, -1))
 
 

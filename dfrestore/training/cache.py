@@ -54,9 +54,10 @@ def stamps(sources: Sequence[Source]) -> list[Stamp]:
     return [_stamp(str(file.absolute())) for source in sources for file in source.files]
 
 
-def name_of(stamps: Sequence[Stamp], sources: int, smallest: int) -> str:
+def name_of(stamps: Sequence[Stamp], sources: int, smallest: int, scale: int = 1) -> str:
     """The data set's name in the cache."""
-    return hashlib.sha256(json.dumps([_FORMAT, sources, smallest, stamps]).encode()).hexdigest()[:32]
+    key = [_FORMAT, sources, smallest, stamps] + ([scale] if scale > 1 else [])
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
 def read_cache(folder: Path, name: str) -> Photos | None:
@@ -115,9 +116,9 @@ def clear(folder: Path, keep: str, limit: int) -> None:
 
 
 def photos_of(index: Index, pictures: Sequence[Sequence[Tensor]]) -> Photos:
-    """Photos from pictures (clean, then degraded where there are pairs) as tensors (3, H, W)."""
-    inputs = tuple(p[1] for p in pictures if len(p) > 1)
-    return Photos(index.names, tuple(p[0] for p in pictures), index.findings, inputs)
+    """Photos from pictures (clean; degraded where there are pairs; a mask where they have one) as tensors (3, H, W)."""
+    inputs, masks = (tuple(p[place] for p in pictures if len(p) > place) for place in (1, 2))
+    return Photos(index.names, tuple(p[0] for p in pictures), index.findings, inputs, masks=masks)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import torch
 from dfrestore.engine import available_memory
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.photo import is_candidate
+from dfrestore.photo.pair_masks import masks_of_set, with_masks
 from dfrestore.photo.pairs import Matching, find_pairs, match_folders
 from dfrestore.sizes import parse_bytes
 from dfrestore.training.config import DataConfig
@@ -22,6 +23,7 @@ SMALLEST_PAIR = 16  # the coarsest level of a network needs it; pictures smaller
 _TITLES: dict[Kind, str] = {
     "no target": "inputs without a target, left out",
     "no input": "targets without an input, left out",
+    "no mask": "pairs without a mask, left out",
     "unreadable": "cannot be read, left out",
     "sizes": "sizes of input and target differ, left out",
     "small": "too small, left out",
@@ -29,29 +31,37 @@ _TITLES: dict[Kind, str] = {
 }
 
 
-def load_data(data: DataConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> Photos:
+def load_data(
+    data: DataConfig,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    scale: int = 1,
+    masks: bool = False,
+) -> Photos:
     """All photos that ``data`` names, decoded; unusable ones are in the findings. Raises :class:`StartError`.
 
-    ``progress(done, total)`` is called as files are decoded.
+    ``progress(done, total)`` is called as files are decoded. scale: how many times larger than the degraded pictures of
+    pairs the clean ones are. masks: pairs have masks.
     """
     mixed = load_data(DataConfig(clean=data.mix, memory=data.memory, cache=data.cache), progress) if data.mix else None
-    sources, findings = find_sources(data)
+    sources, findings = find_sources(data, scale=scale, masks=masks)
     memory = _memory() if data.memory == "auto" else parse_bytes(data.memory, "data.memory")
     smallest = SMALLEST_PAIR if data.paired else SMALLEST_PHOTO
-    photos = load(sources, smallest, memory, parse_bytes(data.cache, "data.cache"), progress)
+    photos = load(sources, smallest, memory, parse_bytes(data.cache, "data.cache"), progress, scale)
     findings += [*photos.findings, *(mixed.findings if mixed else ())]
-    return Photos(photos.names, photos.pixels, tuple(findings), photos.inputs, mixed)
+    return Photos(photos.names, photos.pixels, tuple(findings), photos.inputs, mixed, photos.masks)
 
 
-def find_sources(data: DataConfig) -> tuple[list[Source], list[Finding]]:
+def find_sources(data: DataConfig, *, scale: int = 1, masks: bool = False) -> tuple[list[Source], list[Finding]]:
     """The files that ``data`` names, in order, and those without a partner. Raises :class:`StartError`."""
     if not data.paired:
         files = {f for folder in data.clean for f in Path(folder).rglob("*") if f.is_file() and is_candidate(f)}
         return [Source(file.name, (file,)) for file in sorted(files)], []
     sources: list[Source] = []
     findings: list[Finding] = []
-    for matching in _matchings(data):
-        sources += [Source(pair.name, (pair.target, pair.input)) for pair in matching.pairs]
+    for matching in _matchings(data, scale, masks):
+        sources += [Source(pair.name, (pair.target, pair.input, *pair.masks)) for pair in matching.pairs]
+        findings += [Finding("no mask", str(path)) for path in matching.without_mask]
         findings += [Finding("no target", str(path)) for path in matching.lonely_inputs]
         findings += [Finding("no input", str(path)) for path in matching.lonely_targets]
     return sources, findings
@@ -86,10 +96,14 @@ def require(photos: Photos, data: DataConfig) -> None:
         raise StartError(f"nothing to mix in: no usable photo under {', '.join(data.mix)}")
 
 
-def _matchings(data: DataConfig) -> list[Matching]:
+def _matchings(data: DataConfig, scale: int, masks: bool) -> list[Matching]:
+    if masks and data.input:
+        raise StartError("pairs with masks are named by --data FOLDER, which holds input/, mask/ and target/")
     try:
-        found = [find_pairs(Path(root)) for root in data.pairs]
-        return found + ([match_folders(Path(data.input), Path(data.target))] if data.input else [])
+        found = [find_pairs(Path(root), scale=scale) for root in data.pairs]
+        if masks:
+            found = [with_masks(m, masks_of_set(Path(root))) for m, root in zip(found, data.pairs, strict=True)]
+        return found + ([match_folders(Path(data.input), Path(data.target), scale=scale)] if data.input else [])
     except UsageError as error:
         raise StartError(f"nothing to train on: {error}") from error
 

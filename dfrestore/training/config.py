@@ -54,7 +54,8 @@ class DataConfig:
 
     crops: "independent", or "shared-window" as the authors': crops of the largest size, of which one window of the
     current size, the same for the whole batch, is taken. flip: half of the crops mirrored left to right.
-    quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways.
+    quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways;
+    upside_down: part of them turned upside down.
     mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch.
 
     clean_fraction: part of the inputs that is the clean crop itself, so that the network learns to leave clean photos
@@ -84,6 +85,7 @@ class DataConfig:
     enlarged: float = 0.0
     flip: bool = True
     quarter_turn: float = 0.0
+    upside_down: float = 0.0
     validation: int = 12
     validation_size: int = 256
     least_validation: int = 0
@@ -129,8 +131,9 @@ class StageConfig:
     iterations, larger ones are iterations. warmup: iterations in which the rate rises linearly from 0.
 
     patches, batches: the patch cycle, each entry held for patch_period iterations (0: iterations / (3 * len)), the
-    list patch_cycles times (0: as often as it fits), its last entry to the end. fresh_optimizer: begin without the
-    moments of the previous stage.
+    list patch_cycles times (0: as often as it fits), its last entry to the end. patch_lengths: instead of a cycle, each
+    entry is held for so many iterations, once. fresh_optimizer: begin without the moments of the previous stage.
+    betas: the optimiser's in this stage; empty: the run's.
     """
 
     iterations: int = 1000
@@ -144,14 +147,22 @@ class StageConfig:
     batches: tuple[int, ...] = (16,)
     patch_period: int = 0
     patch_cycles: int = 0
+    patch_lengths: tuple[int, ...] = ()
     warmup: int = 0
     fresh_optimizer: bool = False
+    betas: tuple[float, ...] = ()
     own: Stage = field(kw_only=True)
 
     def check(self, name: str) -> None:
         """Raise :class:`UsageError` where settings of the stage ``name`` do not fit together."""
         if len(self.patches) != len(self.batches) or not self.patches:
             raise UsageError(f"{name}: patches {list(self.patches)} and batches {list(self.batches)} do not pair")
+        if self.patch_lengths and len(self.patch_lengths) != len(self.patches):
+            raise UsageError(f"{name}: patches {list(self.patches)} and lengths {list(self.patch_lengths)} do not pair")
+        if min(self.patch_lengths, default=1) < 1:
+            raise UsageError(f"{name}: patch_lengths {list(self.patch_lengths)} must be positive")
+        if self.betas and (len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas)):
+            raise UsageError(f"{name}: betas {list(self.betas)} are not two numbers from 0 to below 1")
         if len(self.periods) != len(self.minima):
             raise UsageError(f"{name}: periods {list(self.periods)} and minima {list(self.minima)} do not pair")
         if self.rate == "cosine" and not self.periods:
@@ -296,5 +307,6 @@ def _scaled(stage: StageConfig, iterations: int) -> StageConfig:
         periods=tuple(n if n <= 1 else max(1.5, n * factor) for n in stage.periods),
         milestones=tuple(n if n <= 1 else max(1.5, n * factor) for n in stage.milestones),
         patch_period=max(1, round(stage.patch_period * factor)) if stage.patch_period else 0,
+        patch_lengths=tuple(max(1, round(length * factor)) for length in stage.patch_lengths),
         warmup=math.ceil(stage.warmup * min(1.0, factor)),
     )

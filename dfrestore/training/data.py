@@ -43,8 +43,13 @@ def generator_for(seed: int, *path: int) -> torch.Generator:
 
 
 def degrade_crops(clean: Tensor, degrade: Degrade, data: DataConfig, generator: torch.Generator) -> Tensor:
-    """Degraded inputs for clean crops (B, 3, P, P): a part stays clean, a part is compressed as JPEG, all 8 bit."""
+    """Degraded inputs for clean crops (B, 3, P, P): a part stays clean, a part is compressed as JPEG, all 8 bit.
+
+    Where the degradation makes the crops smaller, or holes in them, there is neither.
+    """
     degraded = degrade(clean, data.preset, generator)
+    if degraded.shape != clean.shape:
+        return (degraded * 255).round() / 255
     draws = torch.rand(clean.shape[0], 2, generator=generator)
     low, high = data.jpeg_quality
     qualities = torch.randint(low, high + 1, (clean.shape[0],), generator=generator).tolist()

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from dfrestore.errors import StartError, UsageError
-from dfrestore.methods import METHODS, Network, build_network
+from dfrestore.methods import METHODS, outline
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.photos import Photos
 from dfrestore.training.settings import LAST, last_stage, load_preset, model_values, named_stages
@@ -18,8 +16,8 @@ from dfrestore.training.toml import merge
 from dfrestore.weights.spec import ModelSpec
 
 LEAST, FEW = 2, 5  # pairs: fewer than LEAST are refused, fewer than FEW are warned of
-PATCHES = (64, 128)
-CROP_PIXELS = 16 * 64 * 64  # in a batch
+PATCHES = (64, 128)  # of the network's input
+CROP_PIXELS = 16 * 64 * 64  # of it, in a batch
 # Up to so many pairs: iterations, rate. A few pairs are soon learnt by heart, so training is shorter and gentler.
 _BY_SIZE = ((20, 400, 3e-5), (200, 1500, 5e-5), (2000, 4000, 1e-4), (math.inf, 8000, 1e-4))
 
@@ -31,7 +29,7 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: M
     photos and settings do not fit together.
     """
     multiple = require_trainable(spec)
-    config = _configured(task, spec, user_settings, len(photos.names), usual_side(photos), multiple)
+    config = _configured(task, spec, user_settings, len(photos.names), usual_side(photos))
     if config.data.validation < 1:
         raise UsageError("data.validation: finetune needs at least 1, a photo or pair to judge the result by")
     for stage in config.running.values():
@@ -43,29 +41,31 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: M
 
 def data_config(task: str, spec: ModelSpec, user_settings: Mapping[str, Any]) -> TrainConfig:
     """The configuration before the photos are read, to learn which photos, and to check the other settings."""
-    return _configured(task, spec, user_settings, FEW, max(PATCHES), 8)
+    return _configured(task, spec, user_settings, FEW, max(PATCHES) * outline(spec).scale)
 
 
-def _configured(
-    task: str, spec: ModelSpec, user_settings: Mapping[str, Any], count: int, side: int, multiple: int
-) -> TrainConfig:
+def _configured(task: str, spec: ModelSpec, user_settings: Mapping[str, Any], count: int, side: int) -> TrainConfig:
     model, settings = named_stages({"model": model_values(spec)}, user_settings)
     stages = settings.get("stages")
     last = stages.get(last_stage(model, settings)) if isinstance(stages, Mapping) else None
-    fitted = defaults(count, side, multiple, settings | {"stages": {LAST: last or {}}})
+    network = outline(spec)
+    fitted = defaults(count, side, network.multiple, settings | {"stages": {LAST: last or {}}}, scale=network.scale)
     return load_preset("finetune", task, merge(fitted, settings), spec)
 
 
-def defaults(count: int, side: int, multiple: int, user_settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def defaults(
+    count: int, side: int, multiple: int, user_settings: Mapping[str, Any] | None = None, *, scale: int = 1
+) -> dict[str, Any]:
     """Settings for ``count`` pairs with sides of at least about ``side``, on a network of this ``multiple``.
 
-    user_settings: nested plain values, those of the last stage in ``stages.last``; other settings are fitted to them.
+    scale: how many times it enlarges; sides are those of the clean pictures. user_settings: nested plain values, those
+    of the last stage in ``stages.last``; other settings are fitted to them.
     """
     stage = (user_settings or {}).get("stages", {}).get(LAST)
     stage = stage if isinstance(stage, Mapping) else {}
     usual, rate = next((n, rate) for most, n, rate in _BY_SIZE if count <= most)
     iterations, lr = int(_number(stage, "iterations", usual)), _number(stage, "lr", rate)
-    patches = stage.get("patches", patches_for(side, multiple))
+    patches = stage.get("patches", [scale * patch for patch in patches_for(side // scale, multiple)])
     return {
         "validate_every": max(1, min(500, iterations // 10)),
         "log_every": max(1, min(20, iterations // 20)),
@@ -76,7 +76,7 @@ def defaults(count: int, side: int, multiple: int, user_settings: Mapping[str, A
                 "lr": lr,
                 "minima": [lr / 100],
                 "patches": list(patches) if isinstance(patches, Sequence) else patches,
-                "batches": batches_for(patches),
+                "batches": batches_for(patches, scale),
                 "patch_period": max(1, min(250, iterations // 8)),
                 "warmup": min(100, iterations // 10),
             },
@@ -90,11 +90,11 @@ def patches_for(side: int, multiple: int) -> list[int]:
     return [patch for patch in PATCHES if patch <= side] or [max(multiple, side // multiple * multiple)]
 
 
-def batches_for(patches: object) -> list[int]:
-    """How many crops of each size make a batch."""
+def batches_for(patches: object, scale: int = 1) -> list[int]:
+    """How many crops of each size make a batch, where the network's input is ``scale`` times smaller."""
     listed = patches if isinstance(patches, Sequence) else [patches]
     sides = [n for n in listed if isinstance(n, int) and n > 0]
-    return [max(1, min(16, CROP_PIXELS // side**2)) for side in sides] or [4]
+    return [max(1, min(16, CROP_PIXELS * scale**2 // side**2)) for side in sides] or [4]
 
 
 def ema_for(iterations: int) -> float:
@@ -139,13 +139,14 @@ def require_task(spec: ModelSpec, label: str, task: str) -> None:
 
 
 def require_trainable(spec: ModelSpec) -> int:
-    """The network's ``multiple``. Raises :class:`StartError` where its method's last stage cannot train it."""
-    network = _network_of(spec)
+    """What sides of crops are multiples of. Raises :class:`StartError` where its method cannot train it on."""
+    network = outline(spec)
     try:
-        METHODS[spec.method].stages[-1]().trains(network)
+        method = METHODS[spec.method]
+        next(kind for kind in method.stages if kind.name == method.finetunes)().trains(network)
     except ValueError as error:
         raise StartError(f"this model cannot be finetuned: {error}") from error
-    return network.multiple
+    return network.multiple * network.scale
 
 
 def require_enough(photos: Photos) -> None:
@@ -170,12 +171,6 @@ def remarks(photos: Photos, config: TrainConfig) -> list[str]:
             "and are mirrored at their edges"
         )
     return lines
-
-
-def _network_of(spec: ModelSpec) -> Network:
-    """The network without memory for its parameters."""
-    with torch.device("meta"):
-        return build_network(spec)
 
 
 def _number(table: Mapping[str, Any], key: str, otherwise: float) -> float:

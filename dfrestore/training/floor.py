@@ -50,7 +50,7 @@ class Settled:
 
 def keep_start(trainer: Trainer, folder: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
     """Load the start model, save it in the new run folder as the start and as the result so far, and save the state."""
-    trainer.load_weights(tensors)
+    trainer.load_weights(tensors, spec.stage)
     save_checkpoint(folder / START, tensors, spec)
     save_checkpoint(folder / MODEL, tensors, spec)
     save_state(trainer, folder)
@@ -59,7 +59,8 @@ def keep_start(trainer: Trainer, folder: Path, tensors: dict[str, Tensor], spec:
 def resume(trainer: Trainer, folder: Path) -> list[str]:
     """:func:`load_state`; a finetuning without any checkpoint starts over from its start model."""
     if (folder / START).exists():
-        trainer.load_weights(load_checkpoint(folder / START)[0])
+        tensors, spec = load_checkpoint(folder / START)
+        trainer.load_weights(tensors, spec.stage)
     return load_state(trainer, folder)
 
 
@@ -96,7 +97,8 @@ def settle(trainer: Trainer, folder: Path) -> Settled | None:
 def _score(trainer: Trainer, tensors: dict[str, Tensor]) -> float:
     """PSNR of these weights on the held-out part; the trainer stays as it was."""
     network = copy.deepcopy(trainer.ema)
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    network.load_state_dict({**network.state_dict(), **tensors, **floats})
     return _alone(trainer, network)[0][trainer.config.model.default_steps]
 
 

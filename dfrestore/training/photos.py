@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Kind = Literal["no target", "no input", "unreadable", "sizes", "small", "identical"]
+Kind = Literal["no target", "no input", "no mask", "unreadable", "sizes", "small", "identical"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One thing to train on: the clean picture's file, and for pairs the degraded one's after it."""
+    """One thing to train on: the clean picture's file, for pairs the degraded one's after it, then its masks'."""
 
     name: str
     files: tuple[Path, ...]
@@ -39,7 +39,8 @@ class Finding:
 class Photos:
     """Clean photos, uint8 tensors (3, H, W) in memory or in a mapped file, and their names.
 
-    inputs: the degraded picture of each, of the same size; empty where pairs are made on the fly.
+    inputs: the degraded picture of each, of the same size or smaller by the network's scale; empty where pairs are made
+    on the fly. masks: of the pairs, where they have any: uint8 (3, H, W), of which one channel counts, 255 in the hole.
     mixed: clean photos beside pairs, for a part of each batch.
     """
 
@@ -48,6 +49,7 @@ class Photos:
     findings: tuple[Finding, ...] = ()
     inputs: tuple[Tensor, ...] = ()
     mixed: Photos | None = None
+    masks: tuple[Tensor, ...] = ()
 
     @property
     def paired(self) -> bool:
@@ -85,4 +87,5 @@ class Photos:
             tuple(self.names[i] for i in indices),
             tuple(self.pixels[i] for i in indices),
             inputs=tuple(self.inputs[i] for i in indices) if self.inputs else (),
+            masks=tuple(self.masks[i] for i in indices) if self.masks else (),
         )

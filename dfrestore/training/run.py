@@ -13,7 +13,7 @@ import platform
 import time
 import tomllib
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
+from dfrestore.methods import stored_names
 from dfrestore.training.checkpoints import save_best, save_state, state_path
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.curves import plot
@@ -34,6 +35,7 @@ from dfrestore.training.scalars import open_scalars
 from dfrestore.training.settings import configure
 from dfrestore.training.toml import to_toml
 from dfrestore.training.trainer import Trainer
+from dfrestore.training.validation import shown
 from dfrestore.weights import save_checkpoint
 
 
@@ -124,8 +126,8 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
     finally:
         if not trainer.torn:
             save_state(trainer, folder)
-    if not (folder / "model.safetensors").exists():
-        save_model(trainer, folder / "model.safetensors")
+    if not model_path(trainer, folder).exists():
+        save_model(trainer, model_path(trainer, folder))
     settled = settle(trainer, folder)
     _write_result(trainer, folder, time.monotonic() - started, settled)
     if settled:
@@ -139,11 +141,18 @@ def _records(trainer: Trainer, folder: Path) -> Generator[StepRecord | Validatio
     yield from trainer.run()
 
 
+def model_path(trainer: Trainer, folder: Path) -> Path:
+    """Where the result of the present stage goes; a stage that makes no model to restore with has a file of its own."""
+    return folder / f"{trainer.judged.own.made or 'model'}.safetensors"
+
+
 def save_model(trainer: Trainer, path: Path) -> None:
-    """The EMA network, its floating-point tensors as bf16, ready for ``--model``."""
-    tensors = {name: tensor.detach().cpu() for name, tensor in trainer.ema.state_dict().items()}
+    """What the present stage has made: the EMA network, its floating-point tensors as bf16."""
+    spec = replace(trainer.spec, stage=trainer.judged.own.made)
+    state = trainer.ema.state_dict()
+    tensors = {name: state[name].detach().cpu() for name in stored_names(spec)}
     half = {n: t.to(torch.bfloat16) if t.is_floating_point() else t for n, t in tensors.items()}
-    save_checkpoint(path, {name: tensor.contiguous() for name, tensor in half.items()}, trainer.spec)
+    save_checkpoint(path, {name: tensor.contiguous() for name, tensor in half.items()}, spec)
 
 
 def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
@@ -151,8 +160,8 @@ def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
     clean, degraded = trainer.validation_pairs()
     rows: list[Tensor] = []
     for i in range(min(count, len(clean))):
-        restored = trainer.restore(degraded[i], trainer.config.model.default_steps, seed=i)
-        rows.append(torch.cat([degraded[i], restored, clean[i]], dim=2))
+        restored = trainer.restore(i, trainer.config.model.default_steps)
+        rows.append(torch.cat([shown(degraded[i], clean[i]), restored, clean[i]], dim=2))
     if rows:
         width = min(r.shape[2] for r in rows)
         sheet = torch.cat([r[:, :, :width] for r in rows], dim=1)
@@ -181,7 +190,7 @@ def _finite(value: Any) -> Any:
 
 def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -> None:
     if record.best:
-        save_model(trainer, folder / "model.safetensors")
+        save_model(trainer, model_path(trainer, folder))
         save_best(trainer, folder)
     write_strips(trainer, folder / "samples" / f"{record.stage}-{record.iteration:07d}.png")
     plot(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +38,10 @@ def learning_rate(stage: StageConfig, p: int) -> float:
 
 def patch_and_batch(stage: StageConfig, p: int) -> tuple[int, int]:
     """(patch side, batch size) of the stage's iteration p (from 0): each entry for a period, over and over."""
+    if stage.patch_lengths:
+        ends = itertools.accumulate(stage.patch_lengths)
+        entry = next((i for i, end in enumerate(ends) if p < end), len(stage.patches) - 1)
+        return stage.patches[entry], stage.batches[entry]
     period, cycles = _patch_cycle(stage)
     entry = min(p // period, cycles * len(stage.patches) - 1)  # past the cycles the last entry stays
     return stage.patches[entry % len(stage.patches)], stage.batches[entry % len(stage.batches)]
@@ -44,14 +49,26 @@ def patch_and_batch(stage: StageConfig, p: int) -> tuple[int, int]:
 
 def patch_counts(stage: StageConfig) -> Counter[tuple[int, int]]:
     """How many of the stage's iterations each (patch side, batch size) gets."""
-    period, cycles = _patch_cycle(stage)
     entries = list(zip(stage.patches, stage.batches, strict=True))
+    if stage.patch_lengths:
+        return _counts_of_lengths(stage, entries)
+    period, cycles = _patch_cycle(stage)
     cycling = min(stage.iterations, cycles * period * len(entries))
     whole, rest = divmod(cycling, period * len(entries))
     counts: Counter[tuple[int, int]] = Counter()
     for i, entry in enumerate(entries):
         counts[entry] += whole * period + min(period, max(0, rest - i * period))
     counts[entries[-1]] += stage.iterations - cycling
+    return counts
+
+
+def _counts_of_lengths(stage: StageConfig, entries: Sequence[tuple[int, int]]) -> Counter[tuple[int, int]]:
+    counts: Counter[tuple[int, int]] = Counter()
+    left = stage.iterations
+    for entry, length in zip(entries, stage.patch_lengths, strict=True):
+        counts[entry] += min(length, left)
+        left -= min(length, left)
+    counts[entries[-1]] += left
     return counts
 
 

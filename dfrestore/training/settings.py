@@ -9,12 +9,13 @@ from importlib import resources
 from typing import Any
 
 from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.methods import METHODS
 from dfrestore.training import old_config
-from dfrestore.training.config import ModelConfig, TrainConfig, stage_kinds
+from dfrestore.training.config import ModelConfig, TrainConfig
 from dfrestore.training.toml import from_mapping, merge
 from dfrestore.weights.spec import ModelSpec
 
-LAST = "last"  # ``[stages.last]``: the last stage of the method, whichever that is
+LAST = "last"  # ``[stages.last]``: the stage that trains a finished model on, whichever that is
 
 
 def list_presets() -> dict[str, str]:
@@ -42,12 +43,14 @@ def load_preset(
 
 
 def preset_values(name: str, task: str | None = None) -> dict[str, Any]:
-    """What the named preset says, as plain values. Raises :class:`UsageError`."""
+    """What the named preset says, as plain values, on top of its ``base``, if it has one. Raises UsageError."""
     known = list_presets()
     if name not in known:
         raise UsageError(f"unknown preset '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
     text = (resources.files("dfrestore.training") / "presets" / f"{name}.toml").read_text("utf-8")
     values = tomllib.loads(text)
+    if "base" in values:
+        values = merge(preset_values(values.pop("base")), values)
     if task and values.setdefault("task", task) != task:
         raise UsageError(f"preset {name} is for {values['task']}, not {task}")
     return values
@@ -70,18 +73,18 @@ def configure(where: str, *layers: Mapping[str, Any]) -> TrainConfig:
 
 
 def named_stages(*layers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The layers under today's names, with ``stages.last`` under the name of the method's last stage."""
+    """The layers under today's names, with ``stages.last`` under the name of the stage that it stands for."""
     modern = [old_config.modern(layer) for layer in layers]
     last = last_stage(*modern)
     return [{**layer, "stages": _renamed(layer["stages"], last)} if "stages" in layer else layer for layer in modern]
 
 
 def last_stage(*layers: Mapping[str, Any]) -> str:
-    """The name of the last stage of the method that these settings name."""
+    """The stage that trains a finished model on, of the method that these settings name."""
     model = reduce(merge, layers).get("model")
     method = model.get("method") if isinstance(model, Mapping) else None
     known = ModelConfig(method) if isinstance(method, str) else ModelConfig()
-    return list(stage_kinds(known.method))[-1]
+    return METHODS[known.method].finetunes
 
 
 def _renamed(stages: object, last: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from dfrestore.errors import UsageError, WeightsError, did_you_mean
-from dfrestore.methods import build_network
+from dfrestore.methods import build_for_training
 from dfrestore.training.config import (
     ModelConfig,
     StageConfig,
@@ -44,7 +44,7 @@ def from_mapping(values: Mapping[str, Any], where: str) -> TrainConfig:
     config = TrainConfig(**_values(TrainConfig, rest, f"{where}: "), **built)
     try:
         with torch.device("meta"):  # without memory, only to check that the method accepts these settings
-            build_network(spec_of(config))
+            build_for_training(spec_of(config))
     except WeightsError as error:
         raise UsageError(f"{where}: model: {error}") from error
     return config

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,9 +19,11 @@ from torch import Tensor, nn
 from dfrestore import windows
 from dfrestore.engine import Device, choose_precision
 from dfrestore.errors import StartError, UsageError, did_you_mean
-from dfrestore.methods import Network, build_network
-from dfrestore.methods.method import Batch, Stage, restored_at_once
+from dfrestore.methods import Network, build_for_training, stored_names
+from dfrestore.methods.differences import compare_tensors, in_short
+from dfrestore.methods.method import Batch, Call, Pair, Stage
 from dfrestore.nn import Whole
+from dfrestore.tasks import any_of
 from dfrestore.training.average import Average
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
@@ -30,11 +33,10 @@ from dfrestore.training.optimizers import new_optimizer
 from dfrestore.training.photos import Photos
 from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
 from dfrestore.training.schedules import learning_rate
-from dfrestore.training.validation import psnr, validation_pairs
+from dfrestore.training.validation import psnr, shown, validation_pairs
 
 MAX_BAD_STEPS = 20
 Pictures = tuple[Tensor, Tensor]  # clean, degraded
-Call = Callable[..., Tensor]  # call(*pictures): the network in the form that training takes
 
 
 class Trainer:
@@ -61,18 +63,18 @@ class Trainer:
         self.spec = spec_of(config)
         self.windows = windows.parse(self.spec.window)
         torch.manual_seed(config.seed)
-        self.network: Network = build_network(self.spec).to(self.device)
+        self.network: Network = build_for_training(self.spec).to(self.device)
         self.average = Average(self.network, self._all_trained())
         self.dtype = _dtype(config.optim.precision, self.device)
         # Of the trained network; validation sees other sizes and is not compiled.
-        self._forward: Call = self.network.walk
+        self._form: Call = self.network.training_form
         if config.optim.compile:
             _check_compiler(config.optim.compile)
-            self._forward = torch.compile(self._forward, backend=config.optim.compile, dynamic=False)
+            self._form = torch.compile(self._form, backend=config.optim.compile, dynamic=False)
+        self._loaded: set[str] = set()  # names of the start model's tensors
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # within an update: after an exception there, the state must not be saved
-        self.best = -math.inf  # validation PSNR at the default steps, in the last stage that trains
-        self._judged_stage = list(config.running or config.stages)[-1]
+        self.best = -math.inf  # validation PSNR at the default steps, in the present stage
         self._validation: tuple[list[Tensor], list[Tensor]] | None = None
         self.extras: Mapping[str, nn.Module] = {}
         self._optimizer_stage = -1  # which ``_trained``, optimiser and extras belong to
@@ -86,13 +88,31 @@ class Trainer:
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def load_weights(self, tensors: dict[str, Tensor]) -> None:
-        """Start from weights alone (``--init-from``); the EMA copy too."""
-        try:
-            self.network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-        except RuntimeError as error:
-            raise StartError(f"the start weights do not fit the configured network: {error}") from error
+    def load_weights(self, tensors: dict[str, Tensor], stage: str = "") -> None:
+        """Start from weights alone (``--init-from``); the EMA copy too. stage: what their file's header says.
+
+        Parameters that such a file does not hold stay as they are. Raises :class:`StartError`.
+        """
+        own = self.network.state_dict()
+        expected = {name: own[name] for name in stored_names(replace(self.spec, stage=stage))}
+        if differences := compare_tensors(tensors, expected):
+            raise StartError(f"the start weights do not fit the configured network: {in_short(differences)}")
+        floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
+        self.network.load_state_dict({**own, **tensors, **floats})
+        self._loaded.update(tensors)
         self.average.start_over()
+
+    def require_start(self) -> None:
+        """Raise :class:`StartError` where the first stage needs what neither the start model holds nor a stage made."""
+        name, stage = list(self.config.stages.items())[self._first_stage]
+        for begin in stage.own.needs():
+            if not any(loaded.startswith(begin) for loaded in self._loaded):
+                known = list(self.config.stages)
+                earlier = any_of(known[: known.index(name)])
+                raise StartError(
+                    f"the stage {name} builds on what {earlier} trains; give that stage iterations, or start from its "
+                    "file with --init-from"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, tensors and plain values."""
@@ -151,6 +171,11 @@ class Trainer:
     def begin_stage(self) -> None:
         """Make optimiser and extras for the current stage, unless it goes on with those of the previous one."""
         _, stage = self._current()
+        before = self._stage_before()
+        if self.iteration == 0 and before is not None:
+            self.best = -math.inf
+            if before in stage.own.averages_of:
+                self.network.load_state_dict(self.ema.state_dict())
         trained = self._resolved(stage).trains(self.network)
         same = [id(p) for p in trained] == [id(p) for p in self._trained]
         if self.iteration == 0 and (stage.fresh_optimizer or not same):
@@ -159,13 +184,13 @@ class Trainer:
             self._optimizer_stage, self.extras = self.stage, self._new_extras(stage)
 
     def draw(self, iteration: int) -> Pictures:
-        """(clean, degraded) of an iteration (from 0) of the current stage, (B, 3, P, P) in [0, 1] on the CPU."""
-        return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade)
+        """(clean, degraded) of an iteration (from 0) of the current stage, on the CPU; see ``batches.draw_batch``."""
+        return draw_batch(self.train_photos, self.config, self.stage, iteration, self.degrade, self.network.scale)
 
     def call(self) -> Call:
         """The training form of the trained network, in this run's precision and with its windows."""
         how = self.how()
-        return lambda *tensors: self._forward(how, *tensors)
+        return lambda *arguments, **options: self._form(how, *arguments, **options)
 
     def how(self) -> Whole:
         """How training computes the network: on whole pictures, in this run's precision and with its windows."""
@@ -244,6 +269,11 @@ class Trainer:
     def _resolved(self, stage: StageConfig) -> Stage:
         return stage.own.resolved(self.config.model.default_steps)
 
+    def _stage_before(self) -> str | None:
+        """The name of the stage that trained before the present one."""
+        earlier = list(self.config.stages.items())[: self.stage]
+        return next((name for name, stage in reversed(earlier) if stage.iterations), None)
+
     @property
     def _first_stage(self) -> int:
         """The first stage that has iterations."""
@@ -264,7 +294,8 @@ class Trainer:
         ids = {id(p) for p in self._trained}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in ids)
-        self.optimizer = new_optimizer(self.config.optim, self.network, self._trained)
+        betas = (stage.betas[0], stage.betas[1]) if stage.betas else self.config.optim.betas
+        self.optimizer = new_optimizer(replace(self.config.optim, betas=betas), self.network, self._trained)
         self.extras = self._new_extras(stage)
 
     def _new_extras(self, stage: StageConfig) -> Mapping[str, nn.Module]:
@@ -278,35 +309,49 @@ class Trainer:
         network = network or self.ema
         scores = {n: self._score(network, n) for n in self.config.step_counts}
         clean, degraded = self.validation_pairs()
-        inputs = [psnr(d, c) for c, d in zip(clean, degraded, strict=True)]
+        inputs = [psnr(shown(d, c), c) for c, d in zip(clean, degraded, strict=True)]
         return scores, sum(inputs) / max(1, len(inputs))
 
-    def restore(self, degraded: Tensor, steps: int, seed: int = 0, network: Network | None = None) -> Tensor:
-        """A picture (3, H, W) in [0, 1], restored. network: None for the averaged one."""
+    def restore(self, index: int, steps: int, network: Network | None = None) -> Tensor:
+        """The held-out picture of this index as the present stage makes it, (3, H, W) in [0, 1], on the CPU.
+
+        network: None for the averaged one.
+        """
+        clean, degraded = self.validation_pairs()
+        pair = Pair(degraded[index].to(self.device), clean[index].to(self.device))
+        own = self._resolved(self.judged)
         with torch.no_grad():
-            restored = restored_at_once(network or self.ema, degraded.to(self.device), steps, seed, self.how())
-        return restored.clamp(0, 1).cpu()
+            restored = own.restored(network or self.ema, pair, steps, index, self.how()).clamp(0, 1)
+        if self.network.mask:  # what is known stays
+            restored = torch.lerp(pair.clean, restored, pair.degraded[3:])
+        return restored.cpu()
+
+    @property
+    def judged(self) -> StageConfig:
+        """The stage whose result a validation looks at: the present one, after the end the last one that trained."""
+        stages = list(self.config.stages.values())
+        running = [stage for stage in stages[self.stage :] if stage.iterations]
+        return running[0] if running else list((self.config.running or self.config.stages).values())[-1]
 
     def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
-        """(clean, degraded) middles of the held-out photos, each (3, H, W) in [0, 1], the same in every call."""
+        """(clean, degraded) middles of the held-out photos, always the same; see ``validation.validation_pairs``."""
         if self._validation is None:
-            photos, multiple = self.validation_photos, self.network.multiple
-            self._validation = validation_pairs(photos, self.config, multiple, self.degrade)
+            self._validation = validation_pairs(self.validation_photos, self.config, self.network, self.degrade)
         return self._validation
 
     def _validated(self, name: str) -> ValidationRecord:
         scores, inputs = self.validate()
         score = scores[self.config.model.default_steps]
-        better = name == self._judged_stage and score > self.best
+        better = score > self.best
         self.best = score if better else self.best
         return ValidationRecord(name, self.iteration, scores, inputs, better)
 
     def _score(self, network: Network, steps: int) -> float:
-        clean, degraded = self.validation_pairs()
+        clean, _ = self.validation_pairs()
         own = range(self.world.rank, len(clean), self.world.size)
         scores = [0.0] * len(clean)
         for i in own:
-            scores[i] = psnr(self.restore(degraded[i], steps, i, network), clean[i])
+            scores[i] = psnr(self.restore(i, steps, network), clean[i])
         scores = self.world.sum(scores)
         return sum(scores) / max(1, len(scores))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
+from dfrestore.methods import Network
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.photos import Photos
@@ -14,13 +17,20 @@ DRAWS = 1000  # stands for the stage in the draws of validation
 
 
 def validation_pairs(
-    photos: Photos, config: TrainConfig, multiple: int, degrade: Degrade | None
+    photos: Photos, config: TrainConfig, network: Network, degrade: Degrade | None
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(clean, degraded) middles, each (3, H, W) float32 in [0, 1] with sides of this ``multiple``; always the same."""
-    side = config.data.validation_size
-    clean = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.pixels]
+    """(clean, degraded) middles, float32 in [0, 1], of sides that the network takes; always the same.
+
+    clean: (3, sH, sW), degraded: (3 or 4, H, W); s: the network's scale.
+    """
+    side, multiple, scale = config.data.validation_size, network.multiple, network.scale
+    clean = [_centre(pixels, side, multiple * scale).float() / 255 for pixels in photos.pixels]
+    if photos.masks:
+        holes = [_centre(pixels, side, multiple)[:1].float() / 255 for pixels in photos.masks]
+        inputs = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
+        return clean, [torch.cat([i * (1 - hole), hole]) for i, hole in zip(inputs, holes, strict=True)]
     if photos.paired:
-        return clean, [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
+        return clean, [_centre(pixels, side // scale, multiple).float() / 255 for pixels in photos.inputs]
     return clean, [_degraded(crop, config, i, degrade) for i, crop in enumerate(clean)]
 
 
@@ -28,6 +38,15 @@ def psnr(a: Tensor, b: Tensor) -> float:
     """dB between pictures in [0, 1], RGB, rounded to 8 bit."""
     error = ((a * 255).round() - (b * 255).round()).square().mean().item()
     return 10 * math.log10(255**2 / max(error, 1e-10))
+
+
+def shown(degraded: Tensor, clean: Tensor) -> Tensor:
+    """A degraded picture as the clean one's like, (3, H, W): bicubic where that is larger, a mask left out."""
+    picture = degraded[:3]
+    if picture.shape == clean.shape:
+        return picture
+    size = (clean.shape[1], clean.shape[2])
+    return functional.interpolate(picture[None], size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
 def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:

@@ -13,7 +13,7 @@ from tiny_runs import smooth_pairs
 from torch import Tensor, nn
 
 from dfrestore.methods import METHODS
-from dfrestore.methods.method import Batch, Extras, Method, Network
+from dfrestore.methods.method import Batch, Extras, Method, Network, Stage
 from dfrestore.training.budget import all_shares, fit, measure
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.records import StepRecord
@@ -43,30 +43,18 @@ class Toy(Network):
 
 
 @dataclass(frozen=True)
-class One:
+class One(Stage):
     name: ClassVar[str] = "one"
     part: ClassVar[str] = "first"
     weight: float = 1.0
 
-    def resolved(self, default_steps: int) -> Any:
-        return self
-
     def trains(self, network: Toy) -> list[nn.Parameter]:
         return list(getattr(network, self.part).parameters())
-
-    def extras(self, network: Toy) -> dict[str, nn.Module]:
-        return {}
 
     def losses(self, network: Toy, call: Any, batch: Batch, draw: torch.Generator, extras: Extras) -> dict[str, Tensor]:
         noise = torch.randn(batch.size, generator=draw)[batch.part, None, None, None]
         error = (call(batch.degraded) - batch.clean + 0.01 * noise).abs().mean()
         return {"loss": self.weight * error, "brightness": batch.clean.mean()}
-
-    def step_counts(self) -> tuple[int, ...]:
-        return ()
-
-    def variants(self) -> list[tuple[Any, int]]:
-        return [(self, 1)]
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,8 @@ class Three(Two):
 
 @pytest.fixture(autouse=True)
 def toy_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "toy", Method("toy", lambda spec: Toy(), lambda shapes, name: None, (One, Two, Three)))
+    toy = Method("toy", lambda spec: Toy(), lambda shapes, name: None, (One, Two, Three), finetunes="three")
+    monkeypatch.setitem(METHODS, "toy", toy)
 
 
 def toy_run(**settings: Any) -> TrainConfig:

@@ -15,6 +15,6 @@ def _build(spec: ModelSpec) -> C2FDFT:
     return C2FDFT(config, sampling, spec.default_steps)
 
 
-METHOD = Method("c2f-dft", _build, read=read, stages=STAGES)
+METHOD = Method("c2f-dft", _build, read=read, stages=STAGES, finetunes=STAGES[-1].name)
 
 __all__ = ["C2FDFT", "METHOD", "C2FDFTConfig", "Sampling"]

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dfrestore.diffusion import Prediction, sample
 from dfrestore.losses import PSNR_LEVEL, SSIM_WEIGHT, PictureLoss, l1, picture_loss
 from dfrestore.methods.c2f_dft.config import Sampling
 from dfrestore.methods.c2f_dft.network import C2FDFT
-from dfrestore.methods.method import Batch, Extras
+from dfrestore.methods.method import Batch, Call, Extras, Stage
 
-Call = Callable[..., Tensor]  # call(y, x_t, t)
 Unroll = Literal["all", "one"]
 
 
 @dataclass(frozen=True)
-class Coarse:
+class Coarse(Stage):
     """The network's prediction at every noise level, by L1 (paper, Eq. 5). No settings of its own."""
 
     name: ClassVar[str] = "coarse"
-
-    def resolved(self, default_steps: int) -> Coarse:
-        return self
-
-    def trains(self, network: C2FDFT) -> list[nn.Parameter]:
-        return list(network.parameters())
-
-    def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
-        return {}
 
     def losses(
         self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
@@ -44,15 +34,9 @@ class Coarse:
         alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
         return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction)}
 
-    def step_counts(self) -> tuple[int, ...]:
-        return ()
-
-    def variants(self) -> list[tuple[Coarse, int]]:
-        return [(self, 1)]
-
 
 @dataclass(frozen=True)
-class Fine:
+class Fine(Stage):
     """The sampler's result, by a loss between pictures (paper, Algorithm 1 and Eq. 8).
 
     steps: sampler steps that are unrolled, drawn at random from the list; empty: the model's default. unroll: ``all``
@@ -76,12 +60,6 @@ class Fine:
     def resolved(self, default_steps: int) -> Fine:
         return self if self.steps else replace(self, steps=(default_steps,))
 
-    def trains(self, network: C2FDFT) -> list[nn.Parameter]:
-        return list(network.parameters())
-
-    def extras(self, network: C2FDFT) -> dict[str, nn.Module]:
-        return {}
-
     def losses(
         self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
@@ -91,8 +69,8 @@ class Fine:
         if self.unroll == "one":
             points = points[: 1 + int(torch.randint(len(points), (1,), generator=draw))]
         restored = unrolled(call, y, noise, points, network.alpha_bars(y.device), network.sampling, self.unroll)
-        weights = {"ssim_weight": self.ssim_weight, "psnr_level": self.psnr_level}
-        return {"loss": picture_loss(self.loss, restored, target, **weights)}
+        loss = picture_loss(self.loss, restored, target, ssim_weight=self.ssim_weight, psnr_level=self.psnr_level)
+        return {"loss": loss}
 
     def step_counts(self) -> tuple[int, ...]:
         return self.steps
@@ -146,11 +124,13 @@ def unrolled(
         left -= 1
         if through == "one":
             with torch.set_grad_enabled(left == 0):
-                return call(y, x, t)
+                made: Tensor = call(y, x, t)
+                return made
         if checkpointed and len(points) > 1:
             saved: Tensor = checkpoint(call, y, x, t, use_reentrant=False)
             return saved
-        return call(y, x, t)
+        plain: Tensor = call(y, x, t)
+        return plain
 
     for state in sample(predict, x, points, alpha_bars, sampling.prediction, sampling.sampler):
         x = state.x

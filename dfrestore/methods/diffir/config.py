@@ -93,6 +93,11 @@ class DiffIRConfig:
         """By how much the ground truth is pixel-unshuffled for CPEN in stage 1."""
         return self.prior_stem * self.scale
 
+    @property
+    def truth_inputs(self) -> int:
+        """Channels that CPEN sees in stage 1: the picture's and the ground truth's, unshuffled."""
+        return self.planes * self.prior_stem**2 + 3 * self.truth_stem**2
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> DiffIRConfig:
         """From a checkpoint's or a preset's plain values. Raises ValueError on unknown or impossible ones."""

@@ -1,9 +1,10 @@
-"""DiffIR as it restores (stage 2), and as it is trained first (stage 1), where CPEN sees the ground truth."""
+"""DiffIR as it restores (stage 2), as its stage 1 has it, where CPEN sees the ground truth, and both in one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,8 +115,7 @@ class DiffIRS1(_Both):
 
     def __init__(self, config: DiffIRConfig, sampling: IPRSampling | None = None) -> None:
         super().__init__(config, sampling)
-        inputs = config.planes * config.prior_stem**2 + 3 * config.truth_stem**2
-        self.E = CPEN(inputs, config.prior_blocks, config.prior_features)
+        self.E = CPEN(config.truth_inputs, config.prior_blocks, config.prior_features)
 
     def forward(self, lq: Tensor, gt: Tensor) -> Tensor:
         picture: Tensor = self.G(lq, self.encoded(Literal(), lq, gt))
@@ -141,3 +141,37 @@ class DiffIRS1(_Both):
         yield None
         z = z.to(next(self.parameters()).device)
         yield Estimate((yield from run(partial(self.restored, z=z), lq, scale=self.scale)))
+
+
+class DiffIRTraining(DiffIR):
+    """:class:`DiffIR` with the CPEN that sees the ground truth, ``E``: what all stages of training work on."""
+
+    def __init__(self, config: DiffIRConfig, sampling: IPRSampling | None = None) -> None:
+        super().__init__(config, sampling)
+        self.E = CPEN(config.truth_inputs, config.prior_blocks, config.prior_features)
+
+    def evaluated(
+        self, how: How, lq: Tensor, gt: Tensor | None, noise: Tensor | None = None, picture: bool = True
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        """(picture, prior vector that made it, prior vector of the ground truth gt).
+
+        Without noise, z is that of the ground truth. With noise (B, code), z is guessed: the diffusion begins at the
+        noised z of the ground truth, whose gradient is stopped, or at the noise alone where gt is None. picture:
+        whether one is made.
+        """
+        pictures = [(lq, self.config.prior_stem)]
+        if noise is None:
+            assert gt is not None
+            z = true = self.E.walk(how, [*pictures, (gt, self.config.truth_stem)])
+        else:
+            true, begin = None, noise
+            if gt is not None:
+                with torch.no_grad():
+                    true = self.E.walk(how, [*pictures, (gt, self.config.truth_stem)])
+                begin = self.diffusion.diffused(true, noise)
+            z = self.denoised(begin, self.condition.walk(how, pictures))
+        return self.G.walk(how, lq, z) if picture else None, z, true
+
+    @property
+    def training_form(self) -> Callable[..., Any]:
+        return self.evaluated
