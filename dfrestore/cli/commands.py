@@ -15,14 +15,17 @@ from dfrestore.cli.train import train
 from dfrestore.tasks import TASKS, any_of
 from dfrestore.version import __version__
 
-_REMOVED = any_of([task.removes for task in TASKS.values()], "and")
-_HELP = f"""Take {_REMOVED} out of photos with few-step diffusion Transformers.
+_REMOVED = any_of([task.removes for task in TASKS.values() if task.removes], "and")
+_HELP = f"""Take {_REMOVED} out of photos, make them larger, and fill
+holes in them, with few-step diffusion Transformers.
 
 \b
 Examples:
   dfrestore derain photo.jpg                    -> photo_derain.jpg
   dfrestore derain photo.jpg -o dry.png --steps 4
   dfrestore denoise holiday/ -o clean/          its subfolders too
+  dfrestore upscale photo.jpg --scale 4
+  dfrestore inpaint photo.jpg --mask mask.png   what is white is filled
   dfrestore derain --help                       all options
 
 \b
@@ -60,7 +63,7 @@ def _root(
 
 
 for _task in TASKS.values():
-    app.command(_task.name, help=restoring.help_text(_task.name, _task.summary))(restoring.restore)
+    app.command(_task.name, help=restoring.help_text(_task))(restoring.command_of(_task))
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 from dfrestore.cli.restoring_options import (
+    MASK_OPTIONS,
+    SIZE_OPTIONS,
     AsJson,
     Compare,
     Device,
@@ -35,34 +41,73 @@ from dfrestore.cli.restoring_options import (
 )
 from dfrestore.cli.restoring_run import Options, run
 from dfrestore.cli.together import in_crew
+from dfrestore.tasks import Task
 
 
-def help_text(task: str, summary: str) -> str:
+def help_text(task: Task) -> str:
     """The help of one task's command."""
-    return f"""{summary} Size, bit depth, alpha, colour profile and metadata are kept.
+    kept = "Bit depth" if task.scale else "Size, bit depth"
+    name = task.name
+    return f"""{task.summary} {kept}, alpha, colour profile and metadata are kept.
 
-INPUT: files and folders. A result stands beside its input as NAME_{task}.EXT, or where -o says: a file for one
+INPUT: files and folders. A result stands beside its input as NAME_{name}.EXT, or where -o says: a file for one
 input file, otherwise a folder, under which the trees of input folders are mirrored. Runs over folders can be
 interrupted and started again: finished photos are skipped. INPUT - reads a picture from standard input, -o - writes
 the result to standard output.
 
 --uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. A photo that is
 skipped gets none of these; --overwrite restores it again.
-
+{_ABOUT_SIZE if task.scale else _ABOUT_MASK if task.mask else ""}
 \b
 Examples:
-  dfrestore {task} photo.jpg
-  dfrestore {task} photo.jpg -o result.png --steps 4
-  dfrestore {task} photo.jpg --strength 0.7 --model my-model.safetensors
-  dfrestore {task} photo.jpg --ensemble 4
-  dfrestore {task} photo.jpg --uncertainty unsure.png
-  dfrestore {task} photo.jpg --steps 20 --trace photo.gif
-  dfrestore {task} photo.jpg --keep-color --compare strip.jpg
-  dfrestore {task} holiday/ -o holiday-{task}/
-  dfrestore {task} *.jpg -o results/ --format png --json
-  dfrestore {task} holiday/ -o holiday-{task}/ --report holiday.html
-  dfrestore {task} - -o - --format png < photo.jpg > result.png
-  dfrestore {task} holiday/ -o holiday-{task}/ --compare strips/
+{_examples(task)}"""
+
+
+_ABOUT_SIZE = """
+Without a size, the result is as many times larger as the model makes it. --size: WxH fits inside, 'WxH^' fills, 'WxH!'
+is exact, as in ImageMagick; 'WxH>' only ever enlarges; Wx and xH give one side.
+"""
+
+_ABOUT_MASK = """
+--mask: a picture in which white is what to fill, as large as the photo; a folder of such pictures, found by the photos'
+names (photo.png, photo_mask.png, photo_mask001.png); alpha, what is transparent; color:#ff00ff, what has that colour
+(color:#ff00ff~20: within 20 levels); rect:x,y,w,h. Several masks are united.
+"""
+
+
+def _examples(task: Task) -> str:
+    if task.scale:
+        return """  dfrestore upscale photo.jpg
+  dfrestore upscale photo.jpg --scale 2 -o larger.png
+  dfrestore upscale photo.jpg --long-edge 3840 --strength 0.7
+  dfrestore upscale photo.jpg --size '1920x1080^' --compare strip.jpg
+  dfrestore upscale holiday/ -o larger/ --min-size 3840x2160
+  dfrestore upscale holiday/ --scale 200% --dry-run
+  dfrestore upscale - -o - --format png < photo.jpg > larger.png
+"""
+    if task.mask:
+        return """  dfrestore inpaint photo.jpg --mask mask.png
+  dfrestore inpaint photo.jpg --mask mask.png --dilate 3 --feather 4 -o whole.png
+  dfrestore inpaint photo.png --mask color:#ff00ff
+  dfrestore inpaint scan.jpg --mask rect:120,40,300,24 --mask rect:0,0,2000,12
+  dfrestore inpaint cutout.png --mask alpha
+  dfrestore inpaint photo.jpg --mask color:#ff0000~40 --save-mask seen.png --dry-run
+  dfrestore inpaint album/ --mask masks/ -o whole/
+  dfrestore inpaint album/ --mask watermark.png -o whole/ --compare strips/
+"""
+    name = task.name
+    return f"""  dfrestore {name} photo.jpg
+  dfrestore {name} photo.jpg -o result.png --steps 4
+  dfrestore {name} photo.jpg --strength 0.7 --model my-model.safetensors
+  dfrestore {name} photo.jpg --ensemble 4
+  dfrestore {name} photo.jpg --uncertainty unsure.png
+  dfrestore {name} photo.jpg --steps 20 --trace photo.gif
+  dfrestore {name} photo.jpg --keep-color --compare strip.jpg
+  dfrestore {name} holiday/ -o holiday-{name}/
+  dfrestore {name} *.jpg -o results/ --format png --json
+  dfrestore {name} holiday/ -o holiday-{name}/ --report holiday.html
+  dfrestore {name} - -o - --format png < photo.jpg > result.png
+  dfrestore {name} holiday/ -o holiday-{name}/ --compare strips/
 """
 
 
@@ -97,5 +142,21 @@ def restore(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Registered once for each task, which is the command's name."""
+    """The options of every task, which is the command's name; see :func:`command_of`."""
     run(str(context.info_name), context.obj, Options(**context.params))
+
+
+def command_of(task: Task) -> Callable[..., None]:
+    """:func:`restore` with the further options of one task."""
+    more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else {}
+    common = inspect.signature(restore, eval_str=True).parameters
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in more.items()]
+
+    def command(**values: Any) -> None:
+        restore(**{name: value for name, value in values.items() if name not in more})
+
+    everything = [*(parameter.replace(kind=kind) for parameter in common.values()), *own]
+    command.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    return command

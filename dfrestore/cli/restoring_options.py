@@ -5,7 +5,7 @@ An option whose help differs between commands stands with its command.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -118,3 +118,47 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads; default: one per core, or OMP_NUM_THREADS.")
 ]
+
+# -- of the tasks that enlarge: name -> option, None where it is left out ------------------------------------------
+
+SIZE_OPTIONS: dict[str, Any] = {
+    "scale": Annotated[
+        str | None, typer.Option(metavar="FACTOR", help="How many times larger: 4, 1.5, 200%; at most 16.")
+    ],
+    "size": Annotated[
+        str | None, typer.Option(metavar="WxH[^!>]", help="Size of the result in pixels; aspect is kept unless !.")
+    ],
+    "long_edge": Annotated[int | None, typer.Option(metavar="N", help="The longer side gets N pixels.")],
+    "short_edge": Annotated[int | None, typer.Option(metavar="N", help="The shorter side gets N pixels.")],
+    "min_size": Annotated[
+        str | None, typer.Option(metavar="WxH", help="At least so large; larger photos stay as they are.")
+    ],
+}
+
+# -- of the tasks that fill holes ------------------------------------------------------------------------------------
+
+MASK_OPTIONS: dict[str, Any] = {
+    "mask": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|FOLDER|alpha|color:#rrggbb[~T]|rect:x,y,w,h",
+            help="What to fill: white in a picture, or a part of the photo. Repeatable.",
+        ),
+    ],
+    "invert": Annotated[bool | None, typer.Option("--invert", help="Fill what the mask leaves, not what it covers.")],
+    "dilate": Annotated[
+        int | None, typer.Option(min=0, max=1000, metavar="N", help="Grow the mask by N pixels on all sides.")
+    ],
+    "feather": Annotated[
+        int | None, typer.Option(min=0, max=1000, metavar="N", help="Soft edge of N pixels around the mask.")
+    ],
+    "keep_alpha": Annotated[
+        bool | None, typer.Option("--keep-alpha", help="With --mask alpha: the result stays transparent there.")
+    ],
+    "save_mask": Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png|FOLDER", help="Write the mask as it was understood, with --dry-run too; white is filled."
+        ),
+    ],
+}

@@ -19,10 +19,13 @@ from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
 from dfrestore.files import STREAM
 from dfrestore.processes import PeerFailed, use_threads
+from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
+    from dfrestore.photo.target_size import TargetSize
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings, Started
     from dfrestore.restore.extras import ExtraOptions, Extras
+    from dfrestore.restore.results import Masking
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
@@ -60,6 +63,17 @@ class Options:
     dry_run: bool
     quiet: bool
     as_json: bool
+    scale: str | None = None
+    size: str | None = None
+    long_edge: int | None = None
+    short_edge: int | None = None
+    min_size: str | None = None
+    mask: list[str] | None = None
+    invert: bool | None = None
+    dilate: int | None = None
+    feather: int | None = None
+    keep_alpha: bool | None = None
+    save_mask: str | None = None
 
     @property
     def members(self) -> int:
@@ -80,13 +94,13 @@ class Options:
         """The options for what is made beside the results."""
         from dfrestore.restore.extras import ExtraOptions
 
-        return ExtraOptions(self.uncertainty, self.compare, self.trace)
+        return ExtraOptions(self.uncertainty, self.compare, self.trace, self.save_mask)
 
 
 def run(task: str, crew: Crew, options: Options) -> None:
     """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
-    parsed = _Parsed.of(options)
-    plan = _plan(options, task, parsed.format)
+    parsed = _Parsed.of(options, task)
+    plan = _plan(options, task, parsed)
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
     page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
     report = Report(
@@ -119,9 +133,13 @@ class _Parsed:
     pixels: int | None
     window: WindowSetting | None
     format: str | None
+    size: TargetSize
+    masks: Path | None
+    masking: Masking
 
     @classmethod
-    def of(cls, options: Options) -> _Parsed:
+    def of(cls, options: Options, task: str) -> _Parsed:
+        from dfrestore.photo.target_size import TargetSize
         from dfrestore.restore.naming import format_name
 
         if options.seed > 2**63 - options.members:
@@ -139,16 +157,44 @@ class _Parsed:
             parse_pixels(options.max_pixels),
             parse_window(options.window),
             format_name(options.format) if options.format is not None else None,
+            TargetSize.parse(options.scale, options.size, options.long_edge, options.short_edge, options.min_size),
+            *_masks(options, task),
         )
 
 
-def _plan(options: Options, task: str, fmt: str | None) -> FilePlan:
+def _masks(options: Options, task: str) -> tuple[Path | None, Masking]:
+    """The file or folder that ``--mask`` names, and what else the options say about masks. Raises UsageError."""
+    from dfrestore.photo.mask_source import AlphaMask, PathMask, parse
+    from dfrestore.restore.results import Masking
+
+    sources = [parse(text) for text in options.mask or []]
+    paths = [source.path for source in sources if isinstance(source, PathMask)]
+    drawn = tuple(source for source in sources if not isinstance(source, PathMask))
+    if TASKS[task].mask and not sources:
+        raise UsageError(f"{task} needs a mask: --mask FILE, FOLDER, alpha, color:#rrggbb or rect:x,y,w,h")
+    if len(paths) > 1:
+        raise UsageError(f"--mask names {paths[0]} and {paths[1]}; give one file or folder, others as color: or rect:")
+    if options.keep_alpha and AlphaMask() not in drawn:
+        raise UsageError("--keep-alpha goes with --mask alpha; other masks leave the alpha as it is")
+    masking = Masking(drawn, bool(options.invert), options.dilate or 0, options.feather or 0, bool(options.keep_alpha))
+    return (paths[0] if paths else None), masking
+
+
+def _plan(options: Options, task: str, parsed: _Parsed) -> FilePlan:
     from dfrestore.restore import plan_files
     from dfrestore.restore.streams import is_stream, plan_stream
 
     if is_stream(options.inputs, options.out):
-        return plan_stream(options.inputs, options.out, task, fmt=fmt)
-    return plan_files(options.inputs, options.out, task, fmt=fmt, recursive=options.recursive, extras=options.extras)
+        return plan_stream(options.inputs, options.out, task, fmt=parsed.format, masks=parsed.masks)
+    return plan_files(
+        options.inputs,
+        options.out,
+        task,
+        fmt=parsed.format,
+        recursive=options.recursive,
+        extras=options.extras,
+        masks=parsed.masks,
+    )
 
 
 def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
@@ -169,6 +215,8 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
         strip_metadata=options.strip_metadata,
         ensemble=options.members,
         keep_color=options.keep_color,
+        size=parsed.size,
+        masking=parsed.masking,
     )
 
 
@@ -222,10 +270,12 @@ class _Run:
 
     def _warn_of_missing_extras(self, settled: Iterable[FileResult]) -> None:
         """A skipped photo is not restored again for its comparison or map: warn of those that lack one."""
+        from dfrestore.restore.extras import option_of
+
         requested: dict[Path | None, Extras] = {job.output: job.extras for job in self.plan.jobs}
         lacking = [r for r in settled if r.status == "skipped" and r.extras != requested[r.output]]
         if lacking:
-            kinds = " or ".join(f"--{kind}" for kind in self.plan.jobs[0].extras.places)
+            kinds = " or ".join(option_of(kind) for kind in self.plan.jobs[0].extras.places)
             count, more = ("1 photo", "") if len(lacking) == 1 else (f"{len(lacking)} photos", ", ...")
             self.report.warn(f"{count} done before without {kinds} ({lacking[0].input}{more}); --overwrite redoes them")
 
@@ -287,7 +337,7 @@ class _Run:
             if isinstance(event, Started):
                 output = event.job.output
                 if not begun:
-                    self.report.say(self._start_line(restorer, event.plan, self._expected(event, todo)))
+                    self.report.say(self._start_line(restorer, _described(event), self._expected(event, todo)))
                 elif not event.whole:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True
@@ -307,14 +357,16 @@ class _Run:
             if isinstance(seen, FileResult):
                 self._settle(seen)
                 continue
-            width, height = seen.size
             item: dict[str, Any] = {"status": "planned", "input": str(job.input), "output": str(job.output)}
-            item["size"] = [width, height]
+            item["size"] = list(seen.result)
             if seen.seconds is not None:
                 item["expected_seconds"] = round(seen.seconds, 1)
+            if seen.filled is not None:
+                item["filled"] = seen.filled
+            how = f"{_sizes(seen)}, {seen.filled + ', ' if seen.filled else ''}{seen.plan}{_about(seen.seconds)}"
             self.report.planned(
                 {**item, "model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)},
-                f"would restore {job.input} ({width}x{height}, {seen.plan}{_about(seen.seconds)}) to {job.output}",
+                f"would restore {job.input} ({how}) to {job.output}",
             )
 
     def _start_line(self, restorer: Restorer, plan: str, expected: str = "") -> str:
@@ -330,6 +382,18 @@ class _Run:
             return _about(first.seconds)
         share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)
         return f"{_about(first.seconds * share)} for {len(todo)} photos"
+
+
+def _described(started: Started) -> str:
+    """The plan, and of a single photo what its size and its mask are."""
+    sizes = f"{_sizes(started)}; " if started.result != started.size else ""
+    return f"{sizes}{started.filled + '; ' if started.filled else ''}{started.plan}"
+
+
+def _sizes(started: Started) -> str:
+    """``600x400``, or ``600x400 -> 2400x1600``."""
+    before, after = (f"{width}x{height}" for width, height in (started.size, started.result))
+    return before if before == after else f"{before} -> {after}"
 
 
 def _about(seconds: float | None) -> str:

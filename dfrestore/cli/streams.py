@@ -17,7 +17,7 @@ def check_streams(
         return
     if out == STREAM and as_json:
         raise UsageError("--json and -o - both write to standard output; leave one of them out")
-    beside = ((True, f"--{kind}") for kind in extras)
+    beside = ((True, f"--{kind.replace('_', '-')}") for kind in extras)
     for is_set, option in ((page, "--report"), (dry_run, "--dry-run"), *beside):
         if is_set:
             raise UsageError(f"{option} needs files; leave it out with -")

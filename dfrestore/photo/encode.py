@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,16 @@ from dfrestore.photo.pillow import pillow_buffer
 MIN_QUALITY = 95
 LOSSLESS_TO_JPEG = 97
 """Of a JPEG from a source that is not one: 95 fell below 42 dB on sharp photos."""
-_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1, "TIFF": 2**32 - 1, "AVIF": 65535}
+MAX_SIDE: Mapping[str, int] = MappingProxyType(
+    {"JPEG": 65500, "WEBP": 16383, "PNG": 1_000_000, "TIFF": 2**32 - 1, "AVIF": 32768}
+)
+"""Format -> the most pixels a side that can be written and read again.
+
+Files of PNG and AVIF could say more, but libpng and libavif stop there, and most programs leave their limits as they
+are.
+"""
+MAX_AREA: Mapping[str, int] = MappingProxyType({"AVIF": 16384**2})
+"""Format -> the most pixels in all, where there is such a limit; libavif's."""
 _LUMA = (0.299, 0.587, 0.114)
 _BLOCK = 1 << 20
 _PILLOW_TIFF = {"none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}
@@ -63,6 +74,14 @@ def encode(
     return data, notes + more
 
 
+def exceeded(format: str, height: int, width: int) -> str | None:
+    """The limit of a written format that a picture of this size is beyond, in words; None where it is within all."""
+    if max(height, width) > MAX_SIDE[format]:
+        return f"{MAX_SIDE[format]} pixels a side"
+    area = MAX_AREA.get(format)
+    return f"{area / 1e6:.0f} megapixels" if area is not None and height * width > area else None
+
+
 def quantise(rgb: NDArray[Any], bits: int, grey: bool) -> Pixels:
     """Float (H, W, 3) to uint8 or uint16, clipped to [0, 1] and rounded; grey: (H, W), the luma of BT.601.
 
@@ -87,11 +106,10 @@ def _check(photo: Photo, rgb: NDArray[Any], target: str) -> None:
         raise PhotoWriteError(f"the result has shape {rgb.shape}, not (height, width, 3)")
     if photo.alpha is not None and photo.alpha.shape != rgb.shape[:2]:
         raise PhotoWriteError(f"the result is {rgb.shape[:2]}, its alpha {photo.alpha.shape}")
-    if max(rgb.shape[:2]) > _MAX_SIDE[target]:
-        raise PhotoWriteError(
-            f"{rgb.shape[1]} x {rgb.shape[0]} is more than {target} can hold "
-            f"({_MAX_SIDE[target]} a side); use PNG or TIFF"
-        )
+    height, width = rgb.shape[:2]
+    if (limit := exceeded(target, height, width)) is not None:
+        others = " or ".join(other for other in ("PNG", "TIFF") if exceeded(other, height, width) is None)
+        raise PhotoWriteError(f"{width} x {height} is more than {target} can hold ({limit}); use {others}")
 
 
 def _metadata(origin: Origin, target: str, width: int, height: int, strip: bool) -> tuple[Origin, list[str]]:

@@ -36,7 +36,7 @@ def enlarged(photo: Photo, height: int, width: int) -> Photo:
     else:
         for channel in range(3):
             resized(source[..., channel], height, width, into=rgb[..., channel])
-    alpha = None if photo.alpha is None else _alpha(photo.alpha, height, width)
+    alpha = None if photo.alpha is None else resized_alpha(photo.alpha, height, width)
     return replace(photo, rgb=rgb, alpha=alpha)
 
 
@@ -95,7 +95,8 @@ def _halved(colours: Rgb, known: NDArray[np.bool_]) -> tuple[Rgb, NDArray[np.boo
     return total, count[..., 0] > 0
 
 
-def _alpha(alpha: Pixels, height: int, width: int) -> Pixels:
+def resized_alpha(alpha: Pixels, height: int, width: int) -> Pixels:
+    """Alpha (H, W) in another size: smooth; a binary one stays binary."""
     most = np.iinfo(alpha.dtype).max
     opacity = resized(alpha.astype(np.float32) / np.float32(most), height, width)
     if not np.logical_and(alpha > 0, alpha < most).any():

@@ -17,22 +17,25 @@ from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.photo.enlarged import enlarged
-from dfrestore.photo.mask import fitted, read_mask
+from dfrestore.photo.target_size import ResultSize
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
 from dfrestore.restore.planning import Job
-from dfrestore.restore.record import Stamp
+from dfrestore.restore.restorer import Outcome
 from dfrestore.restore.results import FileResult, Settings, Started, failed_result
-from dfrestore.restore.streams import read_stdin, write_stdout
+from dfrestore.restore.source import Source, can_be_copied, mask_png, read_source, result_format, result_size
+from dfrestore.restore.streams import write_stdout
 from dfrestore.restore.todo import Records, made_meanwhile
 from dfrestore.restore.trace import Trace
 from dfrestore.restore.uncertainty import uncertainty_png
 
 if TYPE_CHECKING:
     from dfrestore.engine import Plan, Progress
-    from dfrestore.restore.images import Mask
-    from dfrestore.restore.restorer import Outcome, Restorer
+    from dfrestore.restore.images import Rgb
+    from dfrestore.restore.restorer import Restorer
+
+UNTOUCHED = "large enough as it is"
 
 
 def run_batch(
@@ -57,8 +60,8 @@ def run_batch(
     beside = restorer.device.torch_device.type != "cpu" if overlap is None else overlap
     lanes: InPlace[FileResult] = Beside() if beside else InPlace()
     try:
-        for job, load in lanes.ahead(jobs, partial(_read, max_pixels=max_pixels)):
-            yield from _one(job, load, restorer, settings, records, lanes, watch)
+        for job, load in lanes.ahead(jobs, partial(read_source, settings=settings, max_pixels=max_pixels)):
+            yield from _one(job, load, max_pixels, restorer, settings, records, lanes, watch)
         yield from lanes.rest()
     finally:
         lanes.close()
@@ -66,7 +69,8 @@ def run_batch(
 
 def _one(
     job: Job,
-    load: Callable[[], _Source],
+    load: Callable[[], Source],
+    max_pixels: int,
     restorer: Restorer,
     settings: Settings,
     records: Records,
@@ -78,7 +82,7 @@ def _one(
     try:
         result = made_meanwhile(job, settings, records)
         if result is None:
-            restoration = yield from _restored(job, load(), restorer, settings, watch)
+            restoration = yield from _restored(job, load(), max_pixels, restorer, settings, watch)
             finish = partial(_finished, restoration, settings, records, restorer.label, begin)
             del restoration
             yield from lanes.write(partial(_settled, finish, failed))
@@ -90,49 +94,35 @@ def _one(
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A photo that has been read, and its mask. stamp, mask_stamp: of their files, for the record if there is one."""
-
-    stamp: Stamp | None
-    photo: photo.Photo
-    mask: Mask | None = None
-    mask_stamp: Stamp | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Restoration:
-    """A photo that has been restored but not yet written."""
+    """A photo that has been restored but not yet written. notes: on its size. as_it_is: its file is copied."""
 
     job: Job
-    source: _Source
+    source: Source
     outcome: Outcome
+    notes: tuple[str, ...]
     extras: dict[Path, bytes]
-
-
-def _read(job: Job, max_pixels: int) -> _Source:
-    # before reading: a file that changes meanwhile is redone next time
-    stamp = Stamp.of(job.input) if job.record is not None else None
-    picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
-    if job.mask is None:
-        return _Source(stamp, picture)
-    mask_stamp = Stamp.of(job.mask) if job.record is not None else None
-    mask = read_mask(job.mask, max_pixels=max_pixels, soft=True)
-    strength, note = fitted(mask.strength, picture, str(job.mask))
-    return _Source(stamp, picture, strength, mask_stamp, (*mask.notes, *([note] if note else [])))
+    as_it_is: bool = False
 
 
 def _restored(
     job: Job,
-    source: _Source,
+    source: Source,
+    max_pixels: int,
     restorer: Restorer,
     settings: Settings,
     watch: Callable[[Job, float], object] | None,
 ) -> Generator[Started | Progress, None, _Restoration]:
     rgb = source.photo.rgb
     height, width = rgb.shape[:2]
+    size = result_size(job, source.photo, settings, restorer.network.scale, max_pixels)
+    notes = (size.note,) if size.note else ()
+    if size.untouched:
+        as_it_is = Outcome(rgb, UNTOUCHED, restorer.precision.name, ())
+        copied = can_be_copied(job, source.photo, settings)
+        return _Restoration(job, source, as_it_is, (f"{UNTOUCHED}; not enlarged",), {}, copied)
     plan = _plan(job, restorer, height, width, settings)
-    yield _started(job, restorer, height, width, plan, settings)
+    yield _started(job, source, restorer, size, plan, settings)
     work = restorer.restore_rgb(
         rgb,
         steps=settings.steps,
@@ -143,6 +133,7 @@ def _restored(
         spread=job.extras.uncertainty is not None,
         keep_color=settings.keep_color,
         mask=source.mask,
+        size=size.size,
         watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
@@ -156,21 +147,21 @@ def _restored(
     outcome: Outcome = yield from work
     label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
     made_by = settings.made_by(label.name if label.suffix else restorer.label)
-    extras = _extras(job, source.photo, outcome, made_by, settings.ensemble, trace)
-    return _Restoration(job, source, outcome, extras)
+    extras = _extras(job, source, outcome, made_by, settings.ensemble, trace)
+    return _Restoration(job, source, outcome, notes, extras)
 
 
 def _finished(restoration: _Restoration, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
     """Everything of a photo written."""
-    job, outcome = restoration.job, restoration.outcome
-    base = enlarged(restoration.source.photo, *outcome.rgb.shape[:2])
+    job, source, outcome = restoration.job, restoration.source, restoration.outcome
+    base = enlarged(source.photo, *outcome.rgb.shape[:2])
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
         unrecorded.extend(_recorded(restoration, settings, records, size))
 
     with extras_written(restoration.extras, job.extras.replace):
-        notes = _written(job, base, outcome, settings, record)
+        notes = _written(job, base, outcome.rgb, settings, record, restoration.as_it_is)
     height, width = base.rgb.shape[:2]
     return FileResult(
         "done",
@@ -184,7 +175,8 @@ def _finished(restoration: _Restoration, settings: Settings, records: Records, l
         ensemble=settings.ensemble,
         precision=outcome.precision,
         plan=outcome.plan,
-        warnings=(*base.warnings, *restoration.source.notes, *outcome.warnings, *notes, *unrecorded),
+        warnings=(*base.warnings, *source.notes, *restoration.notes, *outcome.warnings, *notes, *unrecorded),
+        filled=source.filled,
         extras=job.extras,
     )
 
@@ -206,28 +198,33 @@ def _failure(job: Job, settings: Settings, records: Records, begin: float, error
 
 
 def _extras(
-    job: Job, picture: photo.Photo, outcome: Outcome, made_by: str, members: int, trace: Trace | None
+    job: Job, source: Source, outcome: Outcome, made_by: str, members: int, trace: Trace | None
 ) -> dict[Path, bytes]:
     """Every extra file of a photo, ready to be written."""
     files: dict[Path, bytes] = {}
     if job.extras.uncertainty is not None and outcome.spread is not None:
         files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
     if job.extras.compare is not None:
-        strip = comparison(picture, outcome.rgb, job.input.name, made_by)
+        strip = comparison(source.photo, outcome.rgb, job.input.name, made_by, source.mask)
         files[job.extras.compare] = encoded(strip, job.extras.compare.name)
+    if job.extras.save_mask is not None and source.mask is not None:
+        files[job.extras.save_mask] = mask_png(source.mask)
     if job.extras.trace is not None and trace is not None:
         files[job.extras.trace] = trace.encoded(outcome.rgb, job.extras.trace.name)
     return files
 
 
 def _written(
-    job: Job, picture: photo.Photo, outcome: Outcome, settings: Settings, record: Callable[[int], None]
+    job: Job, picture: photo.Photo, rgb: Rgb, settings: Settings, record: Callable[[int], None], as_it_is: bool
 ) -> list[str]:
-    """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream."""
+    """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream.
+
+    as_it_is: the input's file is copied instead.
+    """
     if job.stdout:
         return write_stdout(
             picture,
-            outcome.rgb,
+            rgb,
             format=settings.format,
             quality=settings.quality,
             strip_metadata=settings.strip_metadata,
@@ -240,26 +237,35 @@ def _written(
             raise FileExistsError  # from another run, whose entry must stay
         record(size)
 
-    notes = photo.write(
-        job.output,
-        picture,
-        outcome.rgb,
-        format=settings.format or photo.format_of_path(job.output) or picture.origin.format,
-        quality=settings.quality,
-        strip_metadata=settings.strip_metadata,
-        overwrite=job.replace,
-        # The record comes first: if the run is killed in between, the next one does not take the output for foreign.
-        # An output that is replaced has its name already: its record changes after the file.
-        before_naming=None if there else record_first,
-    )
+    # The record comes first: if the run is killed in between, the next one does not take the output for foreign.
+    # An output that is replaced has its name already: its record changes after the file.
+    before_naming = None if there else record_first
+    notes: list[str] = []
+    if as_it_is:
+        photo.atomic_write(job.output, job.input.read_bytes(), overwrite=job.replace, before_naming=before_naming)
+    else:
+        notes = photo.write(
+            job.output,
+            picture,
+            rgb,
+            format=result_format(job, picture, settings),
+            quality=settings.quality,
+            strip_metadata=settings.strip_metadata,
+            overwrite=job.replace,
+            before_naming=before_naming,
+        )
     if there:  # and replaced
         record(job.output.stat().st_size)
     return notes
 
 
-def _started(job: Job, restorer: Restorer, height: int, width: int, plan: Plan, settings: Settings) -> Started:
+def _started(
+    job: Job, source: Source, restorer: Restorer, result: ResultSize, plan: Plan, settings: Settings
+) -> Started:
+    height, width = source.photo.size
     seconds = restorer.expected_seconds(height, width, settings.steps, plan, settings.ensemble)
-    return Started(job, (width, height), plan.describe(), plan.kind == "whole", seconds)
+    whole = plan.kind == "whole"
+    return Started(job, (width, height), (result.width, result.height), plan.describe(), whole, seconds, source.filled)
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
@@ -275,7 +281,7 @@ def _recorded(restoration: _Restoration, settings: Settings, records: Records, s
     if record is None or stamp is None:
         return []
     try:
-        record.add(job.output, stamp, settings.hash, size, restoration.source.mask_stamp)
+        record.add(job.output, stamp, settings.hash, size, restoration.source.mask_stamps)
     except OSError as error:
         known = record.path in records.closed
         records.closed.add(record.path)
@@ -300,11 +306,17 @@ def _as_failure(error: Exception, job: Job) -> str | None:
 
 
 def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | None) -> Started | FileResult:
-    """What :func:`run_batch` would start with, or how it would fail; nothing is written."""
+    """What :func:`run_batch` would start with, or how it would fail; of files, only the mask's picture is written."""
+    most = photo.MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        picture = photo.read(job.input, max_pixels=photo.MAX_PIXELS if max_pixels is None else max_pixels)
-        height, width = picture.rgb.shape[:2]
-        plan = _plan(job, restorer, height, width, settings)
-    except FileFailure as error:
-        return failed_result(job, str(error))
-    return _started(job, restorer, height, width, plan, settings)
+        source = read_source(job, settings, most)
+        if job.extras.save_mask is not None and source.mask is not None:
+            with extras_written({job.extras.save_mask: mask_png(source.mask)}, job.extras.replace):
+                pass
+        size = result_size(job, source.photo, settings, restorer.network.scale, most)
+        if size.untouched:
+            return Started(job, (size.width, size.height), (size.width, size.height), UNTOUCHED, True, 0.0)
+        plan = _plan(job, restorer, *source.photo.size, settings)
+    except (FileFailure, OSError) as error:
+        return failed_result(job, _as_failure(error, job) or str(error))
+    return _started(job, source, restorer, size, plan, settings)

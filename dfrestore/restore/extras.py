@@ -22,23 +22,26 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "uncertainty": (".png",),
     "compare": (".jpg", ".jpeg", ".png"),
     "trace": (".gif", ".webp"),
+    "save_mask": (".png",),
 }
-"""The endings that each extra may have; in folders it gets the first."""
+"""Kind of extra -> the endings that it may have; in folders it gets the first."""
+_ALWAYS_NAMED = ("uncertainty", "compare", "trace")  # in JSON
 
 SOFTWARE = 0x0131  # the EXIF tag
 
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """The options ``--uncertainty``, ``--compare`` and ``--trace`` as they were written; None where left out."""
+    """The options ``--uncertainty``, ``--compare``, ... as they were written; None where left out."""
 
     uncertainty: str | None = None
     compare: str | None = None
     trace: str | None = None
+    save_mask: str | None = None
 
     @property
     def requested(self) -> dict[str, str]:
-        """Option (without ``--``) -> what follows it."""
+        """Kind -> what follows its option."""
         return {kind: getattr(self, kind) for kind in ENDINGS if getattr(self, kind) is not None}
 
 
@@ -49,11 +52,12 @@ class Extras:
     uncertainty: Path | None = None
     compare: Path | None = None
     trace: Path | None = None
+    save_mask: Path | None = None
     replace: Replace = "none"
 
     @property
     def places(self) -> dict[str, Path]:
-        """Option (without ``--``) -> file, of those that are wanted."""
+        """Kind -> file, of those that are wanted."""
         return {kind: getattr(self, kind) for kind in ENDINGS if getattr(self, kind) is not None}
 
     @property
@@ -64,6 +68,11 @@ class Extras:
 
 
 NONE = Extras()
+
+
+def option_of(kind: str) -> str:
+    """``save_mask`` -> ``--save-mask``."""
+    return f"--{kind.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -94,18 +103,18 @@ def places_of(options: ExtraOptions, files: int, folders: int) -> Places:
 
 
 def _is_folder(kind: str, text: str, files: int, folders: int) -> bool:
-    endings = ENDINGS[kind]
+    endings, option = ENDINGS[kind], option_of(kind)
     if not text:
-        raise UsageError(f"--{kind} needs the name of a file or folder")
+        raise UsageError(f"{option} needs the name of a file or folder")
     if kind == "trace" and (files != 1 or folders):
         raise UsageError("--trace shows one photo at work; give one INPUT file")
     has_ending = Path(text).suffix.lower() in endings
     if kind == "trace" or not out_is_folder(text, files, folders):
         if not has_ending or is_folder(Path(text)):
-            raise UsageError(f"--{kind} {text}: the name of a file that ends in {' or '.join(endings)} is needed")
+            raise UsageError(f"{option} {text}: the name of a file that ends in {' or '.join(endings)} is needed")
         return False
     if not is_folder(Path(text)) and (has_ending or os.path.lexists(text)):
-        raise UsageError(f"--{kind} {text}: is a file, but several photos need a folder")
+        raise UsageError(f"{option} {text}: is a file, but several photos need a folder")
     return True
 
 
@@ -160,11 +169,12 @@ def extras_written(files: Mapping[Path, bytes], which: Replace) -> Iterator[None
 
 def named(extras: Extras) -> dict[str, str | None]:
     """The extras for JSON: kind -> path, None for those that are not made."""
-    return {kind: None if (place := extras.places.get(kind)) is None else str(place) for kind in ENDINGS}
+    made = {kind: str(place) for kind, place in extras.places.items()}
+    return {**dict.fromkeys(_ALWAYS_NAMED), **made}
 
 
 def check_inputs_apart(places: Places, folders: list[Path]) -> None:
     """Raise :class:`UsageError` where extras would go among the photos of an input folder, to be taken for photos."""
     for kind, folder in places.folders.items():
         if any(identity(folder) == identity(source) for source in folders):
-            raise UsageError(f"--{kind} {folder}: is an input; name another folder")
+            raise UsageError(f"{option_of(kind)} {folder}: is an input; name another folder")

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.photo import WRITTEN_AS, format_of_path, is_candidate, is_unread, missing_extra, read_only_format
-from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, places_of
+from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
+from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
+from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
 from dfrestore.restore.naming import (
     check_out_file,
     identity,
     is_folder,
-    original_stem,
     out_is_folder,
     result_name,
 )
-
-# Folders of generated thumbnails (Synology) and of resource forks in archives.
-_SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
+from dfrestore.restore.scan import Scan, file_of, scan_folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Job:
     """One picture to make. record: the folder whose ``.dfrestore.jsonl`` lists it; None where files were named.
 
     replace: an existing output, and its extras, may be replaced. stdin, stdout: the picture comes from, or goes to, a
-    stream. mask: a picture that says where the photo may change.
+    stream. masks: pictures that say together where the photo may change.
     """
 
     input: Path
@@ -39,7 +37,7 @@ class Job:
     stdin: bool = False
     stdout: bool = False
     extras: Extras = NONE
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,6 @@ class FilePlan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Scan:
-    """What a walk through one folder finds: pictures to take, those that are not read (JPEG XL, PSD, ...), our own
-    results, folders that cannot be listed.
-    """
-
-    pictures: list[Path] = field(default_factory=list)
-    unread: list[Path] = field(default_factory=list)
-    results: list[Path] = field(default_factory=list)
-    barred: list[tuple[Path, str]] = field(default_factory=list)
-
-
 def plan_files(
     inputs: Sequence[str | Path],
     out: str | Path | None,
@@ -71,11 +57,12 @@ def plan_files(
     fmt: str | None = None,
     recursive: bool = True,
     extras: ExtraOptions | None = None,
+    masks: Path | None = None,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
-    extras: what is made beside the results. Raises :class:`UsageError`: an input that does not exist, two inputs for
-    one output, an output over an input.
+    extras: what is made beside the results. masks: a mask file for all, or a folder of them. Raises
+    :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an input or a mask.
     """
     if not all(str(item) for item in inputs):
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
@@ -90,81 +77,52 @@ def plan_files(
     beside = places_of(extras or ExtraOptions(), len(sources) - len(folders), len(folders))
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
-    jobs: list[Job] = []
+    planned: list[tuple[Job, Path | None]] = []  # and the input folder that it was found in
     failures: list[tuple[Path, str]] = []
-    scans: list[_Scan] = []
+    scans: list[Scan] = []
     for source in sources:
         if not source.is_dir():
-            jobs.append(_file_job(source, into, task, fmt, beside))
+            planned.append((_file_job(source, into, task, fmt, beside), None))
             continue
-        scan = scan_folder(source, recursive=recursive, leave_out=made)
+        scan = scan_folder(source, recursive=recursive, leave_out=[*made, *_mask_folder(masks, source)])
+        if masks is not None:
+            scan.pictures = without_masks(scan.pictures, source, masks)
         scans.append(scan)
         failures += scan.barred
-        jobs += (_folder_job(path, source, into.folder, task, fmt, beside) for path in scan.pictures)
+        planned += ((_folder_job(path, source, into.folder, task, fmt, beside), source) for path in scan.pictures)
         if not scan.pictures and not scan.barred:
             failures.append((source, _nothing_in(source, scan, recursive)))
-    jobs = _without_repeats(jobs)
-    _check_outputs(jobs)
-    notes = (*_notes(scans, beside=out is None), *_rewritten(jobs))
-    return FilePlan(tuple(jobs), tuple(failures), notes)
+    planned = _without_repeats(planned)
+    _check_outputs([job for job, _ in planned])
+    jobs, found = _with_masks(planned, masks)
+    _check_masks_apart(jobs, masks, made)
+    notes = (*_notes(scans, beside=out is None), *_rewritten(jobs), *found.notes)
+    return FilePlan(tuple(jobs), (*failures, *found.failures), notes)
 
 
-def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Iterable[Path] = ()) -> _Scan:
-    """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
-
-    Links to folders are followed, except those that lead back to a folder above; of those inside a linked folder only
-    the first to each folder, for folders that link to each other have more ways through them than can be walked.
-    ``leave_out``: folders below that are not entered (where results go).
-    """
-    scan = _Scan()
-    closed = frozenset(map(_file, leave_out)) - {None}
-    for path, names in _walk(folder, recursive, closed, scan.barred):
-        candidates = [name for name in names if is_candidate(name)]
-        stems = {Path(name).stem for name in candidates}
-        for name in candidates:
-            (scan.results if original_stem(Path(name)) in stems else scan.pictures).append(path / name)
-        scan.unread += (path / name for name in names if is_unread(name))
-    return scan
+def _mask_folder(masks: Path | None, source: Path) -> list[Path]:
+    """The folder of masks, which is not searched for photos unless it is the input itself."""
+    return [] if masks is None or not is_folder(masks) or identity(masks) == identity(source) else [masks]
 
 
-def _walk(
-    top: Path, recursive: bool, closed: frozenset[tuple[int, int] | None], barred: list[tuple[Path, str]]
-) -> Iterator[tuple[Path, list[str]]]:
-    """(folder, names of its files) from the top down. barred: filled with the folders that the system does not let us
-    list.
-    """
-    entered: set[str] = set()  # by a link
-    # folder, its real path, those of the folders it was reached by, reached by so many links
-    waiting: list[tuple[Path, str, frozenset[str], int]] = [(top, os.path.realpath(top), frozenset(), 0)]
-    while waiting:
-        folder, real, above, links = waiting.pop()
-        if real in above or (links > 1 and real in entered) or (closed and above and _file(folder) in closed):
-            continue
-        if links:
-            entered.add(real)
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            barred.append((folder, f"{folder}: cannot be listed ({error.strerror or error})"))
-            continue
-        yield folder, [entry.name for entry in found if _is(entry.is_file)]
-        below = [entry for entry in found if recursive and _is_open_folder(entry)]
-        for entry in reversed(below):
-            # resolving takes a look at each folder of a path: for links only
-            its = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)  # noqa: PTH118
-            waiting.append((folder / entry.name, its, above | {real}, links + entry.is_symlink()))
+def _check_masks_apart(jobs: Sequence[Job], masks: Path | None, made: Iterable[Path]) -> None:
+    """Raise UsageError where a result would replace a mask, or come to lie among the masks."""
+    if masks is not None and any(identity(folder) == identity(masks) for folder in made):
+        raise UsageError(f"{masks}: is the folder of the masks; choose another one for what is made")
+    files = {identity(mask) for job in jobs for mask in job.masks}
+    for job in jobs:
+        for path in (job.output, *job.extras.places.values()):
+            if identity(path) in files:
+                raise UsageError(f"{path}: is a mask, and would be replaced; choose another name for what is made")
 
 
-def _is_open_folder(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.name not in _SIDECAR_FOLDERS and _is(entry.is_dir)
-
-
-def _is(kind: Callable[[], bool]) -> bool:
-    try:
-        return kind()
-    except OSError:  # a link that leads to itself
-        return False
+def _with_masks(planned: Sequence[tuple[Job, Path | None]], masks: Path | None) -> tuple[list[Job], FoundMasks]:
+    """The jobs with their masks, without those that have none."""
+    if masks is None:
+        return [job for job, _ in planned], FoundMasks(())
+    found = find_masks([(job.input, root) for job, root in planned], masks)
+    jobs = [replace(job, masks=files) for (job, _), files in zip(planned, found.masks, strict=True) if files]
+    return jobs, found
 
 
 @dataclass(frozen=True)
@@ -215,23 +173,23 @@ def _folder_job(path: Path, root: Path, out: Path | None, task: str, fmt: str | 
     return Job(path, out / name.with_name(result_name(path, None, fmt)), out, extras=beside.of(name))
 
 
-def _without_repeats(jobs: Iterable[Job]) -> list[Job]:
+def _without_repeats(planned: Iterable[tuple[Job, Path | None]]) -> list[tuple[Job, Path | None]]:
     """Each (input, output) once, however often it was named (a file, and the folder it lies in)."""
-    once: dict[tuple[str, str], Job] = {}
-    for job in jobs:
-        once.setdefault((identity(job.input), identity(job.output)), job)
+    once: dict[tuple[str, str], tuple[Job, Path | None]] = {}
+    for job, root in planned:
+        once.setdefault((identity(job.input), identity(job.output)), (job, root))
     return list(once.values())
 
 
 def _check_outputs(jobs: Sequence[Job]) -> None:
     inputs = {identity(job.input): job.input for job in jobs}
-    files = {_file(job.input) for job in jobs} - {None}
+    files = {file_of(job.input) for job in jobs} - {None}
     makers: dict[str, tuple[Path, str]] = {}
     for job in jobs:
         for kind, path in {"o": job.output, **job.extras.places}.items():
-            what, option = ("result", "-o") if kind == "o" else (f"{kind} picture", f"--{kind}")
+            what, option = ("result", "-o") if kind == "o" else (f"{kind} picture", option_of(kind))
             place = identity(path)
-            if place in inputs or _file(path) in files:
+            if place in inputs or file_of(path) in files:
                 raise UsageError(f"{path}: the {what} of {job.input} would replace an input; choose another {option}")
             if place in makers:
                 raise UsageError(_collision(path, *makers[place], job.input, option))
@@ -261,14 +219,14 @@ def _check_nesting(makers: Mapping[str, tuple[Path, str]]) -> None:
                 raise UsageError(f"{above}: a file would be written here, but {option} of {source} needs a folder")
 
 
-def _nothing_in(folder: Path, scan: _Scan, recursive: bool) -> str:
+def _nothing_in(folder: Path, scan: Scan, recursive: bool) -> str:
     if scan.unread:
         others = f"{_count(scan.unread)} of other kinds ({_endings(scan.unread)})"
         return f"{folder}: no pictures that can be read, only {others}"
     return f"{folder}: no pictures in this folder" + ("" if recursive else " itself (--recursive looks below it)")
 
 
-def _notes(scans: Sequence[_Scan], *, beside: bool) -> Iterator[str]:
+def _notes(scans: Sequence[Scan], *, beside: bool) -> Iterator[str]:
     unread = [path for scan in scans for path in scan.unread]
     if unread:
         extras = {extra for path in unread if (extra := missing_extra(read_only_format(path)))}
@@ -301,15 +259,6 @@ def _is_stream(path: Path) -> bool:
         return path.is_symlink() and os.path.realpath(path.parent) == "/dev"
     except OSError:  # a name that is too long
         return False
-
-
-def _file(path: Path) -> tuple[int, int] | None:
-    """What tells one file from another whatever its names: hard links, or a file system that ignores case."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def _mode(path: Path) -> int:

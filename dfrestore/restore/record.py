@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dfrestore.files import locked
+from dfrestore.restore.mask_files import blaming_mask
 from dfrestore.restore.planning import Job
 
 NAME = ".dfrestore.jsonl"
@@ -43,14 +44,20 @@ class Stamp:
         return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)  # noqa: PTH100 (keeps links)
 
 
+def stamp_of_mask(path: Path) -> Stamp:
+    """Raises PhotoReadError that names the mask."""
+    with blaming_mask(path):
+        return Stamp.of(path)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One finished output: the input (and mask) it was made from, the settings' hash, and its own size in bytes."""
+    """One finished output: the input (and masks) it was made from, the settings' hash, and its own size in bytes."""
 
     input: Stamp
     settings: str
     bytes: int
-    mask: Stamp | None = None
+    masks: tuple[Stamp, ...] = ()
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -77,13 +84,13 @@ class Record:
         return self._entries.get(self._key(output))
 
     def add(
-        self, output: Path, source: Stamp, settings: str, bytes: int | None = None, mask: Stamp | None = None
+        self, output: Path, source: Stamp, settings: str, bytes: int | None = None, masks: Sequence[Stamp] = ()
     ) -> None:
         """Append one finished output and flush it to disk. Raises OSError.
 
         bytes: its size, if it is complete but not yet renamed; until then the output counts as still to do.
         """
-        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes, mask)
+        entry = Entry(source, settings, output.stat().st_size if bytes is None else bytes, tuple(masks))
         key = self._key(output)
         line = {
             "output": key,
@@ -93,8 +100,8 @@ class Record:
             "settings": settings,
             "bytes": entry.bytes,
         }
-        if mask is not None:
-            line["mask"] = [mask.path, mask.size, mask.mtime_ns]
+        if masks:
+            line["masks"] = [[mask.path, mask.size, mask.mtime_ns] for mask in masks]
         # ASCII only: names that are not Unicode survive as lone surrogates.
         data = json.dumps(line).encode("ascii") + b"\n"
         if self.path.exists() and not self.path.is_file():
@@ -117,19 +124,18 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
 
     ``done``: made from this input with these settings. ``foreign``: not in the record. ``other-settings``,
     ``other-input``: made differently. ``edited``: the input changed, but so did the output since we wrote it.
-    A changed input or mask is ``todo``. Raises OSError when one of them cannot be looked at.
+    A changed input or mask is ``todo``. Raises OSError when the input cannot be looked at, PhotoReadError for a mask.
     """
     if not os.path.lexists(job.output):
         return "todo"
     entry = record.get(job.output) if record else None
     if entry is None:
         return "foreign"
-    now, mask = Stamp.of(job.input), None if job.mask is None else Stamp.of(job.mask)
-    if (mask is None) != (entry.mask is None):
+    now, masks = Stamp.of(job.input), [stamp_of_mask(mask) for mask in job.masks]
+    if bool(masks) != bool(entry.masks):
         return "other-settings"
-    same_content = now.content == entry.input.content
-    if mask is not None and entry.mask is not None:
-        same_content = same_content and mask.content == entry.mask.content
+    same_masks = [mask.content for mask in masks] == [mask.content for mask in entry.masks]
+    same_content = now.content == entry.input.content and same_masks
     if not same_content and now.path != entry.input.path:
         return "other-input"
     if entry.settings != settings:
@@ -149,8 +155,8 @@ def _read(path: Path) -> dict[str, Entry]:
         try:
             item = json.loads(line)
             stamp = _stamp(item["input"], item["size"], item["mtime_ns"])
-            mask = _stamp(*item["mask"]) if item.get("mask") else None
-            entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]), mask)
+            masks = tuple(_stamp(*mask) for mask in item.get("masks", ()))
+            entries[str(item["output"])] = Entry(stamp, str(item["settings"]), int(item["bytes"]), masks)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue
     return entries

@@ -34,10 +34,11 @@ from dfrestore.engine import (
 )
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
+from dfrestore.photo.enlarged import resized
 from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
-from dfrestore.restore.images import Mask, Picture, Rgb, open_picture
+from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
 from dfrestore.restore.work import Work, checked_mask, on_top
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
@@ -125,6 +126,7 @@ class Restorer:
         ensemble: int = 1,
         keep_color: bool = False,
         mask: Mask | None = None,
+        size: tuple[int, int] | None = None,
         progress: Watch | None = None,
     ) -> Any:
         """The restored image: path -> PIL image, PIL -> PIL, array -> array of the same shape and dtype.
@@ -135,7 +137,8 @@ class Restorer:
         picture, if it fits; 0: always whole). strength: 0 (the input) to 1 (the result). ensemble: number of
         restorations that are averaged; member k has seed + k, and its picture is turned as
         :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: keep the input's broad colours. mask: (H, W), from
-        0, where the input stays as it is, to 1. progress(done, total) is called during the work. Raises FileFailure and
+        0, where the input stays as it is, to 1; models that fill holes need one. size: (height, width) of the result;
+        None: the model's own. progress(done, total) is called during the work. Raises FileFailure and
         its kinds, UsageError for steps that the model cannot do, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
@@ -148,6 +151,7 @@ class Restorer:
             ensemble=ensemble,
             keep_color=keep_color,
             mask=checked_mask(mask, rgb),
+            size=size,
             watch=progress,
             name=_name_of(image),
         )
@@ -241,11 +245,13 @@ class Restorer:
         spread: bool = False,
         keep_color: bool = False,
         mask: Mask | None = None,
+        size: tuple[int, int] | None = None,
         watch: Watch | None = None,
         name: str = "picture",
     ) -> Generator[Progress, None, Outcome]:
         """Yield progress, return the :class:`Outcome`; rgb: float32 (H, W, 3) in [0, 1].
 
+        size: (height, width) of the result; None: the model's own, which is the picture's times its scale.
         mask: float32 (H, W) in [0, 1], how much of the result there is at a pixel: 0 leaves the input as it is. Models
         that fill holes see it too. watch(done, total) is called many times between two records.
 
@@ -273,8 +279,13 @@ class Restorer:
                 self._speeds.learn(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
             raise type(error)(f"{name}: {error}") from error
-        result = on_top(rgb, tally.mean, strength=strength, mask=mask, keep_color=keep_color)
-        return Outcome(result, plan.describe(), precision.name, tuple(warnings), tally.spread())
+        unsure, result = tally.spread(), tally.mean
+        del tally
+        if size is not None and result.shape[:2] != size:
+            result = enlarged_rgb(result, *size)
+            unsure = None if unsure is None else resized(unsure, *size)
+        result = on_top(rgb, result, strength=strength, mask=mask, keep_color=keep_color)
+        return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)
 
     def _members(
         self, work: Work, ensemble: int, plan: Plan, tally: Tally

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from dfrestore import windows
 from dfrestore.errors import FileFailure
+from dfrestore.photo.mask_source import DrawnMask
+from dfrestore.photo.target_size import TargetSize
 from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import settings_hash
@@ -16,11 +18,24 @@ Status = Literal["done", "skipped", "left", "failed"]
 
 
 @dataclass(frozen=True)
+class Masking:
+    """How masks are made. drawn: of the photo itself, beside mask files. invert, dilate, feather (pixels): what is done
+    to them, in this order. keep_alpha: a photo whose transparent parts are filled keeps its alpha.
+    """
+
+    drawn: tuple[DrawnMask, ...] = ()
+    invert: bool = False
+    dilate: int = 0
+    feather: int = 0
+    keep_alpha: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
     precision, window, tile: as the user set them, not as chosen on this machine, since another machine may continue.
-    ensemble: number of members. keep_color: broad colours as in the input.
+    ensemble: number of members. keep_color: broad colours as in the input. size: of the result.
     """
 
     task: str
@@ -36,12 +51,18 @@ class Settings:
     strip_metadata: bool = False
     ensemble: int = 1
     keep_color: bool = False
+    size: TargetSize = field(default_factory=TargetSize)
+    masking: Masking = field(default_factory=Masking)
 
     @property
     def hash(self) -> str:
         """Settings that later versions added are left out at their defaults, so that older records stay valid."""
-        later = {"ensemble": 1, "keep_color": False}
-        return settings_hash({key: value for key, value in asdict(self).items() if later.get(key, ...) != value})
+        values = asdict(self) | {"size": self.size.describe()}
+        values["masking"] |= {"drawn": [repr(how) for how in self.masking.drawn]}
+        later = {"ensemble": 1, "keep_color": False, "size": TargetSize().describe()}
+        if self.masking == Masking():
+            del values["masking"]
+        return settings_hash({key: value for key, value in values.items() if later.get(key, ...) != value})
 
     def made_by(self, model: str) -> str:
         """``derain/compact, 1 step, seed 0``."""
@@ -53,8 +74,8 @@ class Settings:
 @dataclass(frozen=True)
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
-    there (``error`` says which); ``failed``: ``error`` says why. size: (width, height). seconds: wall time.
-    extras: those that were requested and stand beside the output.
+    there (``error`` says which); ``failed``: ``error`` says why. size: (width, height) of the result. seconds: wall
+    time. filled: what the mask covers, in words. extras: those that were requested and stand beside the output.
     """
 
     status: Status
@@ -70,18 +91,23 @@ class FileResult:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     ensemble: int | None = None
+    filled: str | None = None
     extras: Extras = NONE
 
 
 @dataclass(frozen=True)
 class Started:
-    """A file has been read and its plan made. size: (width, height). seconds: it will take about so long, if known."""
+    """A file has been read and its plan made. size, result: (width, height), of the photo and of its result. seconds:
+    it will take about so long, if known. filled: what the mask covers, in words.
+    """
 
     job: Job
     size: tuple[int, int]
+    result: tuple[int, int]
     plan: str
     whole: bool
     seconds: float | None = None
+    filled: str | None = None
 
 
 def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:
@@ -100,6 +126,8 @@ def as_json(result: FileResult) -> dict[str, Any]:
         **named(result.extras),
     }
     del item["extras"]
+    if result.filled is None:
+        del item["filled"]
     if result.status == "left":
         item["warnings"].append(result.error)
     if result.status != "failed":

@@ -26,23 +26,33 @@ def is_stream(inputs: Sequence[str | Path], out: str | Path | None) -> bool:
     return STREAM in (*inputs, out)
 
 
-def plan_stream(inputs: Sequence[str | Path], out: str | Path | None, task: str, *, fmt: str | None = None) -> FilePlan:
+def plan_stream(
+    inputs: Sequence[str | Path],
+    out: str | Path | None,
+    task: str,
+    *,
+    fmt: str | None = None,
+    masks: Path | None = None,
+) -> FilePlan:
     """The one job of a command with a stream in it. Raises UsageError, as :func:`plan_files` does."""
     if len(inputs) != 1:
         raise UsageError("with - there is one picture; name one INPUT")
     if inputs[0] != STREAM:
-        plan = plan_files(inputs, None, task, fmt=fmt)
+        plan = plan_files(inputs, None, task, fmt=fmt, masks=masks)
         if Path(inputs[0]).is_dir():
             raise UsageError(f"{inputs[0]}: is a folder, but -o - takes one picture")
-        return FilePlan((replace(plan.jobs[0], output=STDOUT, stdout=True),))
+        return replace(plan, jobs=tuple(replace(job, output=STDOUT, stdout=True) for job in plan.jobs))
+    if masks is not None and not masks.is_file():
+        raise UsageError(f"--mask {masks}: a picture from standard input has no name to find its mask by; name a file")
+    files = () if masks is None else (masks,)
     if out is None:
         raise UsageError("a picture from standard input has no name: say with -o where the result goes (-o - works)")
     if out == STREAM:
-        return FilePlan((Job(STDIN, STDOUT, None, stdin=True, stdout=True),))
+        return FilePlan((Job(STDIN, STDOUT, None, stdin=True, stdout=True, masks=files),))
     if out_is_folder(str(out), 1, 0):
         raise UsageError(f"{out}: is a folder, but a picture from standard input has no name; name a file")
     check_out_file(Path(out), fmt)
-    return FilePlan((Job(STDIN, Path(out), None, stdin=True),))
+    return FilePlan((Job(STDIN, Path(out), None, stdin=True, masks=files),))
 
 
 def read_stdin(max_pixels: int) -> photo.Photo:

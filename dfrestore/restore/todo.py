@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dfrestore.errors import FileFailure
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.extras import obstacle
 from dfrestore.restore.planning import Job
@@ -50,6 +51,9 @@ def triage(
     for job in jobs:
         try:
             found = verdict(job, records.of(job), wanted)
+        except FileFailure as error:
+            settled.append(failed_result(job, str(error)))
+            continue
         except OSError as error:
             settled.append(failed_result(job, f"{job.input}: cannot be read ({error.strerror or error})"))
             continue
@@ -87,7 +91,7 @@ def made_meanwhile(job: Job, settings: Settings, records: Records) -> FileResult
         if verdict(job, record, settings.hash) != "done":
             return None
         size = job.output.stat().st_size
-    except OSError:
+    except (OSError, FileFailure):
         return None
     # Another size: what someone else put there, while this run had recorded it and was about to give it its name.
     entry = record.get(job.output)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dfrestore.photo import Photo
 from dfrestore.photo.encode import quantise
+from dfrestore.photo.enlarged import resized_alpha
 from dfrestore.photo.view import size_within, view
 from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
@@ -66,11 +67,16 @@ class Trace:
             self._estimates.append(self._shown(state.estimate))
 
     def _shown(self, rgb: Rgb) -> Image.Image:
-        return view(rgb, self._taken.alpha, self._taken.origin.icc, SIDE)
+        alpha = self._taken.alpha
+        if alpha is not None and alpha.shape != rgb.shape[:2]:
+            alpha = resized_alpha(alpha, *rgb.shape[:2])
+        return view(rgb, alpha, self._taken.origin.icc, SIDE)
 
     def encoded(self, result: Rgb, place: str) -> bytes:
         """WebP or GIF, by the ending of ``place``; it plays again and again, and rests on the result."""
-        frames = [self._start, *self._estimates, self._shown(result)]
+        last = self._shown(result)
+        before = [self._start, *self._estimates]
+        frames = [*(frame.resize(last.size, Image.Resampling.NEAREST) for frame in before), last]
         pause = max(_FASTEST, min(_STEP, _STEPS // max(1, len(self._estimates))))
         durations = [_START, *[pause] * len(self._estimates), _RESULT]
         webp = place.lower().endswith(".webp")

@@ -88,7 +88,7 @@ def job(tmp_path: Path) -> Job:
     Image.fromarray(PICTURE).save(tmp_path / "in.png")
     Image.fromarray((half() * 255).astype(np.uint8)).save(tmp_path / "mask.png")
     (tmp_path / "out").mkdir()
-    return Job(tmp_path / "in.png", tmp_path / "out" / "in.png", tmp_path / "out", mask=tmp_path / "mask.png")
+    return Job(tmp_path / "in.png", tmp_path / "out" / "in.png", tmp_path / "out", masks=(tmp_path / "mask.png",))
 
 
 def test_a_job_with_a_mask_changes_the_photo_there_alone(job: Job) -> None:
@@ -100,9 +100,8 @@ def test_a_job_with_a_mask_changes_the_photo_there_alone(job: Job) -> None:
 
 def test_the_record_knows_the_mask_and_a_changed_one_is_done_again(job: Job) -> None:
     assert [run(job, White(mask=True)).status for _ in range(2)] == ["done", "skipped"]
-    assert json.loads((job.output.parent / ".dfrestore.jsonl").read_text())["mask"][0] == str(job.mask)
-    assert job.mask is not None
-    os.utime(job.mask, ns=(1, 1))
+    assert json.loads((job.output.parent / ".dfrestore.jsonl").read_text())["masks"][0][0] == str(job.masks[0])
+    os.utime(job.masks[0], ns=(1, 1))
     assert run(job, White(mask=True)).status == "done"
 
 
@@ -112,7 +111,7 @@ def test_a_result_without_a_mask_is_not_one_with(job: Job, tmp_path: Path) -> No
 
 
 def test_a_mask_that_does_not_fit_is_that_files_failure(job: Job) -> None:
-    Image.new("L", (7, 50), 255).save(job.mask or "")
+    Image.new("L", (7, 50), 255).save(job.masks[0])
     result = run(job, White(mask=True))
     assert (result.status, "do not fit" in str(result.error)) == ("failed", True)
 

@@ -1,0 +1,102 @@
+"""One photo as it is before the work: read, with its mask, and the size that its result will have."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from dfrestore import photo
+from dfrestore.errors import FileFailure
+from dfrestore.photo.mask_source import AlphaMask, PathMask, checked, describe, drawn, finished, united
+from dfrestore.photo.target_size import ResultSize, check_format_limit
+from dfrestore.restore.extras import mark
+from dfrestore.restore.images import Mask
+from dfrestore.restore.mask_files import read_masks
+from dfrestore.restore.planning import Job
+from dfrestore.restore.record import Stamp, stamp_of_mask
+from dfrestore.restore.results import Settings
+from dfrestore.restore.streams import read_stdin
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo that has been read, and its mask. stamp, mask_stamps: of their files, for the record if there is one.
+
+    filled: what the mask covers, in words; None without a mask. notes: one line each, for people.
+    """
+
+    stamp: Stamp | None
+    photo: photo.Photo
+    mask: Mask | None = None
+    mask_stamps: tuple[Stamp, ...] = ()
+    filled: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_source(job: Job, settings: Settings, max_pixels: int) -> Source:
+    """Read a job's photo, and the mask that goes with it. Raises FileFailure, OSError."""
+    # before reading: a file that changes meanwhile is redone next time
+    recorded = job.record is not None
+    stamp = Stamp.of(job.input) if recorded else None
+    mask_stamps = tuple(map(stamp_of_mask, job.masks)) if recorded else ()
+    picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
+    source = Source(stamp, picture, mask_stamps=mask_stamps)
+    return _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
+
+
+def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) -> Source:
+    masking, name = settings.masking, str(job.input)
+    masks: list[Mask] = []
+    notes: list[str] = []
+    if job.masks:
+        strength, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft=True)
+        masks.append(strength)
+        notes += remarks
+    masks += [drawn(how, source.photo, name) for how in masking.drawn]
+    sources = (*map(PathMask, job.masks[:1]), *masking.drawn)
+    mask = united(masks)
+    mask = finished(mask, invert=masking.invert, dilate=masking.dilate, feather=masking.feather)
+    warning = checked(mask, str(job.masks[0]) if job.masks else name, *sources, invert=masking.invert)
+    filled = describe(mask, *sources, invert=masking.invert)
+    picture = source.photo
+    if AlphaMask() in masking.drawn and not masking.keep_alpha:
+        picture = replace(picture, alpha=None)
+    return replace(source, photo=picture, mask=mask, filled=filled, notes=(*notes, *([warning] if warning else [])))
+
+
+def result_size(job: Job, picture: photo.Photo, settings: Settings, native: int, max_pixels: int) -> ResultSize:
+    """How large the result will be; FileFailure where it cannot be. native: how many times the model enlarges."""
+    height, width = picture.size
+    sized = settings.size.result_size(height, width, native, str(job.input))
+    if sized.size == picture.size:
+        return sized
+    pixels = sized.height * sized.width
+    if pixels > max_pixels:
+        raise FileFailure(
+            f"{job.input}: the result would have {sized.width}x{sized.height}, {pixels / 1e6:.0f} megapixels; "
+            f"the limit is {max_pixels / 1e6:.0f} (--max-pixels), or ask for a smaller size"
+        )
+    check_format_limit(result_format(job, picture, settings), sized.height, sized.width, str(job.input))
+    return sized
+
+
+def can_be_copied(job: Job, picture: photo.Photo, settings: Settings) -> bool:
+    """Whether the photo's own file is what would be written, if its pixels stay."""
+    same_format = result_format(job, picture, settings) == picture.origin.format
+    return same_format and settings.quality is None and not (settings.strip_metadata or job.stdin or job.stdout)
+
+
+def result_format(job: Job, picture: photo.Photo, settings: Settings) -> str:
+    """The name of the format that a result is written in."""
+    by_name = None if job.stdout else photo.format_of_path(job.output)
+    return settings.format or by_name or picture.origin.format
+
+
+def mask_png(mask: Mask) -> bytes:
+    """A grey PNG: white is filled. It says that it was made here."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(mask * 255).astype(np.uint8)).save(buffer, "PNG", exif=mark())
+    return buffer.getvalue()
