@@ -1,0 +1,184 @@
+"""DiffIR's stages against losses, gradients and Adam steps that were made with the authors' classes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reference.random_diffir import TINY, filled
+from safetensors.torch import load_file
+from test_diffir import configuration
+from torch import Tensor, nn
+
+from dfrestore.methods.diffir import DiffIRConfig, DiffIRTraining
+from dfrestore.methods.diffir.adversarial import masked_l1
+from dfrestore.methods.diffir.stages import S1, Joint, Reconstruction, Warm
+from dfrestore.methods.method import Batch, Stage
+from dfrestore.nn import Whole
+
+DATA = Path(__file__).parents[1] / "data" / "parity_diffir"
+WHOLE = Whole(torch.float32)
+PLAIN = torch.Generator()
+
+
+@cache
+def vectors() -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
+    numbers = json.loads((DATA / "train_deblur_small.json").read_text())
+    return load_file(DATA / "train_deblur_small.safetensors"), numbers
+
+
+def training_network() -> DiffIRTraining:
+    return filled(DiffIRTraining(configuration("deblur_small"))).requires_grad_()
+
+
+def authors_batch() -> Batch:
+    tensors, _ = vectors()
+    return Batch(tensors["gt"], tensors["lq"], slice(0, 2), 2)
+
+
+def computed(network: DiffIRTraining, stage: Stage) -> dict[str, Tensor]:
+    """The stage's losses with the authors' noise, and gradients in what it trains."""
+    eps = vectors()[0]["eps"]
+
+    def call(lq: Tensor, gt: Tensor | None, *noise: Tensor, **options: Any) -> Any:
+        return network.evaluated(WHOLE, lq, gt, *[eps for _ in noise], **options)
+
+    network.zero_grad()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    for parameter in stage.trains(network):
+        parameter.requires_grad_()
+    losses = stage.losses(network, call, authors_batch(), PLAIN, {})
+    losses["loss"].backward()
+    return losses
+
+
+def norm(*modules: nn.Module) -> float:
+    gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
+    return float(torch.stack([gradient.norm() for gradient in gradients]).norm())
+
+
+def assert_close(found: Tensor | None, expected: Tensor, tolerance: float) -> None:
+    assert found is not None
+    assert ((found - expected).abs().max() / expected.abs().max()).item() < tolerance
+
+
+def test_s1_has_the_authors_loss_and_gradients() -> None:
+    network, (tensors, numbers) = training_network(), vectors()
+    expected = numbers["stage1"]
+    assert computed(network, S1())["loss"].item() == pytest.approx(expected["L_rec"], rel=1e-5)
+    assert norm(network.G) == pytest.approx(expected["grad_norm_G"], rel=1e-4)
+    assert norm(network.E) == pytest.approx(expected["grad_norm_E"], rel=1e-4)
+    assert_close(network.G.patch_embed.proj.weight.grad, tensors["s1_grad_patch_embed"], 1e-4)
+    assert_close(network.E.mlp[0].bias.grad, tensors["s1_grad_mlp0_bias"], 1e-4)
+
+
+def test_the_diffusion_alone_has_the_authors_loss_and_gradients() -> None:
+    network, (_, numbers) = training_network(), vectors()
+    expected = numbers["stage2_warm"]
+    assert computed(network, Warm())["loss"].item() == pytest.approx(expected["L_diff"], rel=1e-5)
+    assert norm(network.condition) == pytest.approx(expected["grad_norm_condition"], rel=1e-4)
+    assert norm(network.denoise) == pytest.approx(expected["grad_norm_denoise"], rel=1e-4)
+    assert all(p.grad is None for module in (network.G, network.E) for p in module.parameters())
+
+
+def test_three_joint_steps_are_the_authors() -> None:
+    network, (tensors, numbers) = training_network(), vectors()
+    stage = Joint(prior_weight=1.0)
+    optimiser = torch.optim.Adam(stage.trains(network), lr=2e-4, betas=(0.9, 0.99))
+    for step, tolerance in enumerate((1e-4, 1e-4, 1e-3)):
+        expected = numbers[f"stage2_joint_iter{step}"]
+        losses = computed(network, stage)
+        loose = 1e-5 if step == 0 else tolerance
+        assert losses["reconstruction"].item() == pytest.approx(expected["L_rec"], rel=loose)
+        assert losses["prior"].item() == pytest.approx(expected["L_diff"], rel=loose)
+        assert losses["loss"].item() == pytest.approx(expected["L_all"], rel=loose)
+        for name in ("G", "condition", "denoise"):
+            assert norm(getattr(network, name)) == pytest.approx(expected[f"grad_norm_{name}"], rel=tolerance)
+        if step == 0:
+            assert_close(network.G.patch_embed.proj.weight.grad, tensors["s2_grad_patch_embed"], 1e-4)
+            assert_close(network.denoise.resmlp[0].bias.grad, tensors["s2_grad_denoise_0_bias"], 1e-4)
+            kernel = network.G.latent[0].ffn.kernel[0].weight.grad
+            assert_close(kernel[:8], tensors["s2_grad_latent0_ffn_kernel"], 1e-4)
+        optimiser.step()
+    assert all(p.grad is None for p in network.E.parameters())
+
+
+def test_the_prior_of_each_step_is_the_authors() -> None:
+    network, (tensors, _) = training_network(), vectors()
+    with torch.no_grad():
+        prior = network.E.walk(WHOLE, [(tensors["lq"], 4), (tensors["gt"], 4)])
+        begin = network.diffusion.diffused(prior, tensors["eps"])
+        condition = network.condition.walk(WHOLE, [(tensors["lq"], 4)])
+        states = network.diffusion.reverse(network.denoise, begin, condition)
+    assert_close(prior, tensors["ipr_s1"], 1e-5)
+    for i, state in enumerate(states):
+        assert_close(state, tensors[f"pred_ipr_list_{i}"], 1e-5)
+
+
+def tiny_training(**config: Any) -> DiffIRTraining:
+    return filled(DiffIRTraining(DiffIRConfig(**{**TINY, **config}))).requires_grad_()
+
+
+def batch_of(network: DiffIRTraining, size: int = 3) -> Batch:
+    draw = torch.Generator().manual_seed(1)
+    side, scale = 8 * network.config.stem * 2, network.scale
+    clean = torch.rand((size, 3, side * scale, side * scale), generator=draw)
+    degraded = torch.rand((size, 3, side, side), generator=draw)
+    if network.mask:
+        hole = (torch.rand((size, 1, side, side), generator=draw) > 0.5).float()
+        degraded = torch.cat([clean * (1 - hole), hole], dim=1)
+    return Batch(clean, degraded, slice(0, size), size)
+
+
+@pytest.mark.parametrize("stage", [S1(), Warm(), Joint(prior_weight=1.0), Joint()], ids=lambda stage: stage.name)
+@pytest.mark.parametrize("config", [{}, {"scale": 4}, {"mask": True, "stem": 2, "residual": False}])
+def test_a_batch_in_parts_has_the_loss_of_the_whole(stage: Any, config: dict[str, Any]) -> None:
+    network = tiny_training(**config)
+    batch = batch_of(network)
+    call = partial(network.evaluated, WHOLE)
+
+    def loss(part: slice) -> float:
+        own = Batch(batch.clean[part], batch.degraded[part], part, batch.size)
+        return stage.losses(network, call, own, torch.Generator().manual_seed(5), {})["loss"].item()
+
+    parts = [loss(slice(i, i + 1)) for i in range(batch.size)]
+    assert sum(parts) / len(parts) == pytest.approx(loss(slice(0, batch.size)), rel=1e-5)
+
+
+def test_without_the_ground_truth_the_diffusion_starts_from_noise_alone() -> None:
+    network = tiny_training()
+    batch = batch_of(network)
+    noise = torch.randn((3, network.config.code), generator=torch.Generator().manual_seed(2))
+    picture, _, prior = network.evaluated(WHOLE, batch.degraded, None, noise)
+    assert prior is None
+    assert_close(picture, network.walk(WHOLE, batch.degraded, noise), 1e-5)
+
+
+@pytest.mark.parametrize("loss", ["l1", "psnr"])
+def test_what_is_known_does_not_count_where_holes_alone_do(loss: Any) -> None:
+    network = tiny_training(mask=True)
+    batch = batch_of(network)
+    stage, hole = Reconstruction(loss=loss), batch.degraded[:, 3:]
+    picture = torch.rand_like(batch.clean)
+    changed = picture + (1 - hole) * 0.3
+    assert stage.distance(changed, batch).item() == pytest.approx(stage.distance(picture, batch).item(), rel=1e-6)
+    assert stage.distance(picture + hole * 0.3, batch).item() != pytest.approx(stage.distance(picture, batch).item())
+
+
+def test_the_known_region_has_lamas_loss() -> None:
+    network = tiny_training(mask=True)
+    batch = batch_of(network)
+    picture = torch.rand_like(batch.clean)
+    expected = masked_l1(picture, batch.clean, batch.degraded[:, 3:])
+    assert Reconstruction(region="known").distance(picture, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("region", "loss"), [("known", "psnr"), ("hole", "ssim")])
+def test_regions_and_losses_that_do_not_go_together_are_refused(region: Any, loss: Any) -> None:
+    with pytest.raises(ValueError, match=f"region '{region}'"):
+        Joint(region=region, loss=loss)
