@@ -168,6 +168,8 @@ def run_job(job: Job, resumed: bool) -> None:
     trainer.take_state_of_first()
     if not quiet:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
+        for line in config.remarks:
+            print(line, file=sys.stderr)
     bar = tqdm(total=config.iterations, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
     stream, stop = records(trainer, folder), 0

@@ -161,6 +161,9 @@ class Batch:
 
 
 Extras = Mapping[str, nn.Module]
+MADE = "made"
+"""Among a stage's losses: no loss, but the pictures that its discriminator is then shown."""
+
 Call = Callable[..., Any]
 """call(...): the network's :attr:`Network.training_form`, computed as the run wants it."""
 
@@ -201,6 +204,27 @@ class Stage:
         extras: what :meth:`extras` made at the start of the stage, in its present state.
         """
         raise NotImplementedError
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know before it trains, one line each; the model's card says it too."""
+        return ()
+
+    def critic_parameters(self, extras: Extras) -> list[nn.Parameter]:
+        """Of the discriminator among the extras, which has an optimiser of its own; empty where there is none."""
+        return []
+
+    @property
+    def critic_lr(self) -> float:
+        """Its base rate; it changes in proportion to the stage's."""
+        return 0.0
+
+    def critic_loss(self, batch: Batch, made: Tensor, extras: Extras) -> Tensor:
+        """What the discriminator is trained for. made: what the stage's losses had as :data:`MADE`."""
+        raise NotImplementedError
+
+    def improved(self, score: float, best: float) -> bool:
+        """Whether a state with this PSNR replaces the best one so far."""
+        return score > best
 
     def restored(self, network: Any, pair: Pair, steps: int, seed: int, how: How) -> Tensor:
         """What validation looks at: (3, sH, sW), unclamped."""

@@ -250,6 +250,11 @@ class TrainConfig:
         trained = [stage.own.resolved(steps).step_counts() for stage in self.stages.values()]
         return sorted({steps, *(count for counts in trained for count in counts)})
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know about the stages that train, one line each."""
+        return list(dict.fromkeys(line for stage in self.running.values() for line in stage.own.remarks()))
+
     def described_iterations(self) -> str:
         """``2000 NAME + 11000 NAME iterations``."""
         return " + ".join(f"{stage.iterations} {name}" for name, stage in self.running.items()) + " iterations"
@@ -280,7 +285,7 @@ def spec_of(config: TrainConfig) -> ModelSpec:
         default_steps=config.model.default_steps,
         licence=config.licence,
         trained_on=config.trained_on,
-        source=config.source,
+        source="; ".join([config.source, *config.remarks]),
     )
 
 

@@ -21,12 +21,13 @@ from dfrestore.engine import Device, choose_precision
 from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_for_training, stored_names
 from dfrestore.methods.differences import compare_tensors, in_short
-from dfrestore.methods.method import Batch, Call, Pair, Stage
+from dfrestore.methods.method import MADE, Batch, Call, Pair, Stage
 from dfrestore.nn import Whole
 from dfrestore.tasks import any_of
 from dfrestore.training.average import Average
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
+from dfrestore.training.critic import Critic
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
 from dfrestore.training.optimizers import new_optimizer
@@ -77,6 +78,7 @@ class Trainer:
         self.best = -math.inf  # validation PSNR at the default steps, in the present stage
         self._validation: tuple[list[Tensor], list[Tensor]] | None = None
         self.extras: Mapping[str, nn.Module] = {}
+        self.critic: Critic | None = None
         self._optimizer_stage = -1  # which ``_trained``, optimiser and extras belong to
         self._trained: list[nn.Parameter] = []
         self._take_stage(self._first_stage)
@@ -126,6 +128,7 @@ class Trainer:
             "iteration": self.iteration,
             "best": self.best,
             **({"extras": extras} if extras else {}),
+            **({"critic": self.critic.state_dict()} if self.critic else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -137,6 +140,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         for name, tensors in state.get("extras", {}).items():
             self.extras[name].load_state_dict(tensors)
+        if self.critic is not None:
+            self.critic.load_state_dict(state["critic"])
         self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
 
     def take_state_of_first(self) -> None:
@@ -181,7 +186,8 @@ class Trainer:
         if self.iteration == 0 and (stage.fresh_optimizer or not same):
             self._take_stage(self.stage)
         elif self._optimizer_stage != self.stage:
-            self._optimizer_stage, self.extras = self.stage, self._new_extras(stage)
+            self._optimizer_stage = self.stage
+            self._take_extras(stage)
 
     def draw(self, iteration: int) -> Pictures:
         """(clean, degraded) of an iteration (from 0) of the current stage, on the CPU; see ``batches.draw_batch``."""
@@ -202,12 +208,17 @@ class Trainer:
         call: evaluates the network.
         """
         own, total = self._resolved(self._current()[1]), len(clean)
+        if self.critic is not None:
+            self.critic.forget()
         self.network.zero_grad(set_to_none=True)
         values: dict[str, float] = {"loss": 0.0}
         for part in slices(*self.world.share(total), self.config.optim.accumulate):
             batch = Batch(clean[part].to(self.device), degraded[part].to(self.device), part, total)
             draw = generator_for(self.config.seed, self.stage, self.iteration, 1)
             losses = own.losses(self.network, call, batch, draw, self.extras)
+            if MADE in losses:
+                assert self.critic is not None
+                self.critic.show(batch, losses.pop(MADE))
             share = len(batch.clean) / total
             loss = losses["loss"] * share
             loss.backward()  # type: ignore[no-untyped-call]
@@ -232,6 +243,9 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
+            if self.critic is not None:
+                base = self._current()[1].lr
+                self.critic.step(lr / base if base else 1.0, self.world)
             self.average.update(self.config.optim.ema)
         self.iteration += 1
         self.torn = False
@@ -294,13 +308,18 @@ class Trainer:
         ids = {id(p) for p in self._trained}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in ids)
-        betas = (stage.betas[0], stage.betas[1]) if stage.betas else self.config.optim.betas
-        self.optimizer = new_optimizer(replace(self.config.optim, betas=betas), self.network, self._trained)
-        self.extras = self._new_extras(stage)
+        optim = replace(self.config.optim, betas=self._betas(stage))
+        self.optimizer = new_optimizer(optim, self.network, self._trained)
+        self._take_extras(stage)
 
-    def _new_extras(self, stage: StageConfig) -> Mapping[str, nn.Module]:
-        extras = self._resolved(stage).extras(self.network)
-        return {name: module.to(self.device) for name, module in extras.items()}
+    def _take_extras(self, stage: StageConfig) -> None:
+        """The modules beside the network that the stage needs, and an optimiser of its discriminator."""
+        own = self._resolved(stage)
+        self.extras = {name: module.to(self.device) for name, module in own.extras(self.network).items()}
+        self.critic = Critic.of(own, self.extras, self._betas(stage), self.config.optim.weight_decay)
+
+    def _betas(self, stage: StageConfig) -> tuple[float, float]:
+        return (stage.betas[0], stage.betas[1]) if stage.betas else self.config.optim.betas
 
     # -- validation ---------------------------------------------------------------------------------------------
 
@@ -342,7 +361,7 @@ class Trainer:
     def _validated(self, name: str) -> ValidationRecord:
         scores, inputs = self.validate()
         score = scores[self.config.model.default_steps]
-        better = score > self.best
+        better = self._resolved(self.judged).improved(score, self.best)
         self.best = score if better else self.best
         return ValidationRecord(name, self.iteration, scores, inputs, better)
 

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import torch
 from reference.random_diffir import TINY, filled
+from reference.random_features import vgg19_weights
 from safetensors.torch import load_file
 from test_diffir import configuration
 from torch import Tensor, nn
 
 from dfrestore.methods.diffir import DiffIRConfig, DiffIRTraining
 from dfrestore.methods.diffir.adversarial import masked_l1
-from dfrestore.methods.diffir.stages import S1, Joint, Reconstruction, Warm
-from dfrestore.methods.method import Batch, Stage
+from dfrestore.methods.diffir.objective import CriticConfig, Objective, PerceptualConfig
+from dfrestore.methods.diffir.stages import GAN, S1, Joint, Warm
+from dfrestore.methods.method import MADE, Batch, Stage
 from dfrestore.nn import Whole
 
 DATA = Path(__file__).parents[1] / "data" / "parity_diffir"
@@ -163,7 +165,7 @@ def test_without_the_ground_truth_the_diffusion_starts_from_noise_alone() -> Non
 def test_what_is_known_does_not_count_where_holes_alone_do(loss: Any) -> None:
     network = tiny_training(mask=True)
     batch = batch_of(network)
-    stage, hole = Reconstruction(loss=loss), batch.degraded[:, 3:]
+    stage, hole = Objective(loss=loss), batch.degraded[:, 3:]
     picture = torch.rand_like(batch.clean)
     changed = picture + (1 - hole) * 0.3
     assert stage.distance(changed, batch).item() == pytest.approx(stage.distance(picture, batch).item(), rel=1e-6)
@@ -175,7 +177,77 @@ def test_the_known_region_has_lamas_loss() -> None:
     batch = batch_of(network)
     picture = torch.rand_like(batch.clean)
     expected = masked_l1(picture, batch.clean, batch.degraded[:, 3:])
-    assert Reconstruction(region="known").distance(picture, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert Objective(region="known").distance(picture, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def adversarial(kind: Any, **settings: Any) -> Objective:
+    return Objective(critic=CriticConfig(kind, features=4, **settings))
+
+
+@pytest.mark.parametrize("kind", ["unet", "patch"])
+def test_a_step_of_g_leaves_the_discriminator_without_gradients(kind: Any) -> None:
+    network = tiny_training(mask=kind == "patch")
+    batch = batch_of(network)
+    stage = adversarial(kind, matching=100.0 if kind == "patch" else 0.0)
+    extras = stage.extras(network)
+    picture = torch.rand_like(batch.clean).requires_grad_()
+    losses = stage.total(picture, batch, extras)
+    losses["loss"].backward()
+    assert picture.grad is not None
+    assert all(p.grad is None for p in extras["critic"].parameters())
+    assert losses["loss"].item() == pytest.approx(
+        sum(value.item() for name, value in losses.items() if name not in ("loss", MADE)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["unet", "patch"])
+def test_a_discriminator_learns_to_tell_made_pictures_from_true_ones(kind: Any) -> None:
+    network = tiny_training()
+    batch = batch_of(network)
+    stage = adversarial(kind)
+    extras = stage.extras(network)
+    made = torch.zeros_like(batch.clean)
+    optimiser = torch.optim.Adam(stage.critic_parameters(extras), lr=1e-2)
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = stage.critic_loss(batch, made, extras)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_perceptual_losses_are_added_with_their_weights(tmp_path: Path) -> None:
+    torch.save(vgg19_weights(), tmp_path / "vgg.pth")
+    network = tiny_training()
+    batch = batch_of(network)
+    files = [PerceptualConfig(str(tmp_path / "vgg.pth"), weight) for weight in (1.0, 3.0)]
+    once, thrice = (
+        stage.total(batch.degraded, batch, stage.extras(network))["perceptual"].item()
+        for stage in (Objective(perceptual=file) for file in files)
+    )
+    assert once > 0
+    assert thrice == pytest.approx(3 * once, rel=1e-5)
+
+
+def test_a_gan_without_a_perceptual_loss_says_so() -> None:
+    assert GAN().remarks() == ("no perceptual loss: no file of a trained network is named for it",)
+    assert GAN(perceptual=PerceptualConfig(vgg="vgg.pth")).remarks() == ()
+    assert Joint().remarks() == ()
+
+
+def test_a_gan_keeps_its_last_state_and_not_the_one_of_highest_psnr() -> None:
+    assert GAN().improved(20.0, best=30.0)
+    assert not Joint().improved(20.0, best=30.0)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"kind": "unet", "matching": 1.0}, {"kind": "unet", "lr": -1.0}, {"kind": "patch", "features": 0}]
+)
+def test_impossible_discriminators_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="critic"):
+        CriticConfig(**settings)
 
 
 @pytest.mark.parametrize(("region", "loss"), [("known", "psnr"), ("hole", "ssim")])

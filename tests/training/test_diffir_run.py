@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tiny_runs import smooth_photos
 from dfrestore.degrade import KINDS
 from dfrestore.errors import StartError, UsageError, WeightsError
 from dfrestore.methods import load_network
+from dfrestore.methods.diffir.objective import CriticConfig
+from dfrestore.methods.diffir.stages import GAN
 from dfrestore.training.check import load_data
 from dfrestore.training.checkpoints import load_state
 from dfrestore.training.config import DataConfig, TrainConfig
@@ -173,6 +176,53 @@ def test_start_weights_of_another_network_are_named() -> None:
     tensors["G.patch_embed.proj.weight"] = torch.zeros(8, 3, 3, 3)
     with pytest.raises(StartError, match=r"patch_embed.*\[8, 3, 3, 3\] instead of \[4, 3, 3, 3\]"):
         trainer.load_weights(tensors)
+
+
+# --- the adversarial phase ---
+
+
+def with_gan(task: str = "upscale") -> TrainConfig:
+    config = tiny(task, s1=2, warm=1, joint=2)
+    kind = "patch" if task == "inpaint" else "unet"
+    gan = replace(config.stages["joint"], iterations=3, own=GAN(critic=CriticConfig(kind, features=4)))
+    return replace(config, stages={**config.stages, "gan": gan})
+
+
+@pytest.mark.parametrize("task", ["upscale", "inpaint"])
+@pytest.mark.parametrize("steps", [5, 6, 7])
+def test_a_stopped_adversarial_phase_goes_on_bit_for_bit(tmp_path: Path, task: str, steps: int) -> None:
+    config = with_gan(task)
+    whole = run(config, tmp_path / "whole")
+    first = trainer_of(config)
+    open_run(tmp_path / "parts", config)
+    stream = train(first, tmp_path / "parts")
+    done = 0
+    for record in stream:
+        done += hasattr(record, "loss")
+        if done == steps:
+            break
+    stream.close()
+    second = trainer_of(config)
+    assert load_state(second, tmp_path / "parts") == []
+    for _ in train(second, tmp_path / "parts"):
+        pass
+    for ours, theirs in ((whole.network, second.network), (whole.extras["critic"], second.extras["critic"])):
+        assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
+
+
+def test_the_discriminator_trains_beside_the_network_and_is_not_in_the_model(tmp_path: Path) -> None:
+    trainer = trainer_of(with_gan())
+    weights = [
+        trainer.extras["critic"].conv9.weight.clone()
+        for record in trainer.run()
+        if getattr(record, "stage", "") == "gan" and hasattr(record, "loss")
+    ]
+    assert len(weights) == 3
+    assert not torch.equal(weights[0], weights[1])
+    run(with_gan(), tmp_path)
+    tensors, spec = load_checkpoint(tmp_path / "model.safetensors")
+    assert {name.partition(".")[0] for name in tensors} == {"G", "condition", "denoise"}
+    assert "no perceptual loss" in spec.source
 
 
 # --- data ---
