@@ -28,6 +28,7 @@ _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Cha
 ALLOWED_GLOBALS = frozenset(
     {
         "collections.OrderedDict",
+        "torch._utils._rebuild_tensor",  # of files from 2017 and before
         "torch._utils._rebuild_tensor_v2",
         "torch._utils._rebuild_parameter",
         "torch.Size",

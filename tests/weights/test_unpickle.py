@@ -57,6 +57,24 @@ class Calls:
         return self.call
 
 
+class _OfTheFirstFormat:
+    """Pickled as tensors were before PyTorch 0.4."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self) -> Any:
+        storage = torch.storage.TypedStorage(wrap_storage=self.tensor.untyped_storage(), dtype=self.tensor.dtype)
+        return torch._utils._rebuild_tensor, (storage, 0, tuple(self.tensor.shape), self.tensor.stride())
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_tensors_of_the_first_format_are_read(tmp_path: Path) -> None:
+    tensor = torch.arange(6.0).view(2, 3)
+    torch.save({"a": _OfTheFirstFormat(tensor)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(read_pth(tmp_path / "old.pth")["a"], tensor)
+
+
 @pytest.mark.parametrize("name", ["cfg_a", "cfg_b", "cfg_c", "cfg_d", "cfg_a_ddp", "cfg_d_legacy"])
 def test_the_authors_files_are_read(name: str) -> None:
     path = PARITY / f"{name}.pth"
