@@ -8,12 +8,14 @@ from dfrestore.nn.attention import AttentionBranch, TransposedAttention
 from dfrestore.nn.branches import Branch, Mixing, Pointwise, Spatial
 from dfrestore.nn.chains import ResidualConvs
 from dfrestore.nn.how import How, Literal
+from dfrestore.nn.levels import LEVELS, PatchEmbed, walk_levels
 from dfrestore.nn.norm import LayerNorm2d, Norm, Normed, modulated, shifted
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.strips import Strips
 from dfrestore.nn.whole import Whole
 
 __all__ = [
+    "LEVELS",
     "AttentionBranch",
     "Branch",
     "Downsample",
@@ -23,6 +25,7 @@ __all__ = [
     "Mixing",
     "Norm",
     "Normed",
+    "PatchEmbed",
     "Pointwise",
     "ResidualConvs",
     "Spatial",
@@ -32,4 +35,5 @@ __all__ = [
     "Whole",
     "modulated",
     "shifted",
+    "walk_levels",
 ]

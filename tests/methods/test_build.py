@@ -24,7 +24,7 @@ class WithBuffers(FakeNetwork):
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(METHODS, "fake", Method("fake", lambda spec: WithBuffers(), lambda shapes, name: None, ()))
+    monkeypatch.setitem(METHODS, "fake", Method("fake", lambda spec: WithBuffers(), lambda shapes, name: None, (), ""))
     tensors = {"unused": torch.ones(1).bfloat16(), "count": torch.tensor(7)}
     save_checkpoint(tmp_path / "m.safetensors", tensors, ModelSpec("derain", "fake", {}))
     return tmp_path / "m.safetensors"

@@ -38,7 +38,7 @@ def converted(tmp_path: Path, name: str, key: str | None = None) -> Path:
 
 
 def a_method(name: str, read: Any, build: Any = None) -> Method:
-    return Method(name, build, read, stages=())
+    return Method(name, build, read, stages=(), finetunes="")
 
 
 def refusal(path: Path, out: Path, **options: Any) -> str:

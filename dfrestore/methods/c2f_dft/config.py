@@ -12,16 +12,6 @@ from dfrestore.nn.norm import Norm
 
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
 MAX_STEPS = 1000
-# The level of each stage of the network, in the order of computation.
-LEVELS = {
-    "encoder_level1": 1,
-    "encoder_level2": 2,
-    "encoder_level3": 3,
-    "latent": 4,
-    "decoder_level3": 3,
-    "decoder_level2": 2,
-    "decoder_level1": 1,
-}
 
 
 @dataclass(frozen=True)

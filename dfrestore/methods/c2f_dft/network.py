@@ -16,19 +16,9 @@ from torch.nn import functional as F
 from dfrestore.diffusion import advance_, linear_alpha_bars, steps_of, timesteps
 from dfrestore.diffusion.samplers import Previous
 from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
-from dfrestore.methods.c2f_dft.config import LEVELS, C2FDFTConfig, Sampling
+from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
-from dfrestore.nn import Downsample, How, Literal, Upsample
-
-
-class _PatchEmbed(nn.Module):
-    def __init__(self, channels: int, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(channels, dim, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.proj(x)
-        return out
+from dfrestore.nn import LEVELS, Downsample, How, Literal, PatchEmbed, Upsample, walk_levels
 
 
 class C2FDFT(Network):
@@ -57,7 +47,7 @@ class C2FDFT(Network):
                 for _ in range(blocks[level])
             )
 
-        self.patch_embed = _PatchEmbed(6 * unshuffled, dim)
+        self.patch_embed = PatchEmbed(6 * unshuffled, dim)
         self.encoder_level1 = stage(0, dim)
         self.down1_2 = Downsample(dim)
         self.encoder_level2 = stage(1, dim * 2)
@@ -97,36 +87,19 @@ class C2FDFT(Network):
         return F.pixel_shuffle(self.output(x), stem) + self._residual(y, x_t)
 
     def walk(self, how: How, y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type.
-
-        Features are dropped as soon as they are not needed: in strips, memory peaks in the last stage, with its
-        features and what its attention keeps, 2 * dim channels each.
-        """
+        """:meth:`forward` with the verbs of ``how``, within rounding; (B, 3, H, W) of y's type."""
         config, height = self.config, y.shape[2]
 
-        def stage(name: str, x: Tensor) -> Tensor:
+        def blocks(name: str, x: Tensor) -> Tensor:
             e = self.embedding(t, x.shape[3]).to(how.dtype)
             cells = how.cells(LEVELS[name], x, height)
             for block in getattr(self, name):
                 x = how.block(x, block.branches(e), cells)
             return x
 
-        x = how.read((y, x_t), self.patch_embed.proj, config.stem)
-        embedded = how.copy(x) if config.dual_pixel else None
-        out1 = stage("encoder_level1", x)
-        del x
-        out2 = stage("encoder_level2", how.down(out1, self.down1_2))
-        out3 = stage("encoder_level3", how.down(out2, self.down2_3))
-        x = stage("latent", how.down(out3, self.down3_4))
-        x = how.merge(how.up(x, self.up4_3), out3, self.reduce_chan_level3)
-        del out3
-        x = stage("decoder_level3", x)
-        x = how.merge(how.up(x, self.up3_2), out2, self.reduce_chan_level2)
-        del out2
-        x = stage("decoder_level2", x)
-        x = how.join(x, self.up2_1, out1)
-        del out1
-        x = stage("decoder_level1", x)
+        first = [how.read((y, x_t), self.patch_embed.proj, config.stem)]
+        embedded = how.copy(first[0]) if config.dual_pixel else None
+        x = walk_levels(how, self, first.pop(), blocks)
         if embedded is not None:
             x = how.add(x, embedded, self.skip_conv)
             return how.write(x, self.output, config.stem, None).to(y.dtype)

@@ -9,17 +9,6 @@ from typing import Any
 from dfrestore.errors import did_you_mean
 from dfrestore.nn.norm import Norm
 
-# The level that each stage of G works at, in the order in which they do.
-LEVELS = {
-    "encoder_level1": 1,
-    "encoder_level2": 2,
-    "encoder_level3": 3,
-    "latent": 4,
-    "decoder_level3": 3,
-    "decoder_level2": 2,
-    "decoder_level1": 1,
-    "refinement": 1,
-}
 TAIL_SCALE = 4  # of the authors' upsampler, whatever the result's scale
 MAX_STEPS = 1000
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dfrestore.methods.diffir.config import LEVELS, TAIL_SCALE, DiffIRConfig
+from dfrestore.methods.diffir.config import TAIL_SCALE, DiffIRConfig
+from dfrestore.nn import LEVELS
 
 
 def values_kept(config: DiffIRConfig) -> float:

@@ -7,19 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.methods.diffir.blocks import TransformerBlock
-from dfrestore.methods.diffir.config import LEVELS, DiffIRConfig
-from dfrestore.nn import Downsample, How, Upsample
+from dfrestore.methods.diffir.config import DiffIRConfig
+from dfrestore.nn import LEVELS, Downsample, How, PatchEmbed, Upsample, walk_levels
 from dfrestore.nn.chains import enlarged
-
-
-class _PatchEmbed(nn.Module):
-    def __init__(self, channels: int, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(channels, dim, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.proj(x)
-        return out
 
 
 class _Tail(nn.Sequential):
@@ -51,7 +41,7 @@ class DIRformer(nn.Module):
             shape = (width, heads[level], config.ffn_factor, config.bias, config.norm, config.code)
             return nn.Sequential(*(TransformerBlock(*shape) for _ in range(count)))
 
-        self.patch_embed = _PatchEmbed(config.planes * config.stem**2, dim)
+        self.patch_embed = PatchEmbed(config.planes * config.stem**2, dim)
         self.encoder_level1 = stage(0, dim, blocks[0])
         self.down1_2 = Downsample(dim)
         self.encoder_level2 = stage(1, dim * 2, blocks[1])
@@ -94,34 +84,18 @@ class DIRformer(nn.Module):
         return out + enlarged(lq[:, :3], out.shape[2]) if config.residual else out
 
     def walk(self, how: How, lq: Tensor, z: Tensor) -> Tensor:
-        """:meth:`forward` with the verbs of ``how``, within rounding; of lq's type.
-
-        What is needed no longer is dropped at once: in strips the peak is in the last stages, with their features and
-        what their attention keeps, 2 * dim channels each.
-        """
+        """:meth:`forward` with the verbs of ``how``, within rounding; of lq's type."""
         height = lq.shape[2]
 
-        def stage(name: str, x: Tensor) -> Tensor:
+        def blocks(name: str, x: Tensor) -> Tensor:
             cells = how.cells(LEVELS[name], x, height)
             for block in getattr(self, name):
                 x = how.block(x, block.branches(z), cells)
             return x
 
-        out1 = stage("encoder_level1", how.read((lq,), self.patch_embed.proj, self.config.stem))
-        out2 = stage("encoder_level2", how.down(out1, self.down1_2))
-        out3 = stage("encoder_level3", how.down(out2, self.down2_3))
-        x = stage("latent", how.down(out3, self.down3_4))
-        x = how.merge(how.up(x, self.up4_3), out3, self.reduce_chan_level3)
-        del out3
-        x = stage("decoder_level3", x)
-        x = how.merge(how.up(x, self.up3_2), out2, self.reduce_chan_level2)
-        del out2
-        x = stage("decoder_level2", x)
-        x = how.join(x, self.up2_1, out1)
-        del out1
-        x = stage("decoder_level1", x)
+        x = walk_levels(how, self, how.read((lq,), self.patch_embed.proj, self.config.stem), blocks)
         if self.config.refinement:
-            x = stage("refinement", x)
+            x = blocks("refinement", x)
         return self._written(how, x, lq)
 
     def _written(self, how: How, x: Tensor, lq: Tensor) -> Tensor:
