@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from test_diffir import configuration
 from torch import Tensor, nn
 
-from dfrestore.methods.diffir import DiffIRConfig, DiffIRTraining
+from dfrestore.methods.diffir import DiffIR, DiffIRConfig, DiffIRTraining, IPRSampling
 from dfrestore.methods.diffir.adversarial import masked_l1
 from dfrestore.methods.diffir.objective import CriticConfig, Objective, PerceptualConfig
 from dfrestore.methods.diffir.stages import GAN, S1, Joint, Warm
 from dfrestore.methods.method import MADE, Batch, Stage
-from dfrestore.nn import Whole
+from dfrestore.nn import Literal, Whole
 
 DATA = Path(__file__).parents[1] / "data" / "parity_diffir"
 WHOLE = Whole(torch.float32)
@@ -159,6 +159,31 @@ def test_without_the_ground_truth_the_diffusion_starts_from_noise_alone() -> Non
     picture, _, prior = network.evaluated(WHOLE, batch.degraded, None, noise)
     assert prior is None
     assert_close(picture, network.walk(WHOLE, batch.degraded, noise), 1e-5)
+
+
+def test_one_step_of_the_diffusion_may_be_trained_alone() -> None:
+    network = tiny_training()
+    batch = batch_of(network)
+    seen: list[int] = []
+
+    def call(*pictures: Any, step: int, **options: Any) -> Any:
+        seen.append(step)
+        return network.evaluated(WHOLE, *pictures, step=step, **options)
+
+    stage = Joint(prior_weight=1.0, unroll="one")
+    for seed in range(12):
+        stage.losses(network, call, batch, torch.Generator().manual_seed(seed), {})
+    assert set(seen) == {0, 1, 2, 3}
+    with pytest.raises(ValueError, match="prior_weight"):
+        Joint(unroll="one")
+
+
+def test_without_diffusion_the_prior_is_the_condition_whatever_the_noise() -> None:
+    network = filled(DiffIR(DiffIRConfig(**TINY), IPRSampling(1, diffusion=False)))
+    lq = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    first, second = (network(lq, torch.full((1, network.config.code), value)) for value in (0.0, 3.0))
+    assert torch.equal(first, second)
+    assert torch.equal(first, network.G(lq, network.conditioned(Literal(), lq)))
 
 
 @pytest.mark.parametrize("loss", ["l1", "psnr"])

@@ -128,17 +128,22 @@ OFFICIAL: Mapping[str, DiffIRConfig] = {
 
 @dataclass(frozen=True)
 class IPRSampling:
-    """The diffusion on the prior vector: T steps, and the range whose square roots are spaced evenly to make betas."""
+    """The diffusion on the prior vector: T steps, and the range whose square roots are spaced evenly to make betas.
+
+    diffusion: without it, the prior is what CPEN makes of the degraded picture (the paper's ablation); T is then 1.
+    """
 
     timesteps: int = 4
     betas: tuple[float, float] = (0.1, 0.99)
+    diffusion: bool = True
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> IPRSampling:
-        """From the ``sampling`` of a checkpoint's header: ``timesteps``, ``betas``; each may be left out. Raises
-        ValueError on unknown or impossible values.
+        """From the ``sampling`` of a header: ``timesteps``, ``betas``, ``diffusion``; each may be left out.
+
+        Raises ValueError on unknown or impossible values.
         """
-        known = ("timesteps", "betas")
+        known = ("timesteps", "betas", "diffusion")
         for key in values:
             if key not in known:
                 raise ValueError(f"unknown setting '{key}' of diffir's sampling{did_you_mean(key, known)}")
@@ -149,11 +154,17 @@ class IPRSampling:
         numbers = [float(b) for b in betas if type(b) in (int, float)] if isinstance(betas, list | tuple) else []
         if len(numbers) != 2 or len(betas) != 2 or not 0 < numbers[0] <= numbers[1] < 1:
             raise ValueError(f"betas {betas!r} are not two numbers with 0 < first <= last < 1")
-        return cls(steps, (numbers[0], numbers[1]))
+        diffusion = values.get("diffusion", True)
+        if not isinstance(diffusion, bool):
+            raise ValueError(f"diffusion {diffusion!r} is neither true nor false")
+        if not diffusion and steps != 1:
+            raise ValueError(f"without diffusion timesteps is 1, not {steps}")
+        return cls(steps, (numbers[0], numbers[1]), diffusion)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values that :meth:`from_mapping` reads back."""
-        return {"timesteps": self.timesteps, "betas": list(self.betas)}
+        plain = {"timesteps": self.timesteps, "betas": list(self.betas)}
+        return plain if self.diffusion else plain | {"diffusion": False}
 
 
 def _check_type(key: str, value: object, default: object) -> None:

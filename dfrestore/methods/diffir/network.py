@@ -93,6 +93,8 @@ class DiffIR(_Both):
 
     def denoised(self, z_T: Tensor, condition: Tensor) -> Tensor:
         """The prior vector z (B, code), from noise and D."""
+        if not self.sampling.diffusion:
+            return condition
         return self.diffusion.reverse(self.denoise, z_T.to(condition.dtype), condition)[-1]
 
     def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
@@ -151,25 +153,34 @@ class DiffIRTraining(DiffIR):
         self.E = CPEN(config.truth_inputs, config.prior_blocks, config.prior_features)
 
     def evaluated(
-        self, how: How, lq: Tensor, gt: Tensor | None, noise: Tensor | None = None, picture: bool = True
+        self,
+        how: How,
+        lq: Tensor,
+        gt: Tensor | None,
+        noise: Tensor | None = None,
+        picture: bool = True,
+        step: int | None = None,
     ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         """(picture, prior vector that made it, prior vector of the ground truth gt).
 
         Without noise, z is that of the ground truth. With noise (B, code), z is guessed: the diffusion begins at the
         noised z of the ground truth, whose gradient is stopped, or at the noise alone where gt is None. picture:
-        whether one is made.
+        whether one is made. step: z is guessed from the z noised up to this step of the diffusion, in one evaluation.
         """
         pictures = [(lq, self.config.prior_stem)]
         if noise is None:
             assert gt is not None
             z = true = self.E.walk(how, [*pictures, (gt, self.config.truth_stem)])
         else:
-            true, begin = None, noise
+            true, begin, condition = None, noise, self.condition.walk(how, pictures)
             if gt is not None:
                 with torch.no_grad():
                     true = self.E.walk(how, [*pictures, (gt, self.config.truth_stem)])
-                begin = self.diffusion.diffused(true, noise)
-            z = self.denoised(begin, self.condition.walk(how, pictures))
+                begin = self.diffusion.diffused(true, noise, -1 if step is None else step)
+            if step is None:
+                z = self.denoised(begin, condition)
+            else:
+                z = self.diffusion.clean(self.denoise, begin, condition, step)
         return self.G.walk(how, lq, z) if picture else None, z, true
 
     @property

@@ -100,19 +100,24 @@ class IPRDiffusion:
         state = (1 - before) * (1 - betas).sqrt() / (1 - bars)
         return cls(*(x.float() for x in (betas, bars, before, clean, state)))
 
-    def diffused(self, z: Tensor, noise: Tensor) -> Tensor:
-        """z_T of a clean z: what training starts from; restoring starts from noise alone."""
-        bar = float(self.alphas_cumprod[-1])
+    def diffused(self, z: Tensor, noise: Tensor, step: int = -1) -> Tensor:
+        """A clean z, noised up to this step; -1: z_T, what training starts from. Restoring starts from noise alone."""
+        bar = float(self.alphas_cumprod[step])
         return math.sqrt(bar) * z + math.sqrt(1 - bar) * noise
+
+    def clean(self, denoise: Denoiser, z: Tensor, condition: Tensor, step: int) -> Tensor:
+        """The clean vector that the denoiser sees in z of this step."""
+        found: Tensor = denoise(condition, z.new_full((len(z), 1), step / (10 * len(self.betas))), z)
+        return found
 
     def reverse(self, denoise: Denoiser, z: Tensor, condition: Tensor) -> list[Tensor]:
         """z after each of the T steps, from z_T = z and D = condition, (B, code); the last one is the result.
 
         Step i: z <- c1[i] x0 + c2[i] z, x0 what the denoiser predicts. (Facts, section 4.)
         """
-        steps, states = len(self.betas), []
-        for i in reversed(range(steps)):
-            clean = denoise(condition, z.new_full((len(z), 1), i / (10 * steps)), z)
+        states = []
+        for i in reversed(range(len(self.betas))):
+            clean = self.clean(denoise, z, condition, i)
             z = float(self.posterior_mean_coef1[i]) * clean + float(self.posterior_mean_coef2[i]) * z
             states.append(z)
         return states

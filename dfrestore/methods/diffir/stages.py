@@ -7,7 +7,7 @@ the degraded picture: ``warm`` by itself, ``joint`` together with G. (Paper, sec
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,13 +67,20 @@ class Joint(Objective):
     """G, the CPEN of stage 2 and the denoiser together; S1's CPEN stays as it is.
 
     prior_weight: of the L1 distance of the prior vectors (paper: 1). At 0, S1's CPEN is not needed, and the diffusion
-    starts from noise alone, as in restoring: so a finished model is trained on.
+    starts from noise alone, as in restoring: so a finished model is trained on. unroll: ``all`` steps of the diffusion
+    have a gradient (the paper's); ``one`` is drawn at random and trained alone, as other diffusion models are.
     """
 
     name: ClassVar[str] = "joint"
     averages_of: ClassVar[tuple[str, ...]] = (S1.name,)
 
     prior_weight: float = 0.0
+    unroll: Literal["all", "one"] = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unroll == "one" and not self.prior_weight:
+            raise ValueError("unroll 'one' starts from the ground truth's prior, so it needs a prior_weight")
 
     def trains(self, network: DiffIRTraining) -> list[nn.Parameter]:
         return _parameters(network.G, network.condition, network.denoise)
@@ -85,7 +92,9 @@ class Joint(Objective):
         self, network: DiffIRTraining, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
         noise = _noise(network, batch, draw)
-        picture, guessed, prior = call(batch.degraded, batch.clean if self.prior_weight else None, noise)
+        truth, total = batch.clean if self.prior_weight else None, network.sampling.timesteps
+        step = int(torch.randint(total, (1,), generator=draw)) if self.unroll == "one" else None
+        picture, guessed, prior = call(batch.degraded, truth, noise, step=step)
         others = {"prior": self.prior_weight * l1(guessed, prior)} if self.prior_weight else {}
         return self.total(picture, batch, extras, **others)
 
