@@ -103,7 +103,10 @@ class Speeds:
         shapes = [tuple(parameter.shape) for parameter in self._network.parameters()]
         window = None if self._windows is None else self._windows.setting
         threads = torch.get_num_threads() if self._device.torch_device.type == "cpu" else 0
-        about = (type(self._network).__name__, shapes, self._device.name, self._precision.name, window, threads)
+        about: tuple[object, ...] = (type(self._network).__name__, shapes, self._device.name)
+        about += (self._precision.name, window, threads)
+        if self._device.torch_device.type == "cuda":  # another GPU may come into the same machine
+            about += (torch.cuda.get_device_name(self._device.torch_device),)
         return hashlib.sha256(repr((about, torch.__version__)).encode()).hexdigest()[:16]
 
     def _keep(self, speed: float) -> None:
