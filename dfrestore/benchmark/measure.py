@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Measurement:
     """seconds: wall time without loading. peak_bytes: highest memory on the device above the idle process; None if the
-    system does not tell. size: (width, height). flops: floating-point operations of all steps. limit: operations per
-    second that this device reaches in large matrix products of this precision, measured.
+    system does not tell. size: (width, height). evaluations: of the whole network, which are the steps where each step
+    is one. flops: floating-point operations of all of them. limit: operations per second that this device reaches in
+    large matrix products of this precision, measured.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Measurement:
     plan: str
     size: tuple[int, int]
     steps: int
+    evaluations: float
     seconds: float
     peak_bytes: int | None
     flops: float
@@ -42,8 +44,8 @@ class Measurement:
 
     @property
     def seconds_each(self) -> float:
-        """Seconds per step and megapixel."""
-        return self.seconds / self.steps / (self.size[0] * self.size[1] / 1e6)
+        """Seconds per megapixel and evaluation."""
+        return self.seconds / self.evaluations / (self.size[0] * self.size[1] / 1e6)
 
     @property
     def share(self) -> float:
@@ -155,6 +157,7 @@ def _measure_here(request: dict[str, Any]) -> dict[str, Any]:
         "plan": plan,
         "size": [width, height],
         "steps": steps,
+        "evaluations": sum(restorer.network.parts(steps)),
         "seconds": seconds,
         "peak_bytes": None if peak is None or idle is None else max(0, peak - idle),
         "flops": _flops_a_pixel(restorer, steps) * width * height,

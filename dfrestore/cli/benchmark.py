@@ -136,7 +136,7 @@ def _show(row: Measurement, *, first: bool, plain: bool, as_json: bool) -> None:
     if first:
         where = f"{row.device} ({row.device_reason})"
         print(one_line(f"{row.task}: {row.model} on {where}, {row.size[0]}x{row.size[1]}"), file=sys.stderr)
-        titles = f"{'seconds':>8} {'s/MP/step':>9} {'of limit':>8} {'peak memory':>12}"
+        titles = f"{'seconds':>8} {'s/MP/eval':>9} {'of limit':>8} {'peak memory':>12}"
         print(f"{'steps':>5} {'precision':>9} {titles}  plan")
     peak = "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f} MiB"
     numbers = f"{row.seconds:>8.2f} {row.seconds_each:>9.2f} {row.share:>8.0%} {peak:>12}"
@@ -144,8 +144,8 @@ def _show(row: Measurement, *, first: bool, plain: bool, as_json: bool) -> None:
 
 
 def _compared(row: Measurement, plain: Measurement) -> str:
-    """One line: how much faster a step is, and how much less memory it takes."""
-    text = f"{row.steps} step{'s' if row.steps > 1 else ''} in {row.precision}: a step is "
+    """One line: how much faster an evaluation is, and how much less memory it takes."""
+    text = f"{row.steps} step{'s' if row.steps > 1 else ''} in {row.precision}: an evaluation is "
     text += f"{plain.seconds_each / row.seconds_each:.2f} times as fast as the paper's form in fp32"
     if row.peak_bytes and plain.peak_bytes:
         text += f", in {row.peak_bytes / plain.peak_bytes:.0%} of its memory"

@@ -66,7 +66,7 @@ def test_benchmark_of_a_presets_network_compares_with_the_papers_form(dfrestore:
     engine, plain, compared = answer.out.splitlines()[1:]
     assert "whole image, about" in engine
     assert plain.endswith("as the paper writes it")
-    assert re.match(r"1 step in fp32: a step is [0-9.]+ times as fast as the paper's form in fp32", compared)
+    assert re.match(r"1 step in fp32: an evaluation is [0-9.]+ times as fast as the paper's form in fp32", compared)
 
 
 def test_benchmark_counts_the_work_of_a_network(dfrestore: Run) -> None:
