@@ -19,8 +19,9 @@ from dfrestore.methods.diffir import DiffIR, DiffIRConfig, DiffIRTraining, IPRSa
 from dfrestore.methods.diffir.adversarial import masked_l1
 from dfrestore.methods.diffir.objective import CriticConfig, Objective, PerceptualConfig
 from dfrestore.methods.diffir.stages import GAN, S1, Joint, Warm
-from dfrestore.methods.method import MADE, Batch, Stage
+from dfrestore.methods.method import MADE, Batch, Stage, restored_at_once
 from dfrestore.nn import Literal, Whole
+from dfrestore.nn.fill import filled_smoothly
 
 DATA = Path(__file__).parents[1] / "data" / "parity_diffir"
 WHOLE = Whole(torch.float32)
@@ -184,6 +185,24 @@ def test_without_diffusion_the_prior_is_the_condition_whatever_the_noise() -> No
     first, second = (network(lq, torch.full((1, network.config.code), value)) for value in (0.0, 3.0))
     assert torch.equal(first, second)
     assert torch.equal(first, network.G(lq, network.conditioned(Literal(), lq)))
+
+
+@pytest.mark.parametrize("how", [Literal(), WHOLE], ids=["forward", "walk"])
+def test_holes_may_be_given_to_the_network_filled_smoothly(how: Any) -> None:
+    network = filled(DiffIR(DiffIRConfig(**TINY, mask=True, prefill=True)))
+    plain = filled(DiffIR(DiffIRConfig(**TINY, mask=True)))
+    planes = torch.rand((4, 16, 16), generator=torch.Generator().manual_seed(0))
+    planes[3] = (planes[3] > 0.7).float()
+    planes[:3] *= 1 - planes[3:]
+    smooth = torch.cat([filled_smoothly(planes[None, :3], planes[None, 3:])[0], planes[3:]])
+    noise = torch.randn((1, network.config.code), generator=torch.Generator().manual_seed(1))
+    expected = plain(smooth[None], noise)
+    found = network(planes[None], noise) if isinstance(how, Literal) else network.walk(how, planes[None], noise)
+    assert_close(found, expected, 1e-5)
+    restored = restored_at_once(network, planes, 4)
+    assert restored.shape == (3, 16, 16)
+    with pytest.raises(ValueError, match="prefill"):
+        DiffIRConfig(prefill=True)
 
 
 @pytest.mark.parametrize("loss", ["l1", "psnr"])

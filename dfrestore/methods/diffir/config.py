@@ -19,8 +19,9 @@ class DiffIRConfig:
 
     dim: width of level 1 of G (each level doubles it). blocks, heads: levels 1 to 3, then the latent. refinement:
     blocks of the last stage, 0 where there is none. mask: takes a fourth plane, 1 = hole. scale: the result is so many
-    times larger. stem: G works on the pixel-unshuffled picture. tail: the authors' upsampler for super-resolution, two
-    doublings and a convolution; else one convolution. residual: adds the picture, enlarged pixel by pixel.
+    times larger. prefill: holes are given to the network filled smoothly, not black (ours). stem: G works on the
+    pixel-unshuffled picture. tail: the authors' upsampler for super-resolution, two doublings and a convolution; else
+    one convolution. residual: adds the picture, enlarged pixel by pixel.
     prior_stem, prior_blocks, prior_features: of CPEN, which sees the picture pixel-unshuffled by prior_stem (and, in
     stage 1, the ground truth by prior_stem * scale) and makes a vector of 4 * prior_features values.
     denoiser_layers: hidden ones. bias: of the convolutions in G.
@@ -34,6 +35,7 @@ class DiffIRConfig:
     bias: bool = False
     norm: Norm = "WithBias"
     mask: bool = False
+    prefill: bool = False
     scale: int = 1
     stem: int = 1
     tail: bool = False
@@ -55,6 +57,8 @@ class DiffIRConfig:
         if self.norm not in ("WithBias", "BiasFree"):
             raise ValueError(f"norm {self.norm!r} is neither 'WithBias' nor 'BiasFree'")
         self._check_ranges()
+        if self.prefill and not self.mask:
+            raise ValueError("prefill fills holes, so it needs mask = true")
         if self.tail and self.stem * self.scale != TAIL_SCALE:
             raise ValueError(f"a tail enlarges by {TAIL_SCALE}, so scale {self.scale} needs a stem of 4 / scale")
 

@@ -17,6 +17,7 @@ from dfrestore.methods.diffir.prior import CPEN, Denoiser, IPRDiffusion
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
 from dfrestore.nn import How, Literal
 from dfrestore.nn.chains import enlarged
+from dfrestore.nn.fill import filled_smoothly
 
 
 class _Both(Network):
@@ -56,7 +57,13 @@ class _Both(Network):
         if not self.mask:
             return planes
         hole = (planes[3:] > 0).to(planes.dtype)
-        return torch.cat([planes[:3] * (1 - hole), hole])
+        return self.prepared(torch.cat([planes[:3] * (1 - hole), hole])[None])[0]
+
+    def prepared(self, lq: Tensor) -> Tensor:
+        """What G and CPEN see of lq (B, 3 or 4, H, W): where the configuration says so, holes are filled smoothly."""
+        if not self.config.prefill:
+            return lq
+        return torch.cat([filled_smoothly(lq[:, :3], lq[:, 3:]), lq[:, 3:]], dim=1)
 
     def ends(self) -> tuple[nn.Module, ...]:
         return self.G.ends()
@@ -76,11 +83,13 @@ class DiffIR(_Both):
         self.diffusion = IPRDiffusion.of(self.sampling)
 
     def forward(self, lq: Tensor, z_T: Tensor) -> Tensor:
+        lq = self.prepared(lq)
         picture: Tensor = self.G(lq, self.denoised(z_T, self.conditioned(Literal(), lq)))
         return picture
 
     def walk(self, how: How, lq: Tensor, z_T: Tensor) -> Tensor:
         """:meth:`forward` with the verbs of ``how``, within rounding."""
+        lq = self.prepared(lq)
         return self.G.walk(how, lq, self.denoised(z_T, self.conditioned(how, lq)))
 
     def conditioned(self, how: How | Literal, lq: Tensor) -> Tensor:
@@ -120,11 +129,13 @@ class DiffIRS1(_Both):
         self.E = CPEN(config.truth_inputs, config.prior_blocks, config.prior_features)
 
     def forward(self, lq: Tensor, gt: Tensor) -> Tensor:
+        lq = self.prepared(lq)
         picture: Tensor = self.G(lq, self.encoded(Literal(), lq, gt))
         return picture
 
     def walk(self, how: How, lq: Tensor, gt: Tensor) -> Tensor:
         """:meth:`forward` with the verbs of ``how``, within rounding."""
+        lq = self.prepared(lq)
         return self.G.walk(how, lq, self.encoded(how, lq, gt))
 
     def encoded(self, how: How | Literal, lq: Tensor, gt: Tensor) -> Tensor:
@@ -167,6 +178,7 @@ class DiffIRTraining(DiffIR):
         noised z of the ground truth, whose gradient is stopped, or at the noise alone where gt is None. picture:
         whether one is made. step: z is guessed from the z noised up to this step of the diffusion, in one evaluation.
         """
+        lq = self.prepared(lq)
         pictures = [(lq, self.config.prior_stem)]
         if noise is None:
             assert gt is not None

@@ -1,0 +1,33 @@
+"""A smooth first guess for what is missing: colours around a hole, from coarse to fine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@torch.no_grad()
+def filled_smoothly(picture: Tensor, hole: Tensor) -> Tensor:
+    """The picture (B, 3, H, W) with its holes filled; hole: (B, 1, H, W), 1 = missing. What is known stays exactly.
+
+    Known colours are averaged in ever larger squares; on the way back each hole takes what the coarser level knows,
+    interpolated (push-pull: Gortler et al., "The lumigraph", SIGGRAPH 1996). Without any known pixel it is black.
+    """
+    known = 1 - hole
+    levels = [(picture * known, known)]
+    while max(levels[-1][0].shape[-2:]) > 1 and not bool(levels[-1][1].bool().all()):
+        levels.append(_halved(*levels[-1]))
+    result = levels.pop()[0]
+    for colours, sure in reversed(levels):
+        coarse = F.interpolate(result, size=colours.shape[-2:], mode="bilinear", align_corners=False)
+        result = torch.where(sure > 0, colours, coarse)
+    return result
+
+
+def _halved(colours: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the known pixels of squares of two by two, and where there are any."""
+    share = F.avg_pool2d(known, 2, ceil_mode=True)
+    mean = F.avg_pool2d(colours * known, 2, ceil_mode=True) / share.clamp(min=1e-6)
+    sure = (share > 0).to(colours.dtype)
+    return mean * sure, sure
