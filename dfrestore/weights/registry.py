@@ -35,7 +35,8 @@ class ModelEntry:
 
     name: ``TASK/NAME``. source: ``bundled:FILE``, ``hf://ORG/REPO/FILE@REV``, or a path (the user's file only).
     folder: where a bundled file or a relative path is looked for. registry: the file that names the model.
-    scores: a table's name -> its rows, each with the command that made it. size in bytes, 0 when not stated.
+    scores: a table's name -> its rows, each with the command that made it. size in bytes, 0 when not stated. scale: how
+    many times it enlarges, where it stands in for the task's default that enlarges more; else 0.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ModelEntry:
     note: str = ""
     minutes: float = 0
     command: str = ""
+    scale: int = 0
 
     @property
     def short_name(self) -> str:
@@ -301,6 +303,12 @@ def _number(value: object, key: str, place: tuple[str, ...]) -> float:
     return value
 
 
+def _scale(value: object, key: str, place: tuple[str, ...]) -> int:
+    if type(value) is not int or not 1 <= value <= 8:
+        raise _BadKey(f"'{key}' is not a whole number from 1 to 8", *place)
+    return value
+
+
 def _scores(value: object, key: str, place: tuple[str, ...]) -> Scores:
     return {name: _rows(rows, name, (*place, name)) for name, rows in _table(value, f"'{key}'", *place).items()}
 
@@ -327,6 +335,7 @@ _FIELDS: dict[str, Callable[[object, str, tuple[str, ...]], Any]] = {
     "note": _string,
     "minutes": _number,
     "command": _string,
+    "scale": _scale,
 }
 
 

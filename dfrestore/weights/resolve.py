@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from dfrestore.errors import WeightsError, did_you_mean
@@ -38,14 +39,16 @@ def resolve(
     offline: bool = False,
     restoring: bool = True,
     registry: Registry | None = None,
+    factor: float | Decimal | None = None,
 ) -> Resolved:
     """The file that ``name`` means: None (the task's default), ``compact``, ``derain/compact``, a path, or
     ``hf://ORG/REPO/FILE[@REVISION]``. Names of the registry win over files; ``./compact`` is always a file.
 
     offline: make no request over the network. restoring: refuse the file of a training stage that makes no model to
-    restore with. Raises :class:`WeightsError` for a model that is unknown, missing, damaged, or for another task.
+    restore with. factor: how many times a picture is to be enlarged, for a default that stands for several models.
+    Raises :class:`WeightsError` for a model that is unknown, missing, damaged, or for another task.
     """
-    found = _resolved(name, task, offline, registry)
+    found = _resolved(name, task, offline, registry, factor)
     spec = read_spec(found.path)
     if found.entry is None:
         _check_task(found.label, spec.task, task)
@@ -59,7 +62,9 @@ def resolve(
     return found
 
 
-def _resolved(name: str | Path | None, task: str | None, offline: bool, registry: Registry | None) -> Resolved:
+def _resolved(
+    name: str | Path | None, task: str | None, offline: bool, registry: Registry | None, factor: float | Decimal | None
+) -> Resolved:
     """:func:`resolve` without reading the file's header."""
     if isinstance(name, Path):
         return Resolved(name, None, str(name))
@@ -69,7 +74,7 @@ def _resolved(name: str | Path | None, task: str | None, offline: bool, registry
         path = Path(name).expanduser()
         return Resolved(path, None, str(path))
     registry = load_registry() if registry is None else registry
-    entry = _named(name, task, registry)
+    entry = _named(name, task, registry, factor)
     if entry is None:
         assert name is not None
         if Path(name).exists():
@@ -84,15 +89,24 @@ def _is_path(name: str) -> bool:
     return name.startswith(beginnings) or Path(name).is_absolute() or name.lower().endswith(_WEIGHT_SUFFIXES)
 
 
-def _named(name: str | None, task: str | None, registry: Registry) -> ModelEntry | None:
+def _named(name: str | None, task: str | None, registry: Registry, factor: float | Decimal | None) -> ModelEntry | None:
     if name is None:
         if task is None:
             raise WeightsError(f"which model? {_listing(registry.models)}")
         full = registry.defaults.get(task)
         if full is None or full not in registry.models:
             raise WeightsError(_no_default(task, full, registry))
-        return registry.models[full]
+        return _of_scale(registry.models[full], registry, factor)
     return _registered(name, task, registry) or _registered(_without_alias(name, registry), task, registry)
+
+
+def _of_scale(default: ModelEntry, registry: Registry, factor: float | Decimal | None) -> ModelEntry:
+    """The default, or another model from the same registry that enlarges less but enough."""
+    if factor is None or not default.scale or default.scale < factor:
+        return default
+    alike = (entry for entry in registry.models.values() if entry.task == default.task)
+    enough = [entry for entry in alike if entry.registry == default.registry and entry.scale >= max(factor, 1)]
+    return min(enough, key=lambda entry: (entry.scale, entry is not default))
 
 
 def _without_alias(name: str, registry: Registry) -> str:

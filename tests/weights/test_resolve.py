@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_the_default_a_short_and_a_full_name_mean_the_same_model(name: str | Non
     assert found.path.name == "derain-compact.safetensors"
     assert found.warnings == ()
     load_checkpoint(found.path, sha256=found.sha256)
+
+
+@pytest.mark.parametrize(
+    ("factor", "name"),
+    [
+        *((factor, "derain/compact") for factor in (None, 2.5, 4, 16)),
+        *((factor, "derain/x2") for factor in (1, 1.5, 2, Decimal(2))),
+    ],
+)
+def test_the_model_that_enlarges_least_but_enough_stands_in_for_the_default(
+    factor: float | None, name: str, registry: Registry
+) -> None:
+    default = replace(registry.models["derain/compact"], scale=4)
+    others = {"derain/x2": replace(default, name="derain/x2", scale=2), "derain/other": replace(default, scale=0)}
+    models = {**registry.models, "derain/compact": default, **others}
+    known = replace(registry, models=models)
+    assert resolve(None, task="derain", registry=known, factor=factor).label == name
+    assert resolve("compact", task="derain", registry=known, factor=factor).label == "derain/compact"
 
 
 def test_a_short_name_is_of_the_task_asked_for(registry: Registry) -> None:
