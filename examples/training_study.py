@@ -8,19 +8,15 @@ depend on what else the machine does while it trains. Stopped and started again 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import study
 from numpy.typing import NDArray
 from skimage.filters import prewitt_h, prewitt_v
+from study import Arm, Counts, Scores, Study
 
 from dfrestore import Restorer
 from dfrestore.metrics import psnr_y, ssim_y, to_8bit
@@ -28,10 +24,9 @@ from dfrestore.metrics.luma import luma
 from dfrestore.photo import read
 from dfrestore.photo.pairs import find_pairs
 
-SEEDS = (1, 2)
-PROBE = 24  # iterations of each stage whose time is measured
 STEPS = (1, 2, 4)
 MANY_STEPS = (1, 2, 4, 10, 25)
+WITH_MANY_STEPS = ("eps-coarse", "sample-coarse")
 
 # 0.78 M parameters on a half-resolution stem. Rates, cycles and shares follow the paper's deraining schedule:
 # three quarters of the iterations coarse, patches from small to large with batches of equal area.
@@ -65,121 +60,33 @@ SAMPLE = {"model.prediction": "sample"}
 ONE_STEP = {**SAMPLE, "model.default_steps": 1, "fine.steps": [1, 1, 1, 1, 1, 1, 2, 4]}
 
 
-@dataclass(frozen=True)
-class Arm:
-    """name: one line of the table. coarse_share: the coarse stage's part of the time."""
-
-    name: str
-    coarse_share: float
-    settings: dict[str, object]
-    steps: tuple[int, ...] = STEPS
-
-
 ARMS = {
-    "eps-coarse-fine": Arm("epsilon, coarse then fine (the paper's)", 0.5, {}),
-    "eps-coarse": Arm("epsilon, coarse only", 1.0, {}, MANY_STEPS),
-    "eps-no-time": Arm("epsilon, coarse then fine, no time embedding", 0.5, {"model.network.time_embedding": False}),
-    "eps-fixed-patch": Arm("epsilon, coarse then fine, fixed patch of 64", 0.5, FIXED_PATCH),
-    "sample-coarse-fine": Arm("sample, coarse then fine", 0.5, SAMPLE),
-    "sample-coarse": Arm("sample, coarse only", 1.0, SAMPLE, MANY_STEPS),
-    "sample-one-step": Arm("sample, short coarse, fine mostly on one step", 0.15, ONE_STEP),
+    "eps-coarse-fine": Arm("epsilon, coarse then fine (the paper's)", (0.5, 0.5)),
+    "eps-coarse": Arm("epsilon, coarse only", (1.0, 0.0)),
+    "eps-no-time": Arm(
+        "epsilon, coarse then fine, no time embedding", (0.5, 0.5), {"model.network.time_embedding": False}
+    ),
+    "eps-fixed-patch": Arm("epsilon, coarse then fine, fixed patch of 64", (0.5, 0.5), FIXED_PATCH),
+    "sample-coarse-fine": Arm("sample, coarse then fine", (0.5, 0.5), SAMPLE),
+    "sample-coarse": Arm("sample, coarse only", (1.0, 0.0), SAMPLE),
+    "sample-one-step": Arm("sample, short coarse, fine mostly on one step", (0.15, 0.85), ONE_STEP),
     "sample-one-step-ssim": Arm(
-        "the same, fine loss 0.84 (1 - SSIM) + 0.16 L1", 0.15, {**ONE_STEP, "fine.loss": "ssim"}
+        "the same, fine loss 0.84 (1 - SSIM) + 0.16 L1", (0.15, 0.85), {**ONE_STEP, "fine.loss": "ssim"}
     ),
 }
+STUDY = Study("derain", "smoke", ("coarse", "fine"), COMMON, ARMS)
 
 
 def main() -> None:
-    arguments = parse()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    plan_file, scores_file = arguments.out / "plan.json", arguments.out / "scores.json"
-    if not plan_file.exists():
-        plan_file.write_text(json.dumps(plan(arguments), indent=1))
-    counts = json.loads(plan_file.read_text())
-    runs = [(key, seed) for seed in SEEDS for key in ARMS]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(lambda run: train(arguments, *run, counts[run[0]]), runs))
-    scores = json.loads(scores_file.read_text()) if scores_file.exists() else {}
-    for key, seed in runs:
-        name = f"{key}-{seed}"
-        if name not in scores:
-            model = arguments.out / name / "model.safetensors"
-            scores[name] = {n: score(model, arguments.test, n) for n in ARMS[key].steps}
-            scores_file.write_text(json.dumps(scores, indent=1))
-    scores = json.loads(scores_file.read_text())
-    print("\n".join(table(scores, counts)))
+    arguments = study.parse(STUDY, __doc__, "folder of pairs to measure on (input/, target/)")
+
+    def scored(key: str, run: Path) -> dict[int, dict[str, float]]:
+        steps = MANY_STEPS if key in WITH_MANY_STEPS else STEPS
+        return {n: score(run / "model.safetensors", arguments.test, n) for n in steps}
+
+    counts, scores = study.carry_out(STUDY, arguments, scored)
+    study.show(table(scores, counts), arguments.out)
     plot(scores, arguments.out / "training_study.png")
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--clean", type=Path, required=True, help="folder of clean photos to train on")
-    parser.add_argument("--test", type=Path, required=True, help="folder of pairs to measure on (input/, target/)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the plot")
-    parser.add_argument("--minutes", type=float, default=10, help="training time of an arm on one core")
-    parser.add_argument("--jobs", type=int, default=2, help="arms trained at once, each on one core")
-    return parser.parse_args()
-
-
-# -- training ---------------------------------------------------------------------------------------------------------
-
-
-def plan(arguments: argparse.Namespace) -> dict[str, tuple[int, int]]:
-    """Arm -> (coarse, fine) iterations that fill the time, from the measured cost of each."""
-
-    def measured(item: tuple[str, Arm]) -> tuple[str, tuple[int, int]]:
-        key, arm = item
-        coarse, fine = seconds_of_an_iteration(arguments, key, arm)
-        total = 60 * arguments.minutes
-        return key, (round(arm.coarse_share * total / coarse), round((1 - arm.coarse_share) * total / fine))
-
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        return dict(pool.map(measured, ARMS.items()))
-
-
-def seconds_of_an_iteration(arguments: argparse.Namespace, key: str, arm: Arm) -> tuple[float, float]:
-    """Mean over the patch sizes of the median time, of the coarse and of the fine stage."""
-    run = arguments.out / f"probe-{key}"
-    settings = {**arm.settings, "coarse.patch_period": 2, "fine.patch_period": 2}
-    launch(arguments.clean, run, settings, seed=0, counts=(PROBE, PROBE))
-    found: dict[str, dict[int, list[float]]] = {"coarse": {}, "fine": {}}
-    for line in (run / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record.get("iteration", 0) > 6:
-            found[record["stage"]].setdefault(record["patch"], []).append(record["seconds"])
-    coarse, fine = (
-        statistics.mean(statistics.mean(sorted(times)[: max(1, len(times) * 3 // 4)]) for times in sizes.values())
-        for sizes in (found["coarse"], found["fine"])
-    )
-    return coarse, fine
-
-
-def train(arguments: argparse.Namespace, key: str, seed: int, counts: tuple[int, int]) -> None:
-    run = arguments.out / f"{key}-{seed}"
-    if not (run / "RESULT.json").exists():
-        settings = dict(ARMS[key].settings)
-        launch(arguments.clean, run, settings, seed, counts, resume=(run / "checkpoints").exists())
-        print(f"trained {run.name}", file=sys.stderr, flush=True)
-
-
-def launch(
-    clean: Path,
-    run: Path,
-    settings: dict[str, object],
-    seed: int,
-    counts: tuple[int, int],
-    resume: bool = False,
-) -> None:
-    command = [sys.executable, "-m", "dfrestore", "train"]
-    if resume:
-        command += ["--resume", str(run)]
-    else:
-        values = {**COMMON, **settings, "seed": seed}
-        values |= {"coarse.iterations": counts[0], "fine.iterations": counts[1]}
-        command += ["derain", "--preset", "smoke", "--clean", str(clean), "--run", str(run)]
-        command += [part for key, value in values.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    command += ["--threads", "1", "--quiet"]
-    subprocess.run(command, check=True)
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------
@@ -213,25 +120,20 @@ def gmsd(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 # -- showing ----------------------------------------------------------------------------------------------------------
 
 
-def table(scores: dict[str, dict[str, dict[str, float]]], counts: dict[str, list[int]]) -> Iterable[str]:
+def table(scores: Scores, counts: Counts) -> Iterable[str]:
     yield "| arm | iterations | 1 step | 2 steps | 4 steps | SSIM, 4 | GMSD, 4 |"
     yield "|---|---|---|---|---|---|---|"
-    for key, arm in ARMS.items():
-        cells = [both(scores, key, str(n), "psnr", 2) for n in STEPS]
-        cells += [both(scores, key, "4", "ssim", 3), both(scores, key, "4", "gmsd", 4)]
-        yield f"| {arm.name} | {counts[key][0]} + {counts[key][1]} | " + " | ".join(cells) + " |"
+    for key, rows in study.measured_arms(STUDY, scores).items():
+        cells = [both(rows, str(n), "psnr", 2) for n in STEPS]
+        cells += [both(rows, "4", "ssim", 3), both(rows, "4", "gmsd", 4)]
+        yield f"| {ARMS[key].name} | {counts[key][0]} + {counts[key][1]} | " + " | ".join(cells) + " |"
 
 
-def both(scores: dict[str, dict[str, dict[str, float]]], key: str, steps: str, what: str, digits: int) -> str:
-    return " / ".join(f"{row[steps][what]:.{digits}f}" for row in of_arm(scores, key))
+def both(rows: list[dict[str, dict[str, float]]], steps: str, what: str, digits: int) -> str:
+    return " / ".join(f"{row[steps][what]:.{digits}f}" for row in rows)
 
 
-def of_arm(scores: dict[str, dict[str, dict[str, float]]], key: str) -> list[dict[str, dict[str, float]]]:
-    """An arm's scores, of each seed that has been measured."""
-    return [scores[f"{key}-{seed}"] for seed in SEEDS if f"{key}-{seed}" in scores]
-
-
-def plot(scores: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+def plot(scores: Scores, path: Path) -> None:
     """PSNR of every arm in 4 steps, and PSNR and GMSD against the number of steps after the coarse stage."""
     import matplotlib
 
@@ -239,16 +141,17 @@ def plot(scores: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(15, 4.5), width_ratios=(1.3, 1, 1))
-    best = [[max(row["psnr"] for row in rows.values()) for rows in of_arm(scores, key)] for key in ARMS]
-    left.barh(list(ARMS), [statistics.mean(values) for values in best], color="#9ab")
-    for key, values in zip(ARMS, best, strict=True):
+    arms = study.measured_arms(STUDY, scores)
+    best = [[max(row["psnr"] for row in rows.values()) for rows in seeds] for seeds in arms.values()]
+    left.barh(list(arms), [statistics.mean(values) for values in best], color="#9ab")
+    for key, values in zip(arms, best, strict=True):
         left.plot(values, [key] * len(values), "k.")
     left.set(xlabel="PSNR on Y, dB, at the best of its step counts (dots: seeds)", title="Equal training time")
     left.set_xlim(left=min(map(min, best)) - 1)
     left.invert_yaxis()
     for axis, what in ((middle, "psnr"), (right, "gmsd")):
-        for key, colour in (("eps-coarse", "C0"), ("sample-coarse", "C1")):
-            for rows in of_arm(scores, key):
+        for key, colour in zip(WITH_MANY_STEPS, ("C0", "C1"), strict=True):
+            for rows in arms.get(key, []):
                 axis.plot([int(n) for n in rows], [row[what] for row in rows.values()], "o-", color=colour, label=key)
         axis.set(xscale="log", xlabel="sampling steps, after the coarse stage", xticks=MANY_STEPS)
         axis.set_xticklabels([str(n) for n in MANY_STEPS])
