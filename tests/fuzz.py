@@ -1,22 +1,26 @@
-"""Fuzz the readers of pictures, checkpoints, registries, settings and records: ``python tests/fuzz.py --count 10000``.
+"""Fuzz the readers of pictures, checkpoints, registries, settings, records, sizes and masks.
 
-Sound files of every kind are changed at random and read. Only dfrestore's own errors may come out; no case may take
-more than 10 s of CPU, hold more than 2 GB, crash the process or print. The same seed gives the same cases. Files that
-show something are kept in ``--keep`` with their case's number; ``--only NUMBER`` does one case again, with a traceback.
+``python tests/fuzz.py --count 10000``: sound files and texts of every kind are changed at random and read. Only
+dfrestore's own errors may come out; no case may take more than 10 s of CPU, hold more than 2 GB, crash the process or
+print. The same seed gives the same cases. Files that show something are kept in ``--keep`` with their case's number;
+``--only NUMBER`` does one case again, with a traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from fuzzing.workers import Case, Outcome, content_of, do, kind_of, run_cases  # noqa: E402 (once the path is set)
+from fuzzing import seeds  # noqa: E402 (once the path is set)
+from fuzzing.workers import Case, Outcome, content_of, do, kind_of, run_cases  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,10 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="folder for files that show something")
     parser.add_argument("--only", type=int, help="do this one case here, with --cli 1 through the command line")
+    parser.add_argument("--kinds", nargs="+", choices=seeds.KINDS, default=seeds.KINDS, help="no others")
     given = parser.parse_args(arguments)
     if given.only is not None:
         return _one(Case(given.seed, given.only, "cli" if given.cli else "readers"))
-    cases = [Case(given.seed, n) for n in range(given.count)] + [Case(given.seed, n, "cli") for n in range(given.cli)]
+    cases = [
+        *_cases(given.seed, "readers", given.count, given.kinds),
+        *_cases(given.seed, "cli", given.cli, given.kinds),
+    ]
     begin, outcomes = time.monotonic(), []
     for outcome in run_cases(cases, given.jobs):
         outcomes.append(outcome)
@@ -41,6 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     found = sum(outcome.accepted is None for outcome in outcomes)
     print(f"{len(outcomes)} cases in {time.monotonic() - begin:.0f} s with seed {given.seed}: {found} findings")
     return int(found > 0)
+
+
+def _cases(seed: int, through: str, count: int, kinds: Collection[str]) -> Iterator[Case]:
+    """So many cases of these kinds; each has the number that it has among all."""
+    numbered = (Case(seed, number, through) for number in itertools.count())
+    return itertools.islice((case for case in numbered if kind_of(case) in kinds), count)
 
 
 def _one(case: Case) -> int:

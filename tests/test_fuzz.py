@@ -43,6 +43,14 @@ def test_a_seed_gives_the_same_cases() -> None:
     assert first != [content_of(Case(4, number))[0] for number in range(40)]
 
 
+@pytest.mark.parametrize("through", ["readers", "cli"])
+def test_some_kinds_alone_are_the_same_cases(through: str) -> None:
+    alone = list(fuzz._cases(3, through, 6, ["size", "mask"]))
+    every = list(fuzz._cases(3, through, 60, seeds.KINDS))
+    assert alone == [case for case in every if kind_of(case) in ("size", "mask")][:6]
+    assert len(alone) == 6
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a worker is made to crash as on Linux")
 def test_a_crash_of_a_worker_is_a_finding_and_the_rest_goes_on() -> None:
     outcomes = list(run_cases([Case(0, 0), Case(0, 1, "crash"), Case(0, 2)], processes=1))

@@ -65,13 +65,15 @@ Examples:
 
 _ABOUT_SIZE = """
 Without a size, the result is as many times larger as the model makes it. --size: WxH fits inside, 'WxH^' fills, 'WxH!'
-is exact, as in ImageMagick; 'WxH>' only ever enlarges; Wx and xH give one side.
+is exact, as in ImageMagick; 'WxH>' only ever enlarges; Wx and xH give one side. --strength blends with a plain resize;
+--max-pixels bounds results too.
 """
 
 _ABOUT_MASK = """
 --mask: a picture in which white is what to fill, as large as the photo; a folder of such pictures, found by the photos'
 names (photo.png, photo_mask.png, photo_mask001.png); alpha, what is transparent; color:#ff00ff, what has that colour
-(color:#ff00ff~20: within 20 levels); rect:x,y,w,h. Several masks are united.
+(color:#ff00ff~20: within 20 levels); rect:x,y,w,h. --mask can be given several times, once with a file or folder: what
+any of them covers is filled.
 """
 
 
@@ -147,7 +149,7 @@ def restore(
 
 
 def command_of(task: Task) -> Callable[..., None]:
-    """:func:`restore` with the further options of one task."""
+    """:func:`restore` with the further options of one task, which stand first in its help."""
     more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else {}
     common = inspect.signature(restore, eval_str=True).parameters
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -156,7 +158,8 @@ def command_of(task: Task) -> Callable[..., None]:
     def command(**values: Any) -> None:
         restore(**{name: value for name, value in values.items() if name not in more})
 
-    everything = [*(parameter.replace(kind=kind) for parameter in common.values()), *own]
+    inputs, out, *rest = (parameter.replace(kind=kind) for parameter in common.values())
+    everything = [inputs, out, *own, *rest]
     command.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
     return command

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
-from dfrestore.cli.report import Report, duration, weight_of
+from dfrestore.cli.report import Report, weight_of
+from dfrestore.cli.restoring_words import about, described, planned
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
@@ -111,7 +112,7 @@ def run(task: str, crew: Crew, options: Options) -> None:
     )
     from dfrestore.weights import resolve
 
-    resolved = crew.in_turn(lambda: resolve(options.model, task=task))
+    resolved = crew.in_turn(lambda: resolve(options.model, task=task, factor=parsed.size.factor))
     settings = _settings(options, parsed, task, resolved, plan)
     work = _Run(plan, settings, report, resolved, options, parsed, crew)
     if page is not None and crew.first and not options.dry_run:
@@ -337,7 +338,7 @@ class _Run:
             if isinstance(event, Started):
                 output = event.job.output
                 if not begun:
-                    self.report.say(self._start_line(restorer, _described(event), self._expected(event, todo)))
+                    self.report.say(self._start_line(restorer, described(event), self._expected(event, todo)))
                 elif not event.whole:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True
@@ -351,23 +352,16 @@ class _Run:
         from dfrestore.restore.extras import named
         from dfrestore.restore.results import FileResult
 
-        self.report.say(self._start_line(restorer, "nothing is written"))
+        written = "nothing is" if self.options.save_mask is None else "only masks are"
+        self.report.say(self._start_line(restorer, f"{written} written"))
         for job in todo:
             seen = preview(job, restorer, self.settings, self.parsed.pixels)
             if isinstance(seen, FileResult):
                 self._settle(seen)
                 continue
-            item: dict[str, Any] = {"status": "planned", "input": str(job.input), "output": str(job.output)}
-            item["size"] = list(seen.result)
-            if seen.seconds is not None:
-                item["expected_seconds"] = round(seen.seconds, 1)
-            if seen.filled is not None:
-                item["filled"] = seen.filled
-            how = f"{_sizes(seen)}, {seen.filled + ', ' if seen.filled else ''}{seen.plan}{_about(seen.seconds)}"
-            self.report.planned(
-                {**item, "model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)},
-                f"would restore {job.input} ({how}) to {job.output}",
-            )
+            item, line = planned(seen)
+            more = {"model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)}
+            self.report.planned({**item, **more}, line)
 
     def _start_line(self, restorer: Restorer, plan: str, expected: str = "") -> str:
         device, precision = restorer.device, restorer.precision
@@ -379,22 +373,6 @@ class _Run:
     def _expected(self, first: Started, todo: list[Job]) -> str:
         """How long all photos will take, from the first one's time and the sizes of the files."""
         if first.seconds is None or len(todo) == 1 or self.crew.described:
-            return _about(first.seconds)
+            return about(first.seconds)
         share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)
-        return f"{_about(first.seconds * share)} for {len(todo)} photos"
-
-
-def _described(started: Started) -> str:
-    """The plan, and of a single photo what its size and its mask are."""
-    sizes = f"{_sizes(started)}; " if started.result != started.size else ""
-    return f"{sizes}{started.filled + '; ' if started.filled else ''}{started.plan}"
-
-
-def _sizes(started: Started) -> str:
-    """``600x400``, or ``600x400 -> 2400x1600``."""
-    before, after = (f"{width}x{height}" for width, height in (started.size, started.result))
-    return before if before == after else f"{before} -> {after}"
-
-
-def _about(seconds: float | None) -> str:
-    return "" if seconds is None else f", about {duration(seconds)}"
+        return f"{about(first.seconds * share)} for {len(todo)} photos"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dfrestore import photo
 from dfrestore.errors import UsageError
+from dfrestore.photo.pillow import quiet_pillow
 from dfrestore.restore.naming import identity, is_folder, out_is_folder
 from dfrestore.version import __version__
 
@@ -131,11 +132,13 @@ def _may_go(place: Path, which: Replace) -> bool:
 
 
 def is_ours(place: Path) -> bool:
-    """Whether this picture says that it was made here (see :func:`mark`)."""
+    """Whether this picture says that it was made here (see :func:`mark`). Its pixels are not decoded."""
+    exif = Image.Exif()
     try:
-        with Image.open(place, formats=("PNG", "JPEG")) as image:
-            return str(image.getexif().get(SOFTWARE, "")).startswith("dfrestore")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with quiet_pillow(), Image.open(place, formats=("PNG", "JPEG")) as image:
+            exif.load(image.info.get("exif", b""))  # the image's own getexif may decode it to look for more
+            return str(exif.get(SOFTWARE, "")).startswith("dfrestore")
+    except (OSError, ValueError, SyntaxError):
         return False
 
 

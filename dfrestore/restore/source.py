@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dfrestore import photo
 from dfrestore.errors import FileFailure
+from dfrestore.photo.enlarged import filled as with_filled_colours
 from dfrestore.photo.mask_source import AlphaMask, PathMask, checked, describe, drawn, finished, united
 from dfrestore.photo.target_size import ResultSize, check_format_limit
 from dfrestore.restore.extras import mark
@@ -19,6 +23,10 @@ from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp, stamp_of_mask
 from dfrestore.restore.results import Settings
 from dfrestore.restore.streams import read_stdin
+from dfrestore.tasks import TASKS
+
+CLEAN_JPEG = 85
+"""A JPEG below this quality shows its blocks when it is enlarged."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,20 @@ def read_source(job: Job, settings: Settings, max_pixels: int) -> Source:
     stamp = Stamp.of(job.input) if recorded else None
     mask_stamps = tuple(map(stamp_of_mask, job.masks)) if recorded else ()
     picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
+    if TASKS[settings.task].scale:
+        picture = _without_rim(picture, job, settings)
     source = Source(stamp, picture, mask_stamps=mask_stamps)
     return _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
+
+
+def _without_rim(picture: photo.Photo, job: Job, settings: Settings) -> photo.Photo:
+    """The photo with colours where it is transparent, or the network would enlarge what lies hidden there into a rim.
+
+    One that is large enough as it is stays.
+    """
+    if picture.alpha is None or settings.size.result_size(*picture.size, 1, str(job.input)).untouched:
+        return picture
+    return replace(picture, rgb=with_filled_colours(picture.rgb, picture.alpha))
 
 
 def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) -> Source:
@@ -52,14 +72,16 @@ def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) ->
     masks: list[Mask] = []
     notes: list[str] = []
     if job.masks:
-        strength, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft=True)
+        with _naming(job.input):
+            strength, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft=True)
         masks.append(strength)
         notes += remarks
     masks += [drawn(how, source.photo, name) for how in masking.drawn]
     sources = (*map(PathMask, job.masks[:1]), *masking.drawn)
     mask = united(masks)
     mask = finished(mask, invert=masking.invert, dilate=masking.dilate, feather=masking.feather)
-    warning = checked(mask, str(job.masks[0]) if job.masks else name, *sources, invert=masking.invert)
+    blamed = f"{name}: {job.masks[0]}" if job.masks else name
+    warning = checked(mask, blamed, *sources, invert=masking.invert)
     filled = describe(mask, *sources, invert=masking.invert)
     picture = source.photo
     if AlphaMask() in masking.drawn and not masking.keep_alpha:
@@ -67,20 +89,37 @@ def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) ->
     return replace(source, photo=picture, mask=mask, filled=filled, notes=(*notes, *([warning] if warning else [])))
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A failure of the block, which names a mask, names its photo too: one mask may serve many."""
+    try:
+        yield
+    except FileFailure as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
 def result_size(job: Job, picture: photo.Photo, settings: Settings, native: int, max_pixels: int) -> ResultSize:
     """How large the result will be; FileFailure where it cannot be. native: how many times the model enlarges."""
     height, width = picture.size
     sized = settings.size.result_size(height, width, native, str(job.input))
-    if sized.size == picture.size:
+    if sized.untouched and can_be_copied(job, picture, settings):
         return sized
-    pixels = sized.height * sized.width
-    if pixels > max_pixels:
+    larger = sized.height * sized.width > height * width
+    if larger and sized.height * sized.width > max_pixels:
         raise FileFailure(
-            f"{job.input}: the result would have {sized.width}x{sized.height}, {pixels / 1e6:.0f} megapixels; "
-            f"the limit is {max_pixels / 1e6:.0f} (--max-pixels), or ask for a smaller size"
+            f"{job.input}: a result of {sized.width}x{sized.height} is more than the limit of {max_pixels / 1e6:g} "
+            "megapixels; raise it with --max-pixels, or ask for a smaller size"
         )
-    check_format_limit(result_format(job, picture, settings), sized.height, sized.width, str(job.input))
-    return sized
+    written = result_format(job, picture, settings)
+    check_format_limit(written, sized.height, sized.width, str(job.input), fixed=not TASKS[settings.task].scale)
+    return replace(sized, note=_on_jpeg(picture)) if larger and sized.note is None else sized
+
+
+def _on_jpeg(picture: photo.Photo) -> str | None:
+    quality = picture.origin.quality if picture.origin.format == "JPEG" else None
+    if quality is None or quality >= CLEAN_JPEG:
+        return None
+    return f"JPEG of quality {quality}, whose blocks are enlarged too; 'dfrestore dejpeg' first takes them out"
 
 
 def can_be_copied(job: Job, picture: photo.Photo, settings: Settings) -> bool:

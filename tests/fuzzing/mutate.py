@@ -16,6 +16,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from PIL import Image
+
 Random = random.Random
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -304,6 +306,52 @@ def _token(data: bytes, rng: Random) -> bytes:
     return data[: place.start()] + token + data[place.end() :]
 
 
+def _sign(data: bytes, rng: Random) -> bytes:
+    """A sign that means something in a size or a mask, or a look-alike, put in or in place of a character."""
+    text = data.decode("utf-8", "replace")
+    at = rng.randrange(len(text) + 1)
+    return (text[:at] + rng.choice(_SIGNS) + text[at + rng.randrange(2) :]).encode("utf-8", "replace")
+
+
+def _number(data: bytes, rng: Random) -> bytes:
+    """One number in place of another: small, extreme, or below 0."""
+    places = list(re.finditer(rb"[0-9]+", data))
+    if not places:
+        return data
+    place = rng.choice(places)
+    number = rng.choice((*range(12), 255, 256, 3840, *EXTREMES, *HUGE)) * rng.choice((1, 1, 1, -1))
+    return data[: place.start()] + str(number).encode() + data[place.end() :]
+
+
+def _picture(data: bytes, rng: Random) -> bytes:
+    """Another sound picture: any mode, content and format, in a size that is the old one's, related to it, or not."""
+    header = _png_parts(data)[:1]
+    old = struct.unpack(">II", header[0][1][:8]) if header and len(header[0][1]) >= 8 else (19, 23)
+    factor = rng.choice((1, 1, 1, 2, 3, 0.5, 7))
+    width, height = (max(1, min(400, round(side * factor))) for side in old)
+    if rng.random() < 0.3:
+        width, height = (rng.randrange(1, 60) for _ in range(2))
+    levels = rng.choice(((0, 255), (0, 1), (1, 2), (255,), (0,), (0, 5, 9), (0, 127, 128), range(256)))
+    samples = bytes(rng.choice(levels) for _ in range(width * height))
+    image = Image.frombytes("L", (width, height), samples)
+    mode = rng.choice(("1", "L", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16"))
+    if mode == "P":
+        image = Image.frombytes("P", (width, height), samples)
+        image.putpalette(rng.randbytes(rng.choice((3, 6, 48, 768))))
+    elif mode in ("LA", "RGBA") and rng.random() < 0.5:
+        image = Image.merge("LA", (Image.new("L", image.size), image)).convert(mode)  # drawn in black on transparent
+    elif mode != "I;16" or rng.random() < 0.5:
+        image = image.convert(mode)
+    out = io.BytesIO()
+    try:
+        image.save(out, rng.choice(("PNG", "PNG", "PNG", "TIFF", "JPEG", "WEBP", "GIF", "BMP")))
+    except (OSError, ValueError, KeyError):  # a mode that this format does not have
+        return data
+    return out.getvalue()
+
+
+_SIGNS = (*"xX^!<>%~:,#=-+. \t\n\0\"'()@/0", "\u00d7", "\u0663", "\uff11", "\u2212", "\U0001f600", "e5", "inf", "nan")
+
 _AWARE: dict[str, tuple[Mutation, ...]] = {
     "png": (_png_chunks, _png_chunks, _png_repaired, _png_repaired, _png_header, _png_text, _png_pixels, _directory),
     "jpeg": (_jpeg_segments, _jpeg_segments, _directory),
@@ -315,4 +363,7 @@ _AWARE: dict[str, tuple[Mutation, ...]] = {
     "config": (_token,),
     "lines": (_token,),
     "address": (_token,),
+    "size": (_token, _sign, _sign, _number, _number),
+    "spec": (_token, _sign, _number, _number, _number),
+    "mask": (_picture, _picture, _picture, _png_chunks, _png_repaired, _png_header, _png_pixels),
 }

@@ -195,6 +195,18 @@ def model_bytes(prediction: str, stem: int, timesteps: dict[str, list[int]] | No
         return path.read_bytes()
 
 
+@cache
+def model(task: str) -> bytes:
+    """A checkpoint for ``upscale`` or ``inpaint``, as small as can be."""
+    import tempfile
+
+    from diffir_models import save_enlarging, save_filling
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.safetensors"
+        return (save_enlarging(path, 2) if task == "upscale" else save_filling(path)).read_bytes()
+
+
 def _pth() -> list[bytes]:
     import torch
 
@@ -227,6 +239,41 @@ def _address() -> list[bytes]:
     return [b"hf://org/repo/model.safetensors", b"hf://org/repo/sub/model.safetensors@0123abc", b"hf://a/b/c@refs/pr/1"]
 
 
+def _size() -> list[bytes]:
+    sizes = ("3840x2160", "800x600^", "800x600!", "800x600>", "800x600^>", "3840x", "x2160", "3840")
+    made = [*("size=" + text for text in sizes), *("scale=" + text for text in ("4", "1.5", "200%", "x4", "16"))]
+    return [text.encode() for text in (*made, "long_edge=3840", "short_edge=2160", "min_size=3840x2160")]
+
+
+def _spec() -> list[bytes]:
+    drawn = ("alpha", "color:#ff00ff", "color:f0f~20", "color:#ff00ff~90", "rect:1,2,3,4", "rect:-5, -5, 8, 8")
+    return [text.encode() for text in (*drawn, "m.png", "./m.png", "masks")]
+
+
+def _mask() -> list[bytes]:
+    """A rectangle in every mode that masks are kept in: of :data:`SIZE`, turned, and twice as large."""
+    made = []
+    for height, width in (SIZE, SIZE[::-1], (2 * SIZE[0], 2 * SIZE[1])):
+        inside = np.zeros((height, width), np.uint8)
+        inside[height // 3 : height // 2, width // 4 : width // 2] = 255
+        white = Image.fromarray(inside)
+        palette = Image.fromarray(inside & 1, "P")
+        palette.putpalette([0, 0, 0, 128, 0, 0])
+        modes = [white.convert(mode) for mode in ("1", "L", "LA", "RGB", "RGBA")]
+        cut = Image.merge("LA", (Image.new("L", white.size), white))
+        for image in (
+            *modes,
+            palette,
+            cut,
+            Image.fromarray(inside & 1),
+            Image.fromarray(inside.astype(np.uint16) * 257),
+        ):
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG")
+            made.append(buffer.getvalue())
+    return made
+
+
 _MAKERS = {
     "png": _png,
     "jpeg": _jpeg,
@@ -240,6 +287,9 @@ _MAKERS = {
     "config": _config,
     "lines": _lines,
     "address": _address,
+    "size": _size,
+    "spec": _spec,
+    "mask": _mask,
 }
 KINDS = tuple(_MAKERS)
 PHOTOS = ("png", "jpeg", "webp", "tiff", "gif", "bmp")

@@ -13,6 +13,9 @@ import numpy as np
 
 from dfrestore import photo
 from dfrestore.errors import DfrestoreError, PhotoReadError, StartError, UsageError, WeightsError
+from dfrestore.photo.encode import exceeded
+from dfrestore.restore.extras import is_ours
+from fuzzing import wishes
 
 MAX_PIXELS = 1 << 20
 MAX_LINE = 4200
@@ -32,9 +35,13 @@ def _refused(error: DfrestoreError) -> bool:
 
 
 def picture(data: bytes, folder: Path, rng: random.Random) -> bool:
-    """Read; what is read must be writable, as itself and in another format, and readable again with its size."""
+    """Read; what is read must be writable, as itself and in another format, and readable again with its size.
+
+    A picture that lies where an extra is to go is asked whether it is ours.
+    """
     path = folder / "in.dat"
     path.write_bytes(data)
+    assert is_ours(path) is False
     try:
         taken = photo.read(path, max_pixels=MAX_PIXELS)
     except PhotoReadError as error:
@@ -47,7 +54,7 @@ def picture(data: bytes, folder: Path, rng: random.Random) -> bool:
     assert taken.alpha is None or taken.alpha.shape == taken.size
     assert all(note and note.isprintable() for note in taken.warnings)
     for format in sorted({taken.origin.format, rng.choice(tuple(photo.FORMATS))}):
-        if format in ("WEBP", "JPEG") and max(height, width) > 16383:
+        if exceeded(photo.WRITTEN_AS.get(format, format), height, width):
             continue
         photo.write(folder / f"out.{format}", taken, taken.rgb, format=format)
         again = photo.read(folder / f"out.{format}", max_pixels=MAX_PIXELS)
@@ -180,4 +187,5 @@ TARGETS: dict[str, Callable[[bytes, Path, random.Random], bool]] = {
     "config": config,
     "lines": lines,
     "address": address,
+    **wishes.TARGETS,
 }

@@ -14,7 +14,7 @@ from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 from PIL import Image
 
-from dfrestore.errors import FileFailure, UsageError
+from dfrestore.errors import FileFailure, PhotoWriteError, UsageError
 from dfrestore.photo import Origin, Photo, avif, decode, encode
 from dfrestore.photo.target_size import MAX_FACTOR, ResultSize, TargetSize, check_format_limit
 
@@ -488,6 +488,16 @@ def test_what_is_beyond_a_limit_cannot_be_written_or_read_again(format: str, sid
         written_and_read(format, np.zeros(size, np.uint16 if bits == 16 else np.uint8))
 
 
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.parametrize(("format", "side", "bits"), LIMITS)
+def test_what_is_beyond_a_limit_is_not_encoded(format: str, side: int, bits: int, tall: bool) -> None:
+    size = (side + 1, 1) if tall else (1, side + 1)
+    photo = Photo(np.zeros((*size, 3), np.float32), origin=Origin(bits=bits))
+    others = "TIFF" if side == 1_000_000 else "PNG or TIFF"
+    with pytest.raises(PhotoWriteError, match=rf"than {format} can hold \({side} pixels a side\); use {others}$"):
+        encode(photo, photo.rgb, format)
+
+
 def written_and_read(format: str, grey: np.ndarray) -> None:
     """By the libraries alone, whose limits are to be seen."""
     if format == "PNG":
@@ -536,6 +546,12 @@ def test_a_format_that_is_too_small_is_named_with_its_limit_and_a_way_out(
         check_format_limit(format, *size, "photo.jpg")
     assert str(caught.value).startswith("photo.jpg: a result of ")
     assert message in str(caught.value)
+
+
+def test_where_no_other_size_can_be_asked_for_none_is_suggested() -> None:
+    with pytest.raises(FileFailure) as caught:
+        check_format_limit("webp", 9, 16384, "photo.png", fixed=True)
+    assert str(caught.value).endswith("is more than WEBP holds (16383 pixels a side); use --format png")
 
 
 def test_a_format_that_is_not_written_is_the_callers_mistake() -> None:

@@ -176,6 +176,16 @@ def test_what_is_no_picture_is_not_ours(tmp_path: Path) -> None:
     assert not is_ours(tmp_path / "missing.png")
 
 
+def test_a_damaged_picture_is_not_ours_and_gives_no_warning(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x9286] = "Maker", "x" * 50
+    torn = b"Exif\0\0" + exif.tobytes()[6:-40]
+    Image.fromarray(pixels()).save(tmp_path / "torn.jpg", exif=torn)
+    Image.fromarray(pixels()).save(tmp_path / "torn.png", exif=torn)
+    assert not is_ours(tmp_path / "torn.jpg")
+    assert not is_ours(tmp_path / "torn.png")
+
+
 # -- writing
 
 
