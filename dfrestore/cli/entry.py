@@ -18,6 +18,7 @@ from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, sil
 from dfrestore.errors import DfrestoreError, StartError, did_you_mean, one_line
 from dfrestore.files import remedy
 from dfrestore.processes import let_waiting_threads_sleep
+from dfrestore.tasks import any_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +115,19 @@ def _misspelt(complaint: str, context: Any) -> str | None:
         known = context.command.list_commands(context)
     else:
         known = [option for item in context.command.params for option in (*item.opts, *item.secondary_opts)]
+        owners = _owners(name, context)
+        if owners:
+            return f"unknown option '{name}' (of dfrestore {any_of(owners)})"
     return f"unknown {kind} '{name}'{did_you_mean(name, known)}"
+
+
+def _owners(option: str, context: Any) -> list[str]:
+    """The other commands that have this option, where they are few."""
+    if context.parent is None:
+        return []
+    commands = context.parent.command.commands
+    owners = [name for name, item in commands.items() if any(option in parameter.opts for parameter in item.params)]
+    return owners if len(owners) <= 3 else []
 
 
 def _say(text: str, code: int, arguments: Sequence[str]) -> int:

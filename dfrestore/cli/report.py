@@ -17,7 +17,8 @@ from dfrestore.errors import DfrestoreError, one_line
 if TYPE_CHECKING:
     from dfrestore.restore import FileResult
 
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<"  # and the time left
+_OWN_PACE = 0.05  # of the work must be done before the time left follows from the bar's own pace
 
 
 class Report:
@@ -38,6 +39,7 @@ class Report:
         self._bar: Any = None
         self._weights: Mapping[Path | None, int] = {}
         self._position = 0.0
+        self._expected: float | None = None
 
     def say(self, line: str) -> None:
         """One line for people."""
@@ -62,7 +64,7 @@ class Report:
         self._bar = tqdm(
             total=sum(weights.values()),
             file=sys.stderr,
-            bar_format=_BAR,
+            bar_format=_BAR + "?",
             leave=False,
             smoothing=0,  # the time left follows from the whole run: strips of some levels are faster than others
             desc=f"1/{len(weights)}",
@@ -71,11 +73,24 @@ class Report:
             dynamic_ncols=known,
         )
 
+    def expect(self, seconds: float | None) -> None:
+        """About how long the files that the bar is over will take: what it says until it has a pace of its own."""
+        self._expected = seconds
+
     def progress(self, output: Path, fraction: float) -> None:
         """How far the file at work is."""
         if self._bar is not None:
             wanted = self._position + fraction * self._weights[output]
+            self._bar.bar_format = _BAR + self._time_left(wanted / self._bar.total)
             self._bar.update(max(0, wanted - self._bar.n))  # the file before may not be reported yet
+
+    def _time_left(self, share: float) -> str:
+        if share >= _OWN_PACE:
+            return "{remaining}"
+        if self._expected is None:
+            return "?"
+        left = max(0.0, self._expected - self._bar.format_dict["elapsed"])
+        return str(self._bar.format_interval(left))
 
     def result(self, result: FileResult) -> None:
         """One input is settled."""

@@ -338,7 +338,10 @@ class _Run:
             if isinstance(event, Started):
                 output = event.job.output
                 if not begun:
-                    self.report.say(self._start_line(restorer, described(event), self._expected(event, todo)))
+                    expected = self._expected(event, todo)
+                    self.report.expect(expected)
+                    photos = 1 if self.crew.described else len(todo)
+                    self.report.say(self._start_line(restorer, described(event), about(expected, photos)))
                 elif not event.whole:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True
@@ -361,7 +364,9 @@ class _Run:
                 continue
             item, line = planned(seen)
             more = {"model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)}
-            self.report.planned({**item, **more}, line)
+            self.report.planned({**item, **more, "warnings": list(seen.notes)}, line)
+            for note in seen.notes:
+                self.report.warn(f"{job.input}: {note}")
 
     def _start_line(self, restorer: Restorer, plan: str, expected: str = "") -> str:
         device, precision = restorer.device, restorer.precision
@@ -370,9 +375,11 @@ class _Run:
             f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}{expected}"
         )
 
-    def _expected(self, first: Started, todo: list[Job]) -> str:
-        """How long all photos will take, from the first one's time and the sizes of the files."""
-        if first.seconds is None or len(todo) == 1 or self.crew.described:
-            return about(first.seconds)
-        share = sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)
-        return f"{about(first.seconds * share)} for {len(todo)} photos"
+    def _expected(self, first: Started, todo: list[Job]) -> float | None:
+        """How many seconds all photos will take, from the first one's time and the sizes of the files.
+
+        Of several processes, which share the photos: the first one alone.
+        """
+        if first.seconds is None or self.crew.described:
+            return first.seconds
+        return first.seconds * sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)

@@ -39,6 +39,8 @@ def sizes(started: Started) -> str:
     return before if before == after else f"{before} -> {after}"
 
 
-def about(seconds: float | None) -> str:
-    """``, about 5.0 s``; nothing where that is unknown."""
-    return "" if seconds is None else f", about {duration(seconds)}"
+def about(seconds: float | None, photos: int = 1) -> str:
+    """``, about 5.0 s``, or ``, about 5.0 s for 3 photos``; nothing where that is unknown."""
+    if seconds is None:
+        return ""
+    return f", about {duration(seconds)}" + (f" for {photos} photos" if photos > 1 else "")

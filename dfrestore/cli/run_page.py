@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dfrestore.cli.page import Page, count, how, lead, made, most, versions
 from dfrestore.cli.report import duration
+from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
     from dfrestore.cli.report import Report
@@ -84,7 +85,8 @@ class RunPage(Page):
         facts = (duration(result.seconds), str(result.plan)) if new else ("done before",)
         budget = bytes_each(len(self._numbers))
         most = photo.MAX_PIXELS if self._max_pixels is None else self._max_pixels
-        shots, why = self._look(lambda: shots_of_files(files, budget, max_pixels=most))
+        resize = TASKS[self._settings.task].scale
+        shots, why = self._look(lambda: shots_of_files(files, budget, max_pixels=most, resize=resize))
         number = self._numbers[result.input, output]
         self._put(Entry(number, self._name(result.input), shots, facts, (*result.warnings, *why)))
 
@@ -135,6 +137,14 @@ class RunPage(Page):
             yield "Ensemble", f"mean of {settings.ensemble}"
         if settings.keep_color:
             yield "Colour", "as in the input"
+        if TASKS[settings.task].scale:
+            yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
+        masking = settings.masking
+        if masking.invert:
+            yield "Mask", "inverted"
+        for name in ("dilate", "feather"):
+            if getattr(masking, name):
+                yield name.capitalize(), f"{getattr(masking, name)} pixels"
         for name in ("tile", "window", "format", "quality"):
             if getattr(settings, name) is not None:
                 yield name.capitalize(), str(getattr(settings, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -94,17 +94,19 @@ def shots(sources: Sequence[Source], budget: int = MOST_BYTES) -> Shots | None:
 
 
 def shots_of_files(
-    files: Mapping[Role, Path], budget: int = MOST_BYTES, *, max_pixels: int = MAX_PIXELS
+    files: Mapping[Role, Path], budget: int = MOST_BYTES, *, max_pixels: int = MAX_PIXELS, resize: bool = False
 ) -> Shots | None:
     """:func:`shots` of files, each decoded once and held as 8 bit, transparent parts on white.
 
-    Raises PhotoReadError.
+    resize: all are shown in the last one's size, by a plain resize. Raises PhotoReadError.
     """
-    sources = []
+    sources: list[Source] = []
     for role, path in files.items():
         photo = read(path, max_pixels=max_pixels)
         sources.append(Source(role, on_white(photo.rgb, photo.alpha), photo.origin.icc))
         del photo  # four times the size of what is kept
+    if resize:
+        sources = [_in_size(source, sources[-1].pixels.shape[1::-1]) for source in sources]
     try:
         return shots(sources, budget)
     except ValueError as error:
@@ -121,6 +123,13 @@ def shots_of_pair(measured: Measured, budget: int = MOST_BYTES) -> Shots | None:
     )
     sources = [Source(role, pixels, icc) for role, pixels, icc in pictures if pixels is not None]
     return shots(sources, budget) if sources else None
+
+
+def _in_size(source: Source, size: tuple[int, int]) -> Source:
+    if source.pixels.shape[1::-1] == size:
+        return source
+    resized = Image.fromarray(source.pixels).resize(size, Image.Resampling.BICUBIC)
+    return replace(source, pixels=np.asarray(resized))
 
 
 def _part_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +120,8 @@ def _restored(
     if size.untouched:
         as_it_is = Outcome(rgb, UNTOUCHED, restorer.precision.name, ())
         copied = can_be_copied(job, source.photo, settings)
-        return _Restoration(job, source, as_it_is, (f"{UNTOUCHED}; not enlarged",), {}, copied)
+        extras = _extras(job, source, as_it_is, UNTOUCHED, settings.ensemble, None)
+        return _Restoration(job, source, as_it_is, (f"{UNTOUCHED}; not enlarged",), extras, copied)
     plan = _plan(job, restorer, height, width, settings)
     yield _started(job, source, restorer, size, plan, settings)
     work = restorer.restore_rgb(
@@ -177,7 +178,7 @@ def _finished(restoration: _Restoration, settings: Settings, records: Records, l
         plan=outcome.plan,
         warnings=(*base.warnings, *source.notes, *restoration.notes, *outcome.warnings, *notes, *unrecorded),
         filled=source.filled,
-        extras=job.extras,
+        extras=job.extras.existing,
     )
 
 
@@ -319,4 +320,5 @@ def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | 
         plan = _plan(job, restorer, *source.photo.size, settings)
     except (FileFailure, OSError) as error:
         return failed_result(job, _as_failure(error, job) or str(error))
-    return _started(job, source, restorer, size, plan, settings)
+    notes = (*source.photo.warnings, *source.notes, *((size.note,) if size.note else ()))
+    return replace(_started(job, source, restorer, size, plan, settings), notes=notes)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dfrestore import photo
 from dfrestore.photo.encode import quantise
-from dfrestore.photo.enlarged import enlarged, resized
+from dfrestore.photo.enlarged import enlarged, filled, resized
 
 Rgb: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.float32]
@@ -30,20 +30,21 @@ LUMA = np.array([0.299, 0.587, 0.114])
 _EXACT_MODES = frozenset({"L", "LA", "RGB", "RGBA", "I;16"})
 
 
-def open_picture(image: Picture) -> tuple[Rgb, Finish]:
+def open_picture(image: Picture, *, enlarges: bool = False) -> tuple[Rgb, Finish]:
     """(rgb, finish): float32 (H, W, 3) in [0, 1], and the function that makes such an array the input's own kind.
 
     path -> PIL image, upright; PIL image -> same mode, size and info (``P`` and ``1`` come back as RGB or RGBA, for
     a palette cannot hold the result); array (H, W) or (H, W, 1 to 4) -> same shape and dtype: uint8, uint16, or
     floating point in [0, 1]. Grey stays grey, alpha passes through.
-    Raises PhotoReadError for files, TypeError and ValueError for other inputs.
+    enlarges: the result is larger; colours where the alpha is 0 are replaced by those around, or they would come out as
+    a rim. Raises PhotoReadError for files, TypeError and ValueError for other inputs.
     """
     if isinstance(image, np.ndarray):
-        return _from_array(image)
+        return _from_array(image, enlarges)
     if isinstance(image, Image.Image):
-        return _from_pil(image)
+        return _from_pil(image, enlarges)
     if isinstance(image, str | os.PathLike):
-        return _from_file(Path(image))
+        return _from_file(Path(image), enlarges)
     raise TypeError(f"a path, a PIL image or a numpy array is needed, not {type(image).__name__}")
 
 
@@ -56,7 +57,7 @@ def enlarged_rgb(rgb: Rgb, height: int, width: int) -> Rgb:
     return enlarged
 
 
-def _from_array(array: NDArray[Any]) -> tuple[Rgb, Finish]:
+def _from_array(array: NDArray[Any], enlarges: bool) -> tuple[Rgb, Finish]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)) or 0 in array.shape:
         raise ValueError(f"an array (H, W) or (H, W, 1 to 4) is needed, not {array.shape}")
     samples = array if array.ndim == 3 else array[:, :, None]
@@ -64,6 +65,8 @@ def _from_array(array: NDArray[Any]) -> tuple[Rgb, Finish]:
     colour = _to_unit(samples[:, :, :colours])
     alpha = samples[:, :, colours:]
     rgb = colour if colours == 3 else np.repeat(colour, 3, axis=2)
+    if enlarges and alpha.size:
+        rgb = filled(rgb, alpha[:, :, 0])
 
     def finish(result: Rgb) -> NDArray[Any]:
         size = result.shape[:2]
@@ -99,14 +102,14 @@ def _from_unit(result: Rgb, dtype: np.dtype[Any], *, grey: bool) -> NDArray[Any]
     return shown.astype(dtype)
 
 
-def _from_pil(image: Image.Image) -> tuple[Rgb, Finish]:
+def _from_pil(image: Image.Image, enlarges: bool) -> tuple[Rgb, Finish]:
     if image.mode in ("I", "F"):
         raise TypeError(f"PIL mode {image.mode} has no fixed range; give an array of floating point in [0, 1] instead")
     working = image
     if image.mode in ("P", "PA", "1") or image.mode not in _EXACT_MODES:
         working = image.convert("RGBA" if image.has_transparency_data else "RGB")
     array = np.asarray(working)
-    rgb, finish = _from_array(array.astype(np.uint16) if working.mode == "I;16" else array)
+    rgb, finish = _from_array(array.astype(np.uint16) if working.mode == "I;16" else array, enlarges)
     back = image.mode if image.mode in ("CMYK", "YCbCr", "HSV", "LAB", "RGBX", "RGBa", "La") else None
 
     def finish_pil(result: Rgb) -> Image.Image:
@@ -119,7 +122,7 @@ def _from_pil(image: Image.Image) -> tuple[Rgb, Finish]:
     return rgb, finish_pil
 
 
-def _from_file(path: Path) -> tuple[Rgb, Finish]:
+def _from_file(path: Path, enlarges: bool) -> tuple[Rgb, Finish]:
     read = photo.read(path)
 
     def finish(result: Rgb) -> Image.Image:
@@ -135,4 +138,5 @@ def _from_file(path: Path) -> tuple[Rgb, Finish]:
             image.info["icc_profile"] = taken.origin.icc
         return image
 
-    return read.rgb, finish
+    rgb = filled(read.rgb, read.alpha) if enlarges and read.alpha is not None else read.rgb
+    return rgb, finish

@@ -143,7 +143,8 @@ def _destination(out: str | Path | None, files: int, folders: int, fmt: str | No
     if not out_is_folder(str(out), files, folders):
         check_out_file(Path(out), fmt)
         return _Destination(file=Path(out), single=single)
-    if _mode(Path(out)) and not is_folder(Path(out)):
+    named_like_one = format_of_path(out) is not None and not str(out).endswith(("/", os.sep))
+    if not is_folder(Path(out)) and (_mode(Path(out)) or named_like_one):
         raise UsageError(f"{out}: is a file, but several results need a folder")
     return _Destination(folder=Path(out), single=single)
 

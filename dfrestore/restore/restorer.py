@@ -141,7 +141,7 @@ class Restorer:
         None: the model's own. progress(done, total) is called during the work. Raises FileFailure and
         its kinds, UsageError for steps that the model cannot do, TypeError, ValueError.
         """
-        rgb, finish = open_picture(image)
+        rgb, finish = open_picture(image, enlarges=self.network.scale > 1)
         work = self.restore_rgb(
             rgb,
             steps=steps,
@@ -167,10 +167,10 @@ class Restorer:
     ) -> tuple[Any, NDArray[np.float32]]:
         """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
 
-        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask`` as for a call. Raises ValueError
-        for an ensemble of less than 2, and what a call raises.
+        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask``, ``size`` as for a call. Raises
+        ValueError for an ensemble of less than 2, and what a call raises.
         """
-        rgb, finish = open_picture(image)
+        rgb, finish = open_picture(image, enlarges=self.network.scale > 1)
         plan, mask = options.pop("tile", None), checked_mask(options.pop("mask", None), rgb)
         work = self.restore_rgb(
             rgb,
@@ -187,14 +187,22 @@ class Restorer:
         return finish(outcome.rgb), outcome.spread
 
     def steps(
-        self, image: Picture, *, steps: int | None = None, seed: int = 0, tile: int | None = None
+        self,
+        image: Picture,
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        tile: int | None = None,
+        mask: Mask | None = None,
     ) -> Iterator[Progress]:
         """The same work, a :class:`Progress` at a time.
 
         After each step its ``estimate`` is float32 (H, W, 3) in [0, 1]; the last one has the ``result``.
         """
-        rgb, _ = open_picture(image)
-        yield from self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, name=_name_of(image))
+        rgb, _ = open_picture(image, enlarges=self.network.scale > 1)
+        yield from self.restore_rgb(
+            rgb, steps=steps, seed=seed, plan=tile, mask=checked_mask(mask, rgb), name=_name_of(image)
+        )
 
     def plan(self, height: int, width: int, tile: int | None = None) -> Plan:
         """How a picture of this size will be worked through. Raises OutOfMemoryFailure, UsageError."""
@@ -267,6 +275,10 @@ class Restorer:
             raise ValueError(f"seed is from 0 to 2**63 - {ensemble}, not {seed}")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength is from 0 to 1, not {strength}")
+        if self.network.mask and mask is None:
+            raise ValueError("this model fills holes and needs a mask: mask=, (H, W) from 0 to 1, where 1 is filled")
+        if size is not None and not (len(size) == 2 and min(size) >= 1):
+            raise ValueError(f"size is (height, width), each 1 or more, not {size}")
         warnings: list[str] = []
         tally = Tally(spread=spread)
         try:

@@ -119,7 +119,7 @@ def _on_jpeg(picture: photo.Photo) -> str | None:
     quality = picture.origin.quality if picture.origin.format == "JPEG" else None
     if quality is None or quality >= CLEAN_JPEG:
         return None
-    return f"JPEG of quality {quality}, whose blocks are enlarged too; 'dfrestore dejpeg' first takes them out"
+    return f"JPEG of quality {quality}, whose blocks are enlarged too"
 
 
 def can_be_copied(job: Job, picture: photo.Photo, settings: Settings) -> bool:

@@ -51,6 +51,8 @@ def checked_mask(mask: Mask | None, rgb: Rgb) -> Mask | None:
     """Raises ValueError for a mask of another size or other values."""
     if mask is None:
         return None
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(f"a mask is an array (H, W), not {type(mask).__name__}; dfrestore.photo.mask reads files")
     if mask.shape != rgb.shape[:2]:
         raise ValueError(f"a mask of the picture's {rgb.shape[:2]} is needed, not {mask.shape}")
     if not (mask.min() >= 0 and mask.max() <= 1):

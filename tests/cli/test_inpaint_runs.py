@@ -339,8 +339,11 @@ def test_the_api_takes_a_mask(source: Path, filling: Path) -> None:
 
 def test_the_api_refuses_to_fill_without_a_mask(source: Path, filling: Path) -> None:
     restorer = Restorer.from_pretrained("inpaint", filling, device="cpu", precision="fp32")
-    with pytest.raises(ValueError, match="needs a mask"):
+    with pytest.raises(ValueError, match="needs a mask: mask="):
         restorer(array_of(source))
+    with pytest.raises(TypeError, match="a mask is an array"):
+        restorer(array_of(source), mask="mask.png")
+    assert list(restorer.steps(array_of(source), mask=hole()))[-1].result is not None
     for mask in (hole()[:-1], hole() * 255.0):
         with pytest.raises(ValueError, match="mask"):
             restorer(array_of(source), mask=mask)

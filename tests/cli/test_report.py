@@ -87,3 +87,29 @@ def test_quiet_and_json_show_no_bar(
 def test_a_pipe_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     use(Report(quiet=False, as_json=False, inputs=2))
     assert "%|" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("expected", "shown"), [(90.0, "<01:2"), (None, "<?")])
+def test_the_first_time_left_is_what_the_start_line_expects(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, expected: float | None, shown: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    report = Report(quiet=False, as_json=False, inputs=2)
+    report.open_bar(OUTPUTS)
+    report.expect(expected)
+    for _ in range(20):
+        report.progress(Path("a"), 0.001)
+    report._bar.refresh()
+    report.close()
+    assert shown in terminal.text()
+
+
+def test_the_bar_goes_by_its_own_pace_once_it_has_one(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    report = Report(quiet=False, as_json=False, inputs=2)
+    report.open_bar(OUTPUTS)
+    report.expect(7200.0)
+    report.progress(Path("a"), 1.0)  # a quarter of all
+    report._bar.refresh()
+    report.close()
+    assert "<2:00:00" not in terminal.text()

@@ -171,7 +171,6 @@ def test_a_map_of_uncertainty_is_as_large_as_the_result(upscale: Run, tmp_path: 
     assert size_of(tmp_path / "u.png") == size_of(tmp_path / "a_upscale.png") == (72, 48)
 
 
-@pytest.mark.xfail(reason="the page compares pictures of one size alone")
 def test_the_report_page_shows_every_photo_before_and_after(upscale: Run, tmp_path: Path, photo_folder: Path) -> None:
     answer = upscale(photo_folder, "-o", tmp_path / "out", "--scale", 2, "--report", tmp_path / "page.html")
     assert answer.code == 0
@@ -193,6 +192,24 @@ def test_json_is_complete(upscale: Run, tmp_path: Path, photo_folder: Path, time
     assert last["totals"] | {"seconds": 0} == {
         "inputs": 5, "done": 5, "skipped": 0, "left": 0, "failed": 0, "seconds": 0
     }  # fmt: skip
+
+
+def test_a_dry_run_warns_like_the_run(upscale: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    """tasks 3 and 5: a result that is smaller is said before any work."""
+    source = make_photo(tmp_path / "a.png")
+    answer = upscale(source, "--size", "12x12", "--dry-run", "--json")
+    said = "the result is smaller than the photo (24x16 to 12x8); --size '12x12>' only ever enlarges"
+    assert objects(answer)[0]["warnings"] == [said]
+    assert f"dfrestore: {source}: {said}" in answer.err.splitlines()
+
+
+def test_json_names_what_was_made_beside_and_nothing_else(upscale: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    """tasks 2: of a photo that is large enough there is a comparison, and no map of uncertainty."""
+    source = make_photo(tmp_path / "a.png")
+    extras = ["--compare", tmp_path / "c.png", "--uncertainty", tmp_path / "u.png"]
+    done = objects(upscale(source, "--min-size", "24x16", *extras, "--json"))[0]
+    assert (done["compare"], done["uncertainty"]) == (str(tmp_path / "c.png"), None)
+    assert names(tmp_path) == ["a.png", "a_upscale.png", "c.png"]
 
 
 # -- streams
@@ -232,6 +249,7 @@ def test_the_option_of_another_task_is_unknown(upscale: Run, tmp_path: Path, mak
         answer = upscale(source, *options)
         assert answer.code == 2
         assert f"unknown option '{options[0]}'" in answer.err
+        assert ("(of dfrestore inpaint)" in answer.err) is (options[0] != "--region")
     assert names(tmp_path) == ["a.png"]
 
 
@@ -265,3 +283,22 @@ def test_the_api_takes_the_size_of_the_result(tmp_path: Path, make_photo: MakePh
     assert restorer(array_of(source), size=(20, 30)).shape == (20, 30, 3)
     assert restorer(source, size=(20, 30)).size == (30, 20)
     assert restorer(Image.open(source).convert("RGBA"), size=(48, 72)).mode == "RGBA"
+
+
+def test_no_dark_rim_comes_out_of_the_api(times4: Path) -> None:
+    """tasks 8."""
+    picture = np.full((16, 24, 4), (250, 240, 200, 255), np.uint8)
+    picture[:8] = 0
+    picture[7, :, 3] = 100
+    picture[7, :, :3] = (250, 240, 200)
+    restorer = Restorer.from_pretrained("upscale", times4, device="cpu", precision="fp32")
+    for image in (picture, Image.fromarray(picture)):
+        result = np.asarray(restorer(image))
+        assert np.abs(result[result[..., 3] > 0][:, :3].astype(int) - [250, 240, 200]).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(0, 30), (30,), (-1, 30)])
+def test_the_api_refuses_sizes_that_no_picture_has(times4: Path, size: tuple[int, ...]) -> None:
+    restorer = Restorer.from_pretrained("upscale", times4, device="cpu", precision="fp32")
+    with pytest.raises(ValueError, match="size is"):
+        restorer(np.zeros((8, 8, 3), np.uint8), size=size)

@@ -147,6 +147,13 @@ def test_several_files_make_out_a_folder(tmp_path: Path, make_photo: MakePhoto) 
     assert pairs(a, b, out=tmp_path / "out", root=tmp_path) == {"a.png": "out/a.png", "b.png": "out/b.png"}
 
 
+def test_a_name_of_a_picture_is_no_folder_for_several_results(tmp_path: Path, make_photo: MakePhoto) -> None:
+    a, b = (make_photo(tmp_path / name) for name in ("a.png", "b.png"))
+    with pytest.raises(UsageError, match=r"new\.png: is a file, but several results need a folder"):
+        plan_files([a, b], tmp_path / "new.png", "derain")
+    assert len(plan_files([a, b], f"{tmp_path / 'new.png'}/", "derain").jobs) == 2
+
+
 def test_several_results_into_a_file_are_refused(tmp_path: Path, make_photo: MakePhoto) -> None:
     a, b, c = (make_photo(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
     with pytest.raises(UsageError, match=r"c\.png: is a file"):
