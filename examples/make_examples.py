@@ -57,6 +57,16 @@ NOISY = (
     Shown("coffee", "noise", "sensor", 3),
     Shown("astronaut", "noise", "gaussian50", 1),
 )
+SMALL = (
+    Shown("chelsea", "lowres", "x4", 1),
+    Shown("astronaut", "lowres", "x4", 1),
+    Shown("coffee", "lowres", "x2", 1),
+)
+HOLED = (
+    Shown("chelsea", "holes", "scratches", 3),
+    Shown("coffee", "holes", "strokes", 2),
+    Shown("astronaut", "holes", "thick", 5),
+)
 BLURRED = (
     Shown("chelsea", "blur", "short", 3),
     Shown("coffee", "blur", "linear", 2),
@@ -94,6 +104,8 @@ def main() -> None:
     save_before_after(HERE / "before_after.jpg")
     save_restored(HERE / "before_after_noise.jpg", "denoise", NOISY)
     save_restored(HERE / "before_after_blur.jpg", "deblur", BLURRED)
+    save_restored(HERE / "before_after_larger.jpg", "upscale", SMALL, side=200)
+    save_restored(HERE / "before_after_holes.jpg", "inpaint", HOLED, side=240)
 
 
 def save_degradations(path: Path, shown: Mapping[str, tuple[str, int]], side: int, reduced: int = 1) -> None:
@@ -137,19 +149,37 @@ def save_before_after(path: Path) -> None:
     contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
 
 
-def save_restored(path: Path, task: str, shown: tuple[Shown, ...]) -> None:
-    """Degraded photos, below them what the task's default model makes of them, then the photos; parts at full size."""
-    restorer = Restorer.from_pretrained(task, precision="fp32")
+def save_restored(path: Path, task: str, shown: tuple[Shown, ...], side: int = 280) -> None:
+    """Degraded photos, below them what the task's models make of them, then the photos; parts at full size."""
     rows: list[list[tuple[str, np.ndarray]]] = [[], [], []]
     for one in shown:
-        clean = getattr(skimage.data, one.name)()
-        degraded = to_8bit(KINDS[one.kind].apply(clean / 255.0, one.preset, one.seed))
-        restored = restorer(degraded)
-        gain = f"{psnr(degraded, clean):.1f} to {psnr(restored, clean):.1f} dB"
-        rows[0].append((f"{one.name}, {one.preset}", middle(degraded, 280)))
-        rows[1].append((f"restored, {gain}", middle(restored, 280)))
-        rows[2].append(("before it all", middle(clean, 280)))
+        kind = KINDS[one.kind]
+        scale = kind.scale(one.preset)
+        clean = cut_to(getattr(skimage.data, one.name)(), scale)
+        restorer = Restorer.from_pretrained(task, "x2" if scale == 2 else None, precision="fp32")
+        given = to_8bit(kind.apply(clean / 255.0, one.preset, one.seed))
+        mask = (given[..., 3] > 0).astype(np.float32) if kind.mask else None
+        restored = restorer(given[..., :3].copy(), mask=mask)
+        before = plainly(given[..., :3], mask, scale)
+        gain = f"{psnr(before, clean):.1f} to {psnr(restored, clean):.1f} dB"
+        rows[0].append((f"{one.name}, {one.preset}", middle(before, side)))
+        rows[1].append((f"{'larger' if scale > 1 else 'restored'}, {gain}", middle(restored, side)))
+        rows[2].append(("before it all", middle(clean, side)))
     contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
+
+
+def cut_to(photo: np.ndarray, scale: int) -> np.ndarray:
+    """Without the rows and columns, right and bottom, beyond a multiple of the scale."""
+    return photo[: photo.shape[0] // scale * scale, : photo.shape[1] // scale * scale]
+
+
+def plainly(pixels: np.ndarray, mask: np.ndarray | None, scale: int) -> np.ndarray:
+    """What is given as it is shown and scored: enlarged by a bicubic filter, grey in its holes."""
+    if mask is not None:
+        pixels = pixels.copy()
+        pixels[mask > 0] = HOLE
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)) if scale > 1 else pixels
 
 
 def save(pixels: np.ndarray, path: Path, example: Example, orientation: int = 1) -> None:

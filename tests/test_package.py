@@ -92,8 +92,8 @@ def test_constraints_are_exact_versions_without_hosts_or_local_builds() -> None:
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line), line
 
 
-def test_the_examples_stay_below_two_megabytes() -> None:
-    assert sum(path.stat().st_size for path in (ROOT / "examples").rglob("*") if path.is_file()) < 2_000_000
+def test_the_examples_stay_below_two_and_a_half_megabytes() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "examples").rglob("*") if path.is_file()) < 2_500_000
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -11,7 +11,7 @@ import pytest
 from dfrestore.cli import main
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ("README.md", "examples/README.md", "examples/training.md", "examples/engine.md")
+GUIDES = ("README.md", *(f"examples/{name}.md" for name in ("README", "training", "engine", "upscale_inpaint")))
 
 
 def text(guide: str) -> str:
