@@ -154,6 +154,7 @@ def run_job(job: Job, resumed: bool) -> None:
     from dfrestore.training.records import StepRecord
     from dfrestore.training.run import model_path, open_run
     from dfrestore.training.run import train as records
+    from dfrestore.training.start import require_start
     from dfrestore.training.trainer import Trainer
 
     config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
@@ -163,7 +164,7 @@ def run_job(job: Job, resumed: bool) -> None:
             print(line, file=sys.stderr)
     elif world.first:
         begin = _beginning(job, trainer)
-        trainer.require_start()
+        require_start(trainer)
         open_run(folder, config, begin)
     trainer.take_state_of_first()
     if not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ class Critic:
     ) -> None:
         self._stage, self._extras, self._parameters = stage, extras, list(parameters)
         self._made: list[tuple[Batch, Tensor]] = []
+        self.loss = math.nan  # of the last step, this process's part
         self.optimizer = torch.optim.AdamW(self._parameters, lr=0.0, betas=betas, weight_decay=decay)
 
     @classmethod
@@ -36,14 +38,19 @@ class Critic:
         """What the network has made of a part of the batch."""
         self._made.append((batch, made))
 
-    def step(self, share: float, world: World) -> None:
-        """share: of its base rate."""
+    def step(self, share: float, clip: float, world: World) -> None:
+        """share: of its base rate. clip: largest gradient norm, 0: none. What is not finite changes nothing."""
         self.optimizer.zero_grad(set_to_none=True)
+        self.loss = 0.0
         for batch, made in self._made:
             loss = self._stage.critic_loss(batch, made, self._extras) * (len(batch.clean) / batch.size)
             loss.backward()  # type: ignore[no-untyped-call]
+            self.loss += loss.item()
         self.forget()
         world.sum_gradients(self._parameters)
+        norm = nn.utils.clip_grad_norm_(self._parameters, clip or math.inf)
+        if not math.isfinite(norm.item()):
+            return
         for group in self.optimizer.param_groups:
             group["lr"] = self._stage.critic_lr * share
         self.optimizer.step()

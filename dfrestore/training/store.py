@@ -101,7 +101,7 @@ def decode(source: Source, smallest: int, scale: int = 1) -> Decoded:
             clean, degraded = pictures
             pictures = _cut_to_scale(clean, degraded, scale)
             if not pictures:
-                times = f" (a {scale}th is needed)" if scale > 1 else ""
+                times = f" (needed: the target's divided by {scale})" if scale > 1 else ""
                 return Decoded(
                     source, (), Finding("sizes", f"{source.name}: input {sizes[1]}, target {sizes[0]}{times}")
                 )

@@ -23,7 +23,6 @@ from dfrestore.methods import Network, build_for_training, stored_names
 from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.methods.method import MADE, Batch, Call, Pair, Stage
 from dfrestore.nn import Whole
-from dfrestore.tasks import any_of
 from dfrestore.training.average import Average
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
@@ -72,7 +71,7 @@ class Trainer:
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._form = torch.compile(self._form, backend=config.optim.compile, dynamic=False)
-        self._loaded: set[str] = set()  # names of the start model's tensors
+        self.loaded: set[str] = set()  # names of the start model's tensors
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # within an update: after an exception there, the state must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the present stage
@@ -101,20 +100,8 @@ class Trainer:
             raise StartError(f"the start weights do not fit the configured network: {in_short(differences)}")
         floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
         self.network.load_state_dict({**own, **tensors, **floats})
-        self._loaded.update(tensors)
+        self.loaded.update(tensors)
         self.average.start_over()
-
-    def require_start(self) -> None:
-        """Raise :class:`StartError` where the first stage needs what neither the start model holds nor a stage made."""
-        name, stage = list(self.config.stages.items())[self._first_stage]
-        for begin in stage.own.needs():
-            if not any(loaded.startswith(begin) for loaded in self._loaded):
-                known = list(self.config.stages)
-                earlier = any_of(known[: known.index(name)])
-                raise StartError(
-                    f"the stage {name} builds on what {earlier} trains; give that stage iterations, or start from its "
-                    "file with --init-from"
-                )
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, tensors and plain values."""
@@ -177,13 +164,14 @@ class Trainer:
         """Make optimiser and extras for the current stage, unless it goes on with those of the previous one."""
         _, stage = self._current()
         before = self._stage_before()
+        restarted = self.iteration == 0 and before is not None and before in stage.own.averages_of
         if self.iteration == 0 and before is not None:
             self.best = -math.inf
-            if before in stage.own.averages_of:
-                self.network.load_state_dict(self.ema.state_dict())
+        if restarted:
+            self.network.load_state_dict(self.ema.state_dict())
         trained = self._resolved(stage).trains(self.network)
         same = [id(p) for p in trained] == [id(p) for p in self._trained]
-        if self.iteration == 0 and (stage.fresh_optimizer or not same):
+        if self.iteration == 0 and (stage.fresh_optimizer or restarted or not same):
             self._take_stage(self.stage)
         elif self._optimizer_stage != self.stage:
             self._optimizer_stage = self.stage
@@ -245,7 +233,7 @@ class Trainer:
             self.optimizer.step()
             if self.critic is not None:
                 base = self._current()[1].lr
-                self.critic.step(lr / base if base else 1.0, self.world)
+                self.critic.step(lr / base if base else 1.0, self.config.optim.clip, self.world)
             self.average.update(self.config.optim.ema)
         self.iteration += 1
         self.torn = False
@@ -264,6 +252,8 @@ class Trainer:
                 pending = pool.submit(self.draw, self.iteration + 1)
             losses = self.backward(self.call(), clean, degraded)
             loss, norm, lr = self.update(losses.pop("loss"))
+            if self.critic is not None:
+                losses["critic"] = self.critic.loss
             seconds = time.perf_counter() - started
             record = StepRecord(name, self.iteration, loss, lr, norm, clean.shape[-1], clean.shape[0], seconds, losses)
             yield record
@@ -315,7 +305,11 @@ class Trainer:
     def _take_extras(self, stage: StageConfig) -> None:
         """The modules beside the network that the stage needs, and an optimiser of its discriminator."""
         own = self._resolved(stage)
-        self.extras = {name: module.to(self.device) for name, module in own.extras(self.network).items()}
+        seed = generator_for(self.config.seed, self._optimizer_stage, 0, 3).initial_seed()
+        with torch.random.fork_rng(devices=[]):  # a resumed run, and every process, draws the same
+            torch.manual_seed(seed)
+            made = own.extras(self.network)
+        self.extras = {name: module.to(self.device) for name, module in made.items()}
         self.critic = Critic.of(own, self.extras, self._betas(stage), self.config.optim.weight_decay)
 
     def _betas(self, stage: StageConfig) -> tuple[float, float]:
@@ -342,7 +336,7 @@ class Trainer:
         with torch.no_grad():
             restored = own.restored(network or self.ema, pair, steps, index, self.how()).clamp(0, 1)
         if self.network.mask:  # what is known stays
-            restored = torch.lerp(pair.clean, restored, pair.degraded[3:])
+            restored = torch.lerp(pair.degraded[:3], restored, pair.degraded[3:])
         return restored.cpu()
 
     @property

@@ -24,7 +24,8 @@ def validation_pairs(
     clean: (3, sH, sW), degraded: (3 or 4, H, W); s: the network's scale.
     """
     side, multiple, scale = config.data.validation_size, network.multiple, network.scale
-    clean = [_centre(pixels, side, multiple * scale).float() / 255 for pixels in photos.pixels]
+    grid = scale if photos.paired else 1
+    clean = [_centre(pixels, side, multiple * scale, grid).float() / 255 for pixels in photos.pixels]
     if photos.masks:
         holes = [_centre(pixels, side, multiple)[:1].float() / 255 for pixels in photos.masks]
         inputs = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
@@ -49,9 +50,10 @@ def shown(degraded: Tensor, clean: Tensor) -> Tensor:
     return functional.interpolate(picture[None], size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
-def _centre(pixels: Tensor, side: int, multiple: int) -> Tensor:
+def _centre(pixels: Tensor, side: int, multiple: int, grid: int = 1) -> Tensor:
+    """The middle, with sides of this ``multiple``, which begins at multiples of ``grid``."""
     height, width = (min(side, n) // multiple * multiple for n in pixels.shape[1:])
-    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    top, left = ((n - m) // 2 // grid * grid for n, m in zip(pixels.shape[1:], (height, width), strict=True))
     return pixels[:, top : top + height, left : left + width].contiguous()
 
 

@@ -276,7 +276,8 @@ def test_perceptual_losses_are_added_with_their_weights(tmp_path: Path) -> None:
 
 
 def test_a_gan_without_a_perceptual_loss_says_so() -> None:
-    assert GAN().remarks() == ("no perceptual loss: no file of a trained network is named for it",)
+    (line,) = GAN().remarks()
+    assert line.startswith("no perceptual loss in the stage gan: ")
     assert GAN(perceptual=PerceptualConfig(vgg="vgg.pth")).remarks() == ()
     assert Joint().remarks() == ()
 

@@ -16,14 +16,16 @@ from tiny_runs import smooth_photos
 from dfrestore.degrade import KINDS
 from dfrestore.errors import StartError, UsageError, WeightsError
 from dfrestore.methods import load_network
-from dfrestore.methods.diffir.objective import CriticConfig
-from dfrestore.methods.diffir.stages import GAN
+from dfrestore.methods.diffir.objective import CriticConfig, PerceptualConfig
+from dfrestore.methods.diffir.stages import GAN, Joint
+from dfrestore.methods.method import Batch
 from dfrestore.training.check import load_data
 from dfrestore.training.checkpoints import load_state
 from dfrestore.training.config import DataConfig, TrainConfig
 from dfrestore.training.run import open_run, train
 from dfrestore.training.schedules import learning_rate, patch_and_batch, patch_counts
 from dfrestore.training.settings import configure, load_preset, preset_values
+from dfrestore.training.start import require_start
 from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint, resolve
 
@@ -137,8 +139,26 @@ def test_a_stopped_run_goes_on_bit_for_bit_across_the_borders_of_stages(tmp_path
 @pytest.mark.parametrize("stages", [{"s1": 0, "warm": 2, "joint": 0}, {"s1": 0, "warm": 0, "joint": 2}])
 def test_stages_that_build_on_s1_need_it(stages: dict[str, int]) -> None:
     trainer = trainer_of(tiny(**stages))
-    with pytest.raises(StartError, match="builds on what s1"):
-        trainer.require_start()
+    with pytest.raises(StartError, match="builds on what s1 trains"):
+        require_start(trainer)
+
+
+def test_a_later_stage_needs_it_too() -> None:
+    config = with_gan()
+    joint = replace(config.stages["joint"], own=Joint())
+    config = replace(config, stages={**config.stages, "joint": joint, "s1": replace(config.stages["s1"], iterations=0)})
+    config = replace(config, stages={**config.stages, "warm": replace(config.stages["warm"], iterations=0)})
+    gan = replace(config.stages["gan"], own=GAN(prior_weight=1.0))
+    with pytest.raises(StartError, match="the stage gan builds on what s1 trains"):
+        require_start(trainer_of(replace(config, stages={**config.stages, "gan": gan})))
+
+
+def test_a_missing_file_of_an_extra_is_found_before_the_first_step() -> None:
+    config = with_gan()
+    own = GAN(critic=CriticConfig("unet", features=4), perceptual=PerceptualConfig(vgg="/nowhere/vgg.pth"))
+    gan = replace(config.stages["gan"], own=own)
+    with pytest.raises(WeightsError, match=r"vgg\.pth"):
+        require_start(trainer_of(replace(config, stages={**config.stages, "gan": gan})))
 
 
 def test_a_run_goes_on_from_the_file_of_s1(tmp_path: Path) -> None:
@@ -147,7 +167,7 @@ def test_a_run_goes_on_from_the_file_of_s1(tmp_path: Path) -> None:
     tensors, spec = load_checkpoint(tmp_path / "one" / "S1.safetensors")
     trainer = trainer_of(tiny(s1=0))
     trainer.load_weights(tensors, spec.stage)
-    trainer.require_start()
+    require_start(trainer)
     for name in ("G.latent.0.attn.qkv.weight", "E.mlp.0.weight"):
         assert torch.equal(trainer.network.state_dict()[name], tensors[name].float())
     for _ in trainer.run():
@@ -164,7 +184,7 @@ def test_a_finished_model_is_trained_on_without_the_ground_truths_encoder(tmp_pa
     config = configure("test", values, {**network, "stages": patches, "data": {"validation": 0}})
     trainer = trainer_of(config)
     trainer.load_weights(tensors, spec.stage)
-    trainer.require_start()
+    require_start(trainer)
     before = trainer.network.state_dict()["condition.mlp.0.weight"].clone()
     next(iter(trainer.run()))
     assert not torch.equal(before, trainer.network.state_dict()["condition.mlp.0.weight"])
@@ -210,6 +230,57 @@ def test_a_stopped_adversarial_phase_goes_on_bit_for_bit(tmp_path: Path, task: s
         assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_discriminators_of_two_stages_are_the_same_however_often_a_run_was_stopped(tmp_path: Path, steps: int) -> None:
+    config = tiny("inpaint")
+    critic = CriticConfig("patch", features=4)
+    stages = {
+        name: replace(stage, own=replace(stage.own, critic=critic))
+        for name, stage in config.stages.items()
+        if name != "warm" and name != "gan"
+    }  # type: ignore[type-var]
+    config = replace(config, stages={**config.stages, **stages})
+    whole = run(config, tmp_path / "whole")
+    first = trainer_of(config)
+    open_run(tmp_path / "parts", config)
+    stream = train(first, tmp_path / "parts")
+    done = 0
+    for record in stream:
+        done += hasattr(record, "loss")
+        if done == steps:
+            break
+    stream.close()
+    second = trainer_of(config)
+    assert load_state(second, tmp_path / "parts") == []
+    for _ in train(second, tmp_path / "parts"):
+        pass
+    for ours, theirs in ((whole.network, second.network), (whole.extras["critic"], second.extras["critic"])):
+        assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
+
+
+def test_the_adversarial_phase_begins_with_a_new_optimiser() -> None:
+    trainer = trainer_of(with_gan())
+    seen = [(record.stage, id(trainer.optimizer)) for record in trainer.run() if hasattr(record, "loss")]
+    assert len({optimiser for stage, optimiser in seen if stage == "gan"}) == 1
+    assert {optimiser for stage, optimiser in seen if stage == "gan"}.isdisjoint(
+        optimiser for stage, optimiser in seen if stage == "joint"
+    )
+
+
+def test_a_discriminator_stays_as_it_is_where_its_loss_is_not_finite() -> None:
+    trainer = trainer_of(with_gan())
+    for record in trainer.run():
+        if getattr(record, "stage", "") == "gan":
+            break
+    critic = trainer.critic
+    assert critic is not None
+    before = {name: tensor.clone() for name, tensor in trainer.extras["critic"].named_parameters()}
+    clean, degraded = trainer.draw(0)
+    critic.show(Batch(clean, degraded, slice(0, 4), 4), torch.full_like(clean, float("nan")))
+    critic.step(1.0, 0.0, trainer.world)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.extras["critic"].named_parameters())
+
+
 def test_the_discriminator_trains_beside_the_network_and_is_not_in_the_model(tmp_path: Path) -> None:
     trainer = trainer_of(with_gan())
     weights = [
@@ -239,18 +310,20 @@ def ramp(height: int, width: int) -> Any:
 
 
 def test_crops_of_pairs_of_other_sizes_show_the_same_place(tmp_path: Path) -> None:
-    small = ramp(40, 48)
-    for i in range(3):
+    small = ramp(41, 47)
+    for i in range(6):
         save(tmp_path / "lr" / f"{i}.png", small)
         save(tmp_path / "hr" / f"{i}.png", np.pad(small.repeat(4, 0).repeat(4, 1), ((0, 3), (0, 2), (0, 0))))
     photos = load_data(DataConfig(pairs=(str(tmp_path),)), scale=4)
-    assert [tuple(p.shape) for p in photos.pixels] == [(3, 160, 192)] * 3  # what the input does not show is cut
+    assert [tuple(p.shape) for p in photos.pixels] == [(3, 164, 188)] * 6  # what the input does not show is cut
     config = tiny()
     trainer = Trainer(config, photos, None)
     for iteration in range(4):
         clean, degraded = trainer.draw(iteration)
         assert degraded.shape == (4, 3, 16, 16)
-        assert torch.equal(clean[:, :, ::4, ::4], degraded)
+        assert torch.equal(clean, degraded.repeat_interleave(4, 2).repeat_interleave(4, 3))
+    clean, degraded = (pictures[0] for pictures in trainer.validation_pairs())
+    assert torch.equal(clean, degraded.repeat_interleave(4, 1).repeat_interleave(4, 2))
 
 
 def test_pairs_whose_sizes_do_not_fit_the_scale_are_left_out_and_told(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ class Objective(Stage):
     def remarks(self) -> tuple[str, ...]:
         if self.critic.kind == "none" or self.perceptual.vgg or self.perceptual.resnet:
             return ()
-        return ("no perceptual loss: no file of a trained network is named for it",)
+        return (
+            f"no perceptual loss in the stage {self.name}: neither perceptual.vgg nor perceptual.resnet names a file",
+        )
 
     def extras(self, network: Any) -> dict[str, nn.Module]:
         made: dict[str, nn.Module] = {}

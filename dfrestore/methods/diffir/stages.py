@@ -82,11 +82,13 @@ class Joint(Objective):
         if self.unroll == "one" and not self.prior_weight:
             raise ValueError("unroll 'one' starts from the ground truth's prior, so it needs a prior_weight")
 
-    def trains(self, network: DiffIRTraining) -> list[nn.Parameter]:
-        return _parameters(network.G, network.condition, network.denoise)
-
     def needs(self) -> tuple[str, ...]:
         return ("E.",) if self.prior_weight else ()
+
+    def trains(self, network: DiffIRTraining) -> list[nn.Parameter]:
+        if self.unroll == "one" and not network.sampling.diffusion:
+            raise ValueError("unroll 'one' trains a step of the diffusion, and this model has none")
+        return _parameters(network.G, network.condition, network.denoise)
 
     def losses(
         self, network: DiffIRTraining, call: Call, batch: Batch, draw: torch.Generator, extras: Extras

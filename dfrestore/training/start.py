@@ -1,0 +1,35 @@
+"""Whether a run has what its stages build on, before the first step."""
+
+from __future__ import annotations
+
+from dfrestore.errors import StartError
+from dfrestore.training.config import stage_kinds
+from dfrestore.training.trainer import Trainer
+
+
+def require_start(trainer: Trainer) -> None:
+    """Raise where a stage cannot do without what nobody made.
+
+    :class:`StartError`: weights that neither the start model holds nor an earlier stage trains. WeightsError: a file of
+    an extra.
+    """
+    config, network = trainer.config, trainer.network
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+
+    def trained(kind: str) -> set[str]:
+        own = config.stages[kind].own.resolved(config.model.default_steps)
+        return {names[id(parameter)] for parameter in own.trains(network)}
+
+    there = set(trainer.loaded)
+    for stage in config.running:
+        own = config.stages[stage].own.resolved(config.model.default_steps)
+        for begin in own.needs():
+            if not any(name.startswith(begin) for name in there):
+                makers = [kind for kind in stage_kinds(config.model.method) if kind != stage]
+                maker = next((kind for kind in makers if any(name.startswith(begin) for name in trained(kind))), "?")
+                raise StartError(
+                    f"the stage {stage} builds on what {maker} trains; give {maker} iterations, or start from its file "
+                    "with --init-from"
+                )
+        there |= trained(stage)
+        own.extras(network)  # reads the files that it needs
