@@ -83,7 +83,7 @@ def throughput(
     """
     for patch, batch in sizes:
         stepper = _Stepper(Trainer(_of_size(config, patch, batch), photos, degrade, device=device))
-        multiple = stepper.trainer.network.multiple
+        multiple = stepper.trainer.network.multiple * stepper.trainer.network.scale
         if patch % multiple:
             raise UsageError(f"patches of {patch} pixels: this network takes multiples of {multiple}")
         yield _measure(stepper, patch, batch, rounds)
@@ -114,7 +114,9 @@ class _Stepper:
     def ways(self) -> list[Way]:
         chosen = self.trainer.dtype
         fast = [Way("walk", dtype, dtype == chosen) for dtype in dict.fromkeys((torch.float32, chosen))]
-        return [Way("forward", torch.float32, False), *fast]
+        network = self.trainer.network
+        literal = [Way("forward", torch.float32, False)] if network.training_form == network.walk else []
+        return [*literal, *fast]
 
     def step(self, way: Way, data: Pictures) -> tuple[float, float]:
         """Seconds of forward and backward, and of the whole step."""
@@ -131,7 +133,8 @@ class _Stepper:
         network = self.trainer.network
         if way.function == "forward":
             return network
-        return self.trainer.call() if way.training else partial(network.walk, Whole(way.dtype, self.trainer.windows))
+        form = network.training_form
+        return self.trainer.call() if way.training else partial(form, Whole(way.dtype, self.trainer.windows))
 
     def _timed(self, work: Callable[[], object]) -> float:
         device = self.trainer.device

@@ -186,12 +186,14 @@ def _configure(
         require_trainable,
         with_origin,
     )
+    from dfrestore.training.fit import require_fit
     from dfrestore.training.toml import merge
 
     require_trainable(start.spec)
     user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
     first = data_config(start.spec.task, start.spec, user_settings)
     degradation_of(first)  # a task without one is refused before all photos are read
+    require_fit(first)
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, user_settings)

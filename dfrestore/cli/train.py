@@ -124,6 +124,7 @@ def train(
       dfrestore derain rainy.jpg --model runs/try/model.safetensors
     """
     started = time.monotonic()
+    from dfrestore.training.fit import require_fit
     from dfrestore.training.run import read_run, require_free
     from dfrestore.training.settings import list_presets as presets
     from dfrestore.training.settings import load_preset, preset_values
@@ -159,6 +160,7 @@ def train(
             if world.first and not resume:
                 require_free(folder)
         degrade = degradation_of(config)
+        require_fit(config)
         photos = world.in_turn(lambda: look_at_data(config, quiet, sys.stdout if check_only else sys.stderr, world))
         world.require_same(photos)
         if check_only or folder is None:

@@ -66,6 +66,8 @@ def on_top(rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_co
     If the result is larger, the input and the mask are resized to it first.
     """
     size = result.shape[:2]
+    if strength == 1 and mask is None and not keep_color:
+        return result
     base = enlarged_rgb(rgb, *size)
     result = with_colour_of(base, result) if keep_color else result
     if strength == 1 and mask is None:

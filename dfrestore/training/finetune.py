@@ -10,6 +10,7 @@ from typing import Any
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import METHODS, outline
 from dfrestore.training.config import TrainConfig
+from dfrestore.training.fit import preset_for
 from dfrestore.training.photos import Photos
 from dfrestore.training.settings import LAST, last_stage, load_preset, model_values, named_stages
 from dfrestore.training.toml import merge
@@ -50,6 +51,7 @@ def _configured(task: str, spec: ModelSpec, user_settings: Mapping[str, Any], co
     last = stages.get(last_stage(model, settings)) if isinstance(stages, Mapping) else None
     network = outline(spec)
     fitted = defaults(count, side, network.multiple, settings | {"stages": {LAST: last or {}}}, scale=network.scale)
+    fitted["data"]["preset"] = preset_for(task, network.scale)
     return load_preset("finetune", task, merge(fitted, settings), spec)
 
 

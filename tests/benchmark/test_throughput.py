@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from training.tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 
 from dfrestore.benchmark.throughput import Throughput, noise_photos, sizes_of, throughput
+from dfrestore.degrade import KINDS
 from dfrestore.errors import UsageError
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.photos import Photos
@@ -79,7 +80,7 @@ def test_the_ways_take_turns() -> None:
         return clean
 
     def called(module: nn.Module, inputs: object, output: object) -> None:
-        if type(module).__name__ == "_PatchEmbed":  # the fast network calls no modules
+        if type(module).__name__ == "PatchEmbed":  # the fast network calls no modules
             happened.append("forward")
 
     with register_module_forward_hook(called):
@@ -111,3 +112,12 @@ def test_photos_of_noise_are_the_same_every_time() -> None:
     assert [tuple(pixels.shape) for pixels in first.pixels] == [(3, 48, 48)] * 2
     assert all(torch.equal(a, b) for a, b in zip(first.pixels, second.pixels, strict=True))
     assert not torch.equal(*first.pixels)
+
+
+def test_a_network_that_trains_in_another_form_has_no_row_of_the_papers_form() -> None:
+    config = load_preset("smoke-upscale", "upscale", {"model": {"network": {"dim": 4, "heads": [1, 1, 1, 1]}}})
+    degrade = KINDS["lowres"].degrade_batch
+    (measured,) = throughput(config, smooth_photos(), degrade, [(32, 1)], rounds=1)
+    assert {way.function for way in measured.ways} == {"walk"}
+    with pytest.raises(UsageError, match="multiples of 32"):
+        list(throughput(config, smooth_photos(), degrade, [(40, 1)], rounds=1))

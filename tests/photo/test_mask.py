@@ -111,8 +111,18 @@ def test_transparent_parts_of_a_mask_are_known() -> None:
 def test_grey_levels_are_strengths_where_that_is_wanted() -> None:
     ramp = np.tile(np.arange(0, 255, 15, dtype=np.uint8), (4, 1))
     photo = decode(saved(ramp), "mask")
-    assert np.allclose(mask_of(photo, soft=True).strength, ramp / 255)
+    assert np.allclose(mask_of(photo, soft=True).strength, np.where(ramp < 16, 0, ramp) / 255)
     assert np.array_equal(mask_of(photo).strength, ramp > 127)
+
+
+def test_faint_levels_are_known_in_soft_masks_too() -> None:
+    noisy = np.random.default_rng(0).integers(0, 4, (64, 64), dtype=np.uint8)
+    noisy[20:40, 20:40] = 255
+    assert np.array_equal(mask_of(decode(saved(noisy), "mask"), soft=True).strength, noisy == 255)
+    data = io.BytesIO()
+    Image.fromarray(np.where(noisy == 255, np.uint8(255), np.uint8(0))).save(data, "JPEG", quality=60)
+    found = mask_of(decode(data.getvalue(), "mask"), soft=True).strength
+    assert set(np.unique(found)) == {0, 1}
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -181,6 +191,7 @@ def test_any_other_size_is_refused_with_both_sizes(size: tuple[int, int]) -> Non
         fitted(MASK, photo_of(*size), "m.png")
 
 
+@settings(deadline=None)  # masks of nine megapixels
 @given(st.integers(16, 3000), st.integers(16, 3000), st.floats(0.05, 20))
 def test_whatever_was_scaled_and_rounded_still_fits(height: int, width: int, factor: float) -> None:
     scaled = max(1, round(height * factor)), max(1, round(width * factor))

@@ -22,6 +22,7 @@ from dfrestore.methods.method import Batch
 from dfrestore.training.check import load_data
 from dfrestore.training.checkpoints import load_state
 from dfrestore.training.config import DataConfig, TrainConfig
+from dfrestore.training.fit import preset_for, require_fit
 from dfrestore.training.run import open_run, train
 from dfrestore.training.schedules import learning_rate, patch_and_batch, patch_counts
 from dfrestore.training.settings import configure, load_preset, preset_values
@@ -362,6 +363,41 @@ def test_validation_keeps_what_is_known() -> None:
     clean, degraded = trainer.validation_pairs()
     known = (degraded[0][3:] == 0).expand(3, -1, -1)
     assert torch.equal(trainer.restore(0, 4)[known], clean[0][known])
+
+
+@pytest.mark.parametrize(
+    ("task", "preset", "settings", "message"),
+    [
+        (
+            "upscale",
+            "smoke-upscale",
+            {"model": {"network": {"scale": 2}}},
+            "data.preset can be x2, mixed-x2 or real-x2",
+        ),
+        ("upscale", "smoke-upscale", {"stages": {"s1": {"patches": [100]}}}, "stages.s1: .* multiples of 32"),
+        ("upscale", "smoke", {}, "leaves|smaller"),
+        ("inpaint", "smoke", {}, "takes no mask"),
+        ("derain", "smoke", {"model": {"method": "diffir", "network": {"mask": True, "dim": 4}}}, "fills holes"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_anything_is_read(
+    task: str, preset: str, settings: dict[str, Any], message: str
+) -> None:
+    if task == "derain":
+        config = configure(
+            "test", {"task": "derain", "model": {**settings["model"], "default_steps": 4}, "data": {"clean": ["x"]}}
+        )
+    else:
+        config = load_preset(preset, task, {"data": {"clean": ["x"]}, **settings})
+    with pytest.raises(UsageError, match=message):
+        require_fit(config)
+
+
+@pytest.mark.parametrize(
+    ("task", "scale", "preset"), [("upscale", 4, "mixed"), ("upscale", 2, "mixed-x2"), ("derain", 1, "mixed")]
+)
+def test_finetuning_takes_the_degradation_of_the_models_factor(task: str, scale: int, preset: str) -> None:
+    assert preset_for(task, scale) == preset
 
 
 # --- schedules ---

@@ -1,0 +1,53 @@
+"""Whether a run's task, network, crops and data fit together, before anything is read."""
+
+from __future__ import annotations
+
+from dfrestore.errors import UsageError
+from dfrestore.methods import Network, outline
+from dfrestore.tasks import TASKS, any_of
+from dfrestore.training.config import TrainConfig, spec_of
+
+
+def require_fit(config: TrainConfig) -> None:
+    """Raise :class:`UsageError` where the network cannot be trained for the task, or on the crops, that are named."""
+    network = outline(spec_of(config))
+    task = TASKS.get(config.task)
+    if task is not None and network.mask != task.mask:
+        what = "fills holes" if network.mask else "takes no mask"
+        raise UsageError(f"model: this network {what}, so it is not for {config.task}; name another preset")
+    if task is not None and network.scale > 1 and not task.scale:
+        raise UsageError(f"model: this network enlarges {network.scale} times, so it is not for {config.task}")
+    grid = network.multiple * network.scale
+    for name, stage in config.running.items():
+        for patch in stage.patches:
+            if patch % grid:
+                raise UsageError(f"stages.{name}: patches of {patch} pixels: this network takes multiples of {grid}")
+    if config.data.clean or config.data.mix:
+        _require_scale(config, network)
+
+
+def preset_for(task: str, scale: int) -> str:
+    """The preset of the task's degradation, ``mixed`` if it can be, that makes pictures so many times smaller."""
+    from dfrestore.degrade import KINDS
+
+    kind = next((kind for kind in KINDS.values() if kind.task == task), None)
+    if kind is None or kind.scale("mixed") == scale:
+        return "mixed"
+    fitting = [preset for preset in kind.presets if kind.scale(preset) == scale]
+    return next((preset for preset in fitting if preset.startswith("mixed")), fitting[0] if fitting else "mixed")
+
+
+def _require_scale(config: TrainConfig, network: Network) -> None:
+    from dfrestore.degrade import KINDS
+
+    kind = next((kind for kind in KINDS.values() if kind.task == config.task), None)
+    if kind is None or config.data.preset not in kind.presets:
+        return  # refused elsewhere
+    made = kind.scale(config.data.preset)
+    if made != network.scale:
+        fitting = [preset for preset in kind.presets if kind.scale(preset) == network.scale]
+        way_out = f"; data.preset can be {any_of(fitting)}" if fitting else "; train it on pairs"
+        smaller = f"makes pictures {made} times smaller" if made > 1 else "leaves pictures as large as they are"
+        raise UsageError(
+            f"data.preset {config.data.preset} {smaller}, but the network enlarges {network.scale} times{way_out}"
+        )
