@@ -296,6 +296,8 @@ class Restorer:
         if size is not None and result.shape[:2] != size:
             result = enlarged_rgb(result, *size)
             unsure = None if unsure is None else resized(unsure, *size)
+        if unsure is not None and mask is not None:  # elsewhere the members do not count
+            unsure *= mask if mask.shape == unsure.shape else resized(mask, *unsure.shape)
         result = on_top(rgb, result, strength=strength, mask=mask, keep_color=keep_color)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)
 

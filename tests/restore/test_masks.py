@@ -116,6 +116,18 @@ def test_a_mask_that_does_not_fit_is_that_files_failure(job: Job) -> None:
     assert (result.status, "do not fit" in str(result.error)) == ("failed", True)
 
 
+def test_members_disagree_only_where_the_picture_may_change() -> None:
+    rgb = PICTURE.astype(np.float32) / np.float32(255)
+    whole, part = (
+        drain(restorer(FakeNetwork()).restore_rgb(rgb, steps=1, ensemble=4, spread=True, mask=mask)).spread
+        for mask in (None, half())
+    )
+    assert whole is not None
+    assert part is not None
+    assert not part[half() == 0].any()
+    np.testing.assert_array_equal(part[half() == 1], whole[half() == 1])
+
+
 # --- larger results ---
 
 
