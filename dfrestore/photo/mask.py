@@ -21,7 +21,8 @@ Strength = NDArray[np.float32]
 """float32 (H, W) in [0, 1]: how far each pixel may change; 1: the hole."""
 
 _HALF = 127 / 255  # brighter is hole
-_FAINT = 16 / 255  # darker is known, also in soft masks
+FAINT = 3.5 / 255
+"""Less than that is known in soft masks too: the noise of a scan, or what a soft edge ends in."""
 _MOST_LABELS = 16
 _SAME_ASPECT = 0.05  # limit for tiny pictures, where rounding to whole pixels would allow any shape
 
@@ -44,7 +45,7 @@ def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
 
     In a mask of levels 0 and 1 (or of a few more labels), all but 0 is the hole; in a palette with black, all other
     colours; in a palette of two other colours, the brighter one. Transparent parts are known; if all opaque parts are
-    black, they are the hole. soft: grey levels from 16 on are kept as strengths, in files without loss.
+    black, they are the hole. soft: grey levels from 4 on are kept as strengths, in files without loss.
     """
     light, notes = photo.rgb.max(axis=2), []
     if photo.origin.bits == 16 and _MOST_LABELS <= round(float(light.max()) * 65535) <= 255:
@@ -61,7 +62,7 @@ def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
     if hole is not None:
         return Mask(hole.astype(np.float32), (*notes, note))
     if soft and photo.origin.lossless:  # elsewhere faint levels are noise of the compression
-        return Mask(np.where(light < _FAINT, np.float32(0), light).astype(np.float32), tuple(notes))
+        return Mask(np.where(light < FAINT, np.float32(0), light).astype(np.float32), tuple(notes))
     return Mask((light > _HALF).astype(np.float32), tuple(notes))
 
 

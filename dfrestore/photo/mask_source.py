@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dfrestore.errors import FileFailure, UsageError, did_you_mean
-from dfrestore.photo.mask import Strength, alpha_mask, coverage, dilated, feathered
+from dfrestore.photo.mask import FAINT, Strength, alpha_mask, coverage, dilated, feathered
 from dfrestore.photo.photo import Photo
 
 LOSSY_TOLERANCE = 32
@@ -152,7 +152,8 @@ def united(masks: Iterable[Strength]) -> Strength:
 def finished(mask: Strength, *, invert: bool = False, dilate: int = 0, feather: int = 0) -> Strength:
     """The mask inverted, then grown by ``dilate`` pixels, then with a soft edge of ``feather`` pixels outside."""
     whole = np.float32(1) - mask if invert else mask
-    return feathered(dilated(whole, dilate), feather)
+    whole = feathered(dilated(whole, dilate), feather)
+    return np.where(whole < FAINT, np.float32(0), whole)
 
 
 def checked(mask: Strength, name: str, *sources: MaskSource, invert: bool = False) -> str | None:
