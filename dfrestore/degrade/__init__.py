@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dfrestore.degrade.blur import BlurParams, add_blur
 from dfrestore.degrade.camera import Camera
-from dfrestore.degrade.kinds import KINDS, Kind
+from dfrestore.degrade.kinds import KINDS, Kind, kind_for
 from dfrestore.degrade.noise import NoiseParams, add_noise
 from dfrestore.degrade.presets import PRESETS, RainRange, sample_params
 from dfrestore.degrade.rain import add_rain, apply, degrade_batch, rain_layer
@@ -34,6 +34,7 @@ __all__ = [
     "add_rain",
     "apply",
     "degrade_batch",
+    "kind_for",
     "motion_kernels",
     "rain_layer",
     "sample_params",

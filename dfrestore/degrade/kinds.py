@@ -70,3 +70,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         )
     }
 )
+
+
+def kind_for(task: str) -> Kind | None:
+    """The degradation that ``task`` undoes; None where there is none."""
+    return next((kind for kind in KINDS.values() if kind.task == task), None)

@@ -14,6 +14,7 @@ from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.methods.method import Method, Network
 from dfrestore.weights import load_checkpoint, resolve
 from dfrestore.weights.base import with_base
+from dfrestore.weights.checkpoint import as_float32
 from dfrestore.weights.spec import ModelSpec
 
 METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD, diffir.METHOD)}
@@ -67,12 +68,12 @@ def load_network(
     if spec.base is not None:
         tensors = with_base(tensors, spec, resolved.path, base_file=None if base is None else Path(base))
     network = empty_network(spec, tensors, str(resolved.path))
-    floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
-    network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
+    widened = as_float32(tensors)
+    network.load_state_dict(widened, strict=True, assign=True)
     if any(buffer.is_meta for buffer in network.buffers()):  # not stored: computed when the network is built
         with torch.random.fork_rng(devices=[]):
             network = build_network(spec)
-        network.load_state_dict({**tensors, **floats}, strict=True, assign=True)
+        network.load_state_dict(widened, strict=True, assign=True)
     return network.requires_grad_().eval(), spec
 
 
@@ -83,8 +84,7 @@ def empty_network(spec: ModelSpec, tensors: Mapping[str, Tensor], name: str) -> 
     :class:`WeightsError` that names the file ``name`` and the first tensors that differ.
     """
     try:
-        with torch.device("meta"):
-            network = build_network(spec)
+        network = outline(spec)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
     if differences := compare_tensors(tensors, network.state_dict()):

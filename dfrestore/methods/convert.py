@@ -17,7 +17,7 @@ from dfrestore.methods.differences import Shapes, compare_tensors, in_short, sha
 from dfrestore.methods.method import Network, Recognised, restored_at_once
 from dfrestore.methods.related import related_network
 from dfrestore.tasks import TASKS, Task, any_of
-from dfrestore.weights.checkpoint import read_bytes, save_checkpoint, sha256_of
+from dfrestore.weights.checkpoint import as_float32, read_bytes, save_checkpoint, sha256_of
 from dfrestore.weights.containers import StateDict, file_label, find_state_dicts, renamed
 from dfrestore.weights.header import header_of
 from dfrestore.weights.registry import load_registry
@@ -149,7 +149,7 @@ def _read(path: Path) -> Any:
 def _as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies, floating point as float32; the file's own storages may be shared or of another type."""
     own = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
-    return {key: tensor.to(torch.float32) if tensor.is_floating_point() else tensor for key, tensor in own.items()}
+    return as_float32(own)
 
 
 def _prove(network: Network, tensors: Mapping[str, Tensor], name: str) -> None:

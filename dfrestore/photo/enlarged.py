@@ -40,6 +40,14 @@ def enlarged(photo: Photo, height: int, width: int) -> Photo:
     return replace(photo, rgb=rgb, alpha=alpha)
 
 
+def with_pixels(photo: Photo, rgb: Rgb) -> Photo:
+    """The photo with pixels of another size, made elsewhere; its alpha is resized to them, as :func:`enlarged` does."""
+    size = (rgb.shape[0], rgb.shape[1])
+    if photo.size == size:
+        return photo
+    return replace(photo, rgb=rgb, alpha=None if photo.alpha is None else resized_alpha(photo.alpha, *size))
+
+
 def resized(plane: Plane, height: int, width: int, into: Plane | None = None) -> Plane:
     """A plane (H, W) of values in [0, 1] in another size, clipped to [0, 1]; a strip at a time. into: takes the result.
 

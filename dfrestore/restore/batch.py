@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
-from dfrestore.photo.enlarged import enlarged
+from dfrestore.photo.enlarged import with_pixels
 from dfrestore.photo.target_size import ResultSize
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
@@ -155,7 +155,7 @@ def _restored(
 def _finished(restoration: _Restoration, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
     """Everything of a photo written."""
     job, source, outcome = restoration.job, restoration.source, restoration.outcome
-    base = enlarged(source.photo, *outcome.rgb.shape[:2])
+    base = with_pixels(source.photo, outcome.rgb)
     unrecorded: list[str] = []
 
     def record(size: int) -> None:

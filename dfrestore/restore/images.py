@@ -16,7 +16,7 @@ from PIL import Image
 
 from dfrestore import photo
 from dfrestore.photo.encode import quantise
-from dfrestore.photo.enlarged import enlarged, filled, resized
+from dfrestore.photo.enlarged import filled, resized, with_pixels
 
 Rgb: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.float32]
@@ -126,7 +126,7 @@ def _from_file(path: Path, enlarges: bool) -> tuple[Rgb, Finish]:
     read = photo.read(path)
 
     def finish(result: Rgb) -> Image.Image:
-        taken = enlarged(read, *result.shape[:2])
+        taken = with_pixels(read, result)
         # PIL holds 16 bits for grey alone; colour comes back in 8.
         sixteen = taken.origin.bits == 16 and taken.origin.grey and taken.alpha is None
         planes = _from_unit(result, np.dtype(np.uint16 if sixteen else np.uint8), grey=taken.origin.grey)

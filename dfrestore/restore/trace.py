@@ -11,7 +11,7 @@ from PIL import Image
 
 from dfrestore.photo import Photo
 from dfrestore.photo.encode import quantise
-from dfrestore.photo.enlarged import resized_alpha
+from dfrestore.photo.enlarged import with_pixels
 from dfrestore.photo.view import size_within, view
 from dfrestore.restore.flow import tapped
 from dfrestore.restore.images import Rgb
@@ -67,10 +67,7 @@ class Trace:
             self._estimates.append(self._shown(state.estimate))
 
     def _shown(self, rgb: Rgb) -> Image.Image:
-        alpha = self._taken.alpha
-        if alpha is not None and alpha.shape != rgb.shape[:2]:
-            alpha = resized_alpha(alpha, *rgb.shape[:2])
-        return view(rgb, alpha, self._taken.origin.icc, SIDE)
+        return view(rgb, with_pixels(self._taken, rgb).alpha, self._taken.origin.icc, SIDE)
 
     def encoded(self, result: Rgb, place: str) -> bytes:
         """WebP or GIF, by the ending of ``place``; it plays again and again, and rests on the result."""

@@ -28,9 +28,9 @@ def require_fit(config: TrainConfig) -> None:
 
 def preset_for(task: str, scale: int) -> str:
     """The preset of the task's degradation, ``mixed`` if it can be, that makes pictures so many times smaller."""
-    from dfrestore.degrade import KINDS
+    from dfrestore.degrade import kind_for
 
-    kind = next((kind for kind in KINDS.values() if kind.task == task), None)
+    kind = kind_for(task)
     if kind is None or kind.scale("mixed") == scale:
         return "mixed"
     fitting = [preset for preset in kind.presets if kind.scale(preset) == scale]
@@ -38,9 +38,9 @@ def preset_for(task: str, scale: int) -> str:
 
 
 def _require_scale(config: TrainConfig, network: Network) -> None:
-    from dfrestore.degrade import KINDS
+    from dfrestore.degrade import kind_for
 
-    kind = next((kind for kind in KINDS.values() if kind.task == config.task), None)
+    kind = kind_for(config.task)
     if kind is None or config.data.preset not in kind.presets:
         return  # refused elsewhere
     made = kind.scale(config.data.preset)

@@ -19,6 +19,7 @@ from dfrestore.training.distributed import SOLO
 from dfrestore.training.records import ValidationRecord
 from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint, save_checkpoint
+from dfrestore.weights.checkpoint import as_float32
 from dfrestore.weights.spec import ModelSpec
 
 START, MODEL = "start.safetensors", "model.safetensors"
@@ -97,8 +98,7 @@ def settle(trainer: Trainer, folder: Path) -> Settled | None:
 def _score(trainer: Trainer, tensors: dict[str, Tensor]) -> float:
     """PSNR of these weights on the held-out part; the trainer stays as it was."""
     network = copy.deepcopy(trainer.ema)
-    floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
-    network.load_state_dict({**network.state_dict(), **tensors, **floats})
+    network.load_state_dict({**network.state_dict(), **as_float32(tensors)})
     return _alone(trainer, network)[0][trainer.config.model.default_steps]
 
 

@@ -34,6 +34,7 @@ from dfrestore.training.photos import Photos
 from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
 from dfrestore.training.schedules import learning_rate
 from dfrestore.training.validation import psnr, shown, validation_pairs
+from dfrestore.weights.checkpoint import as_float32
 
 MAX_BAD_STEPS = 20
 Pictures = tuple[Tensor, Tensor]  # clean, degraded
@@ -98,8 +99,7 @@ class Trainer:
         expected = {name: own[name] for name in stored_names(replace(self.spec, stage=stage))}
         if differences := compare_tensors(tensors, expected):
             raise StartError(f"the start weights do not fit the configured network: {in_short(differences)}")
-        floats = {name: tensor.float() for name, tensor in tensors.items() if tensor.is_floating_point()}
-        self.network.load_state_dict({**own, **tensors, **floats})
+        self.network.load_state_dict({**own, **as_float32(tensors)})
         self.loaded.update(tensors)
         self.average.start_over()
 

@@ -78,6 +78,11 @@ def write_replacing(path: Path, chunks: Iterable[bytes]) -> None:
         ) from error
 
 
+def as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, those of floating point as float32."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
 def read_bytes(path: str | Path) -> bytes:
     """All bytes of a regular file. Raises :class:`WeightsError`."""
     with open_weights(path) as file:

@@ -65,6 +65,22 @@ def run(config: TrainConfig, folder: Path) -> Trainer:
     return trainer
 
 
+def stopped_and_resumed(config: TrainConfig, folder: Path, steps: int) -> Trainer:
+    """A run that was stopped after so many steps, and went on in another trainer to its end."""
+    open_run(folder, config)
+    stream, done = train(trainer_of(config), folder), 0
+    for record in stream:
+        done += hasattr(record, "loss")
+        if done == steps:
+            break
+    stream.close()
+    second = trainer_of(config)
+    assert load_state(second, folder) == []
+    for _ in train(second, folder):
+        pass
+    return second
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_one_command_trains_all_stages_and_the_model_restores(tmp_path: Path, task: str) -> None:
     run(tiny(task), tmp_path)
@@ -116,19 +132,7 @@ def test_g_stays_as_it_is_while_the_diffusion_is_trained_alone() -> None:
 def test_a_stopped_run_goes_on_bit_for_bit_across_the_borders_of_stages(tmp_path: Path, steps: int) -> None:
     config = tiny()
     whole = run(config, tmp_path / "whole")
-    first = trainer_of(config)
-    open_run(tmp_path / "parts", config)
-    stream = train(first, tmp_path / "parts")
-    done = 0
-    for record in stream:
-        done += hasattr(record, "loss")
-        if done == steps:
-            break
-    stream.close()
-    second = trainer_of(config)
-    assert load_state(second, tmp_path / "parts") == []
-    for _ in train(second, tmp_path / "parts"):
-        pass
+    second = stopped_and_resumed(config, tmp_path / "parts", steps)
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name
     for name, tensor in whole.ema.state_dict().items():
@@ -214,19 +218,7 @@ def with_gan(task: str = "upscale") -> TrainConfig:
 def test_a_stopped_adversarial_phase_goes_on_bit_for_bit(tmp_path: Path, task: str, steps: int) -> None:
     config = with_gan(task)
     whole = run(config, tmp_path / "whole")
-    first = trainer_of(config)
-    open_run(tmp_path / "parts", config)
-    stream = train(first, tmp_path / "parts")
-    done = 0
-    for record in stream:
-        done += hasattr(record, "loss")
-        if done == steps:
-            break
-    stream.close()
-    second = trainer_of(config)
-    assert load_state(second, tmp_path / "parts") == []
-    for _ in train(second, tmp_path / "parts"):
-        pass
+    second = stopped_and_resumed(config, tmp_path / "parts", steps)
     for ours, theirs in ((whole.network, second.network), (whole.extras["critic"], second.extras["critic"])):
         assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
 
@@ -242,19 +234,7 @@ def test_discriminators_of_two_stages_are_the_same_however_often_a_run_was_stopp
     }  # type: ignore[type-var]
     config = replace(config, stages={**config.stages, **stages})
     whole = run(config, tmp_path / "whole")
-    first = trainer_of(config)
-    open_run(tmp_path / "parts", config)
-    stream = train(first, tmp_path / "parts")
-    done = 0
-    for record in stream:
-        done += hasattr(record, "loss")
-        if done == steps:
-            break
-    stream.close()
-    second = trainer_of(config)
-    assert load_state(second, tmp_path / "parts") == []
-    for _ in train(second, tmp_path / "parts"):
-        pass
+    second = stopped_and_resumed(config, tmp_path / "parts", steps)
     for ours, theirs in ((whole.network, second.network), (whole.extras["critic"], second.extras["critic"])):
         assert all(torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
 
