@@ -21,7 +21,7 @@ class Step(Protocol):
     """From x at ``t`` to (x at ``following``, clean estimate x0), unclamped; ``following`` None ends: both are x0.
 
     output: the network's, at x and t; prediction: what it is. alpha_bar: the whole schedule (T,). previous: None at the
-    first step.
+    first step. clip: the clean estimate is clamped to [-clip, clip], and the noise follows from it.
     """
 
     def __call__(
@@ -33,6 +33,7 @@ class Step(Protocol):
         t: int,
         following: int | None,
         previous: Previous | None = None,
+        clip: float | None = None,
     ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -68,9 +69,10 @@ def ddim_step(
     t: int,
     following: int | None,
     previous: Previous | None = None,
+    clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """DDIM (Song et al. 2021, Eq. 12) with eta = 0: x = sqrt(ab_s) x0 + sqrt(1 - ab_s) eps."""
-    x0, eps = to_x0_eps(prediction, output, x, alpha_bar[t])
+    x0, eps = to_x0_eps(prediction, output, x, alpha_bar[t], clip)
     if following is None:
         return x0, x0
     target = alpha_bar[following]
@@ -85,13 +87,14 @@ def dpmpp_2m_step(
     t: int,
     following: int | None,
     previous: Previous | None = None,
+    clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2): clean estimates are carried on along a line through the last two.
 
     The first step is DDIM. With lambda = log(alpha / sigma) and h its growth, x = sigma_s / sigma_t x
     - alpha_s (exp(-h) - 1) D, and D = x0 + (x0 - x0') h / (2 h'), where x0' and h' are those of the previous step.
     """
-    x0, _ = to_x0_eps(prediction, output, x, alpha_bar[t])
+    x0, _ = to_x0_eps(prediction, output, x, alpha_bar[t], clip)
     if following is None:
         return x0, x0
     signal, noise = alpha_bar.double().sqrt(), (1 - alpha_bar.double()).sqrt()
@@ -136,6 +139,7 @@ def advance_(
     t: int,
     following: int | None,
     previous: Previous | None,
+    clip: float | None = None,
 ) -> Previous | None:
     """One step in place, (C, H, W): x becomes the next x, output the clean estimate.
 
@@ -146,6 +150,6 @@ def advance_(
         rows = slice(top, top + _ROWS)
         seen = None if previous is None else (previous[0], previous[1][:, rows])
         x[:, rows], output[:, rows] = chosen.step(
-            prediction, output[:, rows], x[:, rows], alpha_bar, t, following, seen
+            prediction, output[:, rows], x[:, rows], alpha_bar, t, following, seen, clip
         )
     return (t, output.clone()) if chosen.history and following is not None else None

@@ -37,12 +37,18 @@ def timesteps(train_timesteps: int, steps: int, lists: Mapping[int, Sequence[int
     return [round(last * (steps - 1 - i) / (steps - 1)) for i in range(steps)]
 
 
-def to_x0_eps(prediction: Prediction, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
+def to_x0_eps(
+    prediction: Prediction, output: Tensor, x_t: Tensor, alpha_bar: Tensor, clip: float | None = None
+) -> tuple[Tensor, Tensor]:
     """(x_0, eps) from a network's output, both of x_t's shape.
 
-    ``epsilon``: output is eps. ``sample``: output is x_0. alpha_bar: that of x_t, broadcastable, float32.
+    ``epsilon``: output is eps. ``sample``: output is x_0. alpha_bar: that of x_t, broadcastable, float32. clip: x_0 is
+    clamped to [-clip, clip], and eps follows from it.
     """
     signal, noise = alpha_bar.sqrt().to(x_t.dtype), (1 - alpha_bar).sqrt().to(x_t.dtype)
-    if prediction == "epsilon":
-        return (x_t - noise * output) / signal, output
-    return output, (x_t - signal * output) / noise
+    x_0 = output if prediction == "sample" else (x_t - noise * output) / signal
+    if clip is not None:
+        x_0 = x_0.clamp(-clip, clip)
+    elif prediction == "epsilon":
+        return x_0, output
+    return x_0, (x_t - signal * x_0) / noise

@@ -187,6 +187,9 @@ class Stage:
         """The parameters that it changes. ValueError for a network that it cannot train."""
         return list(network.parameters())
 
+    def prepare(self, network: Any) -> None:
+        """Load what its settings name into the network, at the start of a run. Raises WeightsError or ValueError."""
+
     def needs(self) -> tuple[str, ...]:
         """How the names of parameters begin that must have been trained before it, here or in the start model."""
         return ()

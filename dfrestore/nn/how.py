@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from dfrestore.nn.adapter import Adapter
 from dfrestore.nn.branches import Branch
 from dfrestore.nn.cells import Grid
 from dfrestore.nn.chains import Chain
@@ -43,6 +44,15 @@ class How(Protocol):
 
     def join(self, x: Tensor, module: Upsample, skip: Tensor) -> Tensor:
         """x enlarged, beside skip."""
+
+    def halve(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """A 2x2 convolution of stride 2."""
+
+    def grow(self, x: Tensor, conv: nn.Conv2d, skip: Tensor) -> Tensor:
+        """skip + the 1x1 convolution of x, pixel-shuffled by 2."""
+
+    def guide(self, x: Tensor, picture: Tensor, adapter: Adapter) -> Tensor:
+        """x + ``adapter``'s sight of x and of a picture (B, c, H, W) of the same height and width."""
 
     def copy(self, x: Tensor) -> Tensor:
         """A copy that later verbs do not overwrite."""

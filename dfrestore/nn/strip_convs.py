@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.nn.adapter import Adapter
 from dfrestore.nn.cells import evenly
+from dfrestore.nn.chains import shuffled
 from dfrestore.nn.norm import Normed
 from dfrestore.nn.resample import Downsample, Upsample
 from dfrestore.nn.rows import Rows, as_kernel, as_matrix, as_pixels, product
@@ -105,6 +107,51 @@ def add_conv1x1_(x: Tensor, other: Tensor, conv: nn.Conv2d, how: Rows) -> None:
     for first, end in how.spans(x.shape[1], x.shape[2] * x.shape[3]):
         weight, bias = conv.weight.to(how.dtype).flatten(1), None if conv.bias is None else conv.bias.to(how.dtype)
         x[:, first:end] += F.linear(other[:, first:end].to(how.dtype), weight, bias)
+
+
+def halved(x: Tensor, conv: nn.Conv2d, how: Rows) -> Tensor:
+    """(1, H, W, C) -> (1, H/2, W/2, C'): a 2x2 convolution of stride 2."""
+    _, height, width, channels = x.shape
+    weight = conv.weight.to(how.dtype).permute(2, 3, 1, 0).reshape(4 * channels, -1)  # (row, column, channel) -> out
+    bias = None if conv.bias is None else conv.bias.to(how.dtype)
+    out = x.new_empty(1, height // 2, width // 2, conv.out_channels)
+    for first, end in how.spans(height, width * max(channels, conv.out_channels), 2):
+        blocks = x[:, first:end].to(how.dtype).reshape((end - first) // 2, 2, width // 2, 2, channels).transpose(1, 2)
+        rows = blocks.reshape(-1, 4 * channels)
+        made = product(rows, weight, bias, out=how.buffer("halved", (len(rows), conv.out_channels), rows))
+        out[:, first // 2 : end // 2] = made.view(1, (end - first) // 2, width // 2, -1)
+    return out
+
+
+def grow_(x: Tensor, conv: nn.Conv2d, skip: Tensor, how: Rows) -> Tensor:
+    """skip (1, 2H, 2W, C) += the 1x1 convolution of x (1, H, W, C'), pixel-shuffled by 2; skip is returned."""
+    weight, bias = as_matrix(conv, how.dtype)
+    _, height, width, _ = x.shape
+    for first, end in how.spans(height, width * conv.out_channels):
+        rows = as_pixels(x[:, first:end]).to(how.dtype)
+        made = product(rows, weight, bias, out=how.buffer("grown", (len(rows), conv.out_channels), rows))
+        skip[:, 2 * first : 2 * end] += shuffled(made.view(1, end - first, width, -1), 2)
+    return skip
+
+
+def guide_(x: Tensor, picture: Tensor, adapter: Adapter, how: Rows) -> None:
+    """x (1, H, W, C) += what the adapter makes of x and of a picture (1, c, H, W)."""
+    _, height, width, _ = x.shape
+    into, bias = as_matrix(adapter.into, how.dtype)
+    back, last = as_matrix(adapter.back, how.dtype)
+    assert bias is not None
+    assert last is not None
+
+    def rows(first: int, end: int) -> Tensor:
+        return picture[:, :, first:end].to(how.dtype).permute(0, 2, 3, 1).contiguous()
+
+    for first, end, seen in conv3x3_of(rows, height, width, adapter.sight, how):
+        pixels = as_pixels(x[:, first:end]).to(how.dtype)  # a view where the dtypes agree: then all is done in place
+        hidden = torch.addmm(as_pixels(seen) + bias, pixels, into)
+        pixels.addmm_(hidden, back)
+        pixels += last
+        if x.dtype != how.dtype:
+            x[:, first:end] = pixels.view(1, end - first, width, -1)
 
 
 def depthwise(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrestore.nn import strip_chains, strip_convs
+from dfrestore.nn.adapter import Adapter
 from dfrestore.nn.branches import Branch
 from dfrestore.nn.cells import Grid, cells_of
 from dfrestore.nn.chains import Chain
@@ -51,6 +52,16 @@ class Strips(Rows):
         strip_convs.upsample(x, module, self, out=wide[..., :-channels])
         wide[..., -channels:] = skip
         return wide
+
+    def halve(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        return strip_convs.halved(x, conv, self)
+
+    def grow(self, x: Tensor, conv: nn.Conv2d, skip: Tensor) -> Tensor:
+        return strip_convs.grow_(x, conv, skip, self)
+
+    def guide(self, x: Tensor, picture: Tensor, adapter: Adapter) -> Tensor:
+        strip_convs.guide_(x, picture, adapter, self)
+        return x
 
     def copy(self, x: Tensor) -> Tensor:
         return x.clone()

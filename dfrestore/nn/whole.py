@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrestore.nn.adapter import Adapter
 from dfrestore.nn.branches import Branch, Mixing, Pointwise, Spatial
 from dfrestore.nn.cells import Grid, cells_of
 from dfrestore.nn.chains import Chain, ResidualConvs, enlarged, shuffled
@@ -57,6 +58,19 @@ class Whole:
 
     def join(self, x: Tensor, module: Upsample, skip: Tensor) -> Tensor:
         return torch.cat([self.up(x, module), skip], dim=-1)
+
+    def halve(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        b, h, w, c = x.shape
+        x = x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(2, 3).reshape(b, h // 2, w // 2, 4 * c)
+        weight, bias = cast(conv, x.dtype)
+        return F.linear(x, weight.permute(0, 2, 3, 1).flatten(1), bias)  # of a 2x2 block: row, column, channel
+
+    def grow(self, x: Tensor, conv: nn.Conv2d, skip: Tensor) -> Tensor:
+        return skip + shuffled(conv1x1(x, conv), 2)
+
+    def guide(self, x: Tensor, picture: Tensor, adapter: Adapter) -> Tensor:
+        seen = conv3x3(to_nhwc(picture.to(self.dtype)), adapter.sight)
+        return x + conv1x1(conv1x1(x, adapter.into) + seen, adapter.back)
 
     def copy(self, x: Tensor) -> Tensor:
         return x

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,9 +18,8 @@ from dfrestore.methods.diffir.perceptual import (
     load_vgg19,
     perceptual_loss,
 )
+from dfrestore.methods.known_weights import local_file
 from dfrestore.methods.method import MADE, Batch, Extras, Stage
-from dfrestore.weights.fetch import fetch
-from dfrestore.weights.hub import SCHEME, parse_address
 
 Region = Literal["auto", "whole", "known", "hole"]
 _OF_PIXELS = ("l1", "psnr")  # losses that are means over pixels
@@ -97,9 +95,9 @@ class Objective(Stage):
             build = UNetDiscriminator if self.critic.kind == "unet" else PatchDiscriminator
             made[CRITIC] = build(self.critic.features)
         if self.perceptual.vgg:
-            made[VGG] = load_vgg19(_local(self.perceptual.vgg))
+            made[VGG] = load_vgg19(local_file(self.perceptual.vgg))
         if self.perceptual.resnet:
-            made[RESNET] = load_resnet50_dilated(_local(self.perceptual.resnet))
+            made[RESNET] = load_resnet50_dilated(local_file(self.perceptual.resnet))
         return made
 
     def critic_parameters(self, extras: Extras) -> list[nn.Parameter]:
@@ -163,8 +161,3 @@ class Objective(Stage):
         logits, (of_made, _) = critic(real)[0], critic(made)
         loss = gan.non_saturating_discriminator_loss(logits, of_made, mask)
         return loss + gan.R1_WEIGHT * gan.r1_penalty(logits, real)
-
-
-def _local(name: str) -> Path:
-    """The file of this name; one on a hub is fetched."""
-    return fetch(parse_address(name)).path if name.startswith(SCHEME) else Path(name)
