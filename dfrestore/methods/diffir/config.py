@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from dfrestore.errors import did_you_mean
+from dfrestore.methods.settings import (
+    check_ffn_factor,
+    check_known,
+    check_levels,
+    check_norm,
+    check_range,
+    check_stem,
+    from_plain,
+    to_plain,
+    true_or_false,
+    two_betas,
+    whole_number,
+)
 from dfrestore.nn.norm import Norm
 
 TAIL_SCALE = 4  # of the authors' upsampler, whatever the result's scale
@@ -46,30 +58,20 @@ class DiffIRConfig:
     denoiser_layers: int = 1
 
     def __post_init__(self) -> None:
-        if not 2 <= self.dim <= 1024 or self.dim % 2:
-            raise ValueError(f"dim {self.dim} is not an even number from 2 to 1024")
-        if len(self.blocks) != 4 or not all(0 < n <= 64 for n in self.blocks):
-            raise ValueError(f"blocks {list(self.blocks)} are not four numbers from 1 to 64")
-        if len(self.heads) != 4 or not all(h > 0 and (self.dim << i) % h == 0 for i, h in enumerate(self.heads)):
-            raise ValueError(f"heads {list(self.heads)} do not divide the widths {[self.dim << i for i in range(4)]}")
-        if not 0.25 <= self.ffn_factor <= 16 or int(self.dim * self.ffn_factor) < 1:
-            raise ValueError(f"ffn_factor {self.ffn_factor} is not from 0.25 to 16")
-        if self.norm not in ("WithBias", "BiasFree"):
-            raise ValueError(f"norm {self.norm!r} is neither 'WithBias' nor 'BiasFree'")
-        self._check_ranges()
+        check_levels(self.dim, 2, self.blocks, self.heads)
+        check_ffn_factor(self.ffn_factor, self.dim)
+        check_norm(self.norm)
+        check_range("refinement", self.refinement, 0, 64)
+        check_range("scale", self.scale, 1, 8)
+        check_range("prior_blocks", self.prior_blocks, 0, 64)
+        check_range("prior_features", self.prior_features, 1, 1024)
+        check_range("denoiser_layers", self.denoiser_layers, 0, 64)
+        check_stem("stem", self.stem)
+        check_stem("prior_stem", self.prior_stem)
         if self.prefill and not self.mask:
             raise ValueError("prefill fills holes, so it needs mask = true")
         if self.tail and self.stem * self.scale != TAIL_SCALE:
             raise ValueError(f"a tail enlarges by {TAIL_SCALE}, so scale {self.scale} needs a stem of 4 / scale")
-
-    def _check_ranges(self) -> None:
-        ranges = {"refinement": (0, 64), "scale": (1, 8), "prior_blocks": (0, 64), "prior_features": (1, 1024)}
-        for key, (low, high) in {**ranges, "denoiser_layers": (0, 64)}.items():
-            if not low <= getattr(self, key) <= high:
-                raise ValueError(f"{key} {getattr(self, key)} is not from {low} to {high}")
-        for key in ("stem", "prior_stem"):
-            if getattr(self, key) not in (1, 2, 4):
-                raise ValueError(f"{key} {getattr(self, key)} is not 1, 2 or 4")
 
     @property
     def planes(self) -> int:
@@ -94,18 +96,11 @@ class DiffIRConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> DiffIRConfig:
         """From a checkpoint's or a preset's plain values. Raises ValueError on unknown or impossible ones."""
-        known = {f.name for f in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ValueError(f"unknown setting '{key}' of a diffir network{did_you_mean(key, known)}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        for key, value in plain.items():
-            _check_type(key, value, getattr(cls, key))
-        return cls(**plain)
+        return from_plain(cls, values, "a diffir network")
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values that :meth:`from_mapping` reads back."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return to_plain(self)
 
 
 def _super_resolution(scale: int) -> DiffIRConfig:
@@ -147,40 +142,15 @@ class IPRSampling:
 
         Raises ValueError on unknown or impossible values.
         """
-        known = ("timesteps", "betas", "diffusion")
-        for key in values:
-            if key not in known:
-                raise ValueError(f"unknown setting '{key}' of diffir's sampling{did_you_mean(key, known)}")
-        steps = values.get("timesteps", 4)
-        if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
-            raise ValueError(f"timesteps {steps!r} is not a whole number from 1 to {MAX_STEPS}")
-        betas = values.get("betas", (0.1, 0.99))
-        numbers = [float(b) for b in betas if type(b) in (int, float)] if isinstance(betas, list | tuple) else []
-        if len(numbers) != 2 or len(betas) != 2 or not 0 < numbers[0] <= numbers[1] < 1:
-            raise ValueError(f"betas {betas!r} are not two numbers with 0 < first <= last < 1")
-        diffusion = values.get("diffusion", True)
-        if not isinstance(diffusion, bool):
-            raise ValueError(f"diffusion {diffusion!r} is neither true nor false")
+        check_known(values, ("timesteps", "betas", "diffusion"), "diffir's sampling")
+        steps = whole_number(values.get("timesteps", 4), "timesteps", 1, MAX_STEPS)
+        betas = two_betas(values.get("betas", (0.1, 0.99)))
+        diffusion = true_or_false(values.get("diffusion", True), "diffusion")
         if not diffusion and steps != 1:
             raise ValueError(f"without diffusion timesteps is 1, not {steps}")
-        return cls(steps, (numbers[0], numbers[1]), diffusion)
+        return cls(steps, betas, diffusion)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values that :meth:`from_mapping` reads back."""
         plain = {"timesteps": self.timesteps, "betas": list(self.betas)}
         return plain if self.diffusion else plain | {"diffusion": False}
-
-
-def _check_type(key: str, value: object, default: object) -> None:
-    """Raise ValueError unless the value is of the default's kind."""
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ValueError(f"{key} {value!r} is neither true nor false")
-    elif isinstance(default, tuple):
-        if not (isinstance(value, tuple) and all(type(n) is int for n in value)):
-            raise ValueError(f"{key} {value!r} is not a list of whole numbers")
-    elif isinstance(default, int):
-        if type(value) is not int:
-            raise ValueError(f"{key} {value!r} is not a whole number")
-    elif isinstance(default, float) and type(value) not in (int, float):
-        raise ValueError(f"{key} {value!r} is not a number")
