@@ -216,9 +216,8 @@ class Stage:
         """Of the discriminator among the extras, which has an optimiser of its own; empty where there is none."""
         return []
 
-    @property
-    def critic_lr(self) -> float:
-        """Its base rate; it changes in proportion to the stage's."""
+    def critic_rate(self, share: float) -> float:
+        """Its rate where the stage's stands at this share of its base rate."""
         return 0.0
 
     def critic_loss(self, batch: Batch, made: Tensor, extras: Extras) -> Tensor:

@@ -39,7 +39,7 @@ class Critic:
         self._made.append((batch, made))
 
     def step(self, share: float, clip: float, world: World) -> None:
-        """share: of its base rate. clip: largest gradient norm, 0: none. What is not finite changes nothing."""
+        """share: of the stage's base rate. clip: largest gradient norm, 0: none. What is not finite changes nothing."""
         self.optimizer.zero_grad(set_to_none=True)
         self.loss = 0.0
         for batch, made in self._made:
@@ -52,7 +52,7 @@ class Critic:
         if not math.isfinite(norm.item()):
             return
         for group in self.optimizer.param_groups:
-            group["lr"] = self._stage.critic_lr * share
+            group["lr"] = self._stage.critic_rate(share)
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,13 +24,11 @@ from dfrestore.training.checkpoints import load_state
 from dfrestore.training.config import DataConfig, TrainConfig
 from dfrestore.training.fit import preset_for, require_fit
 from dfrestore.training.run import open_run, train
-from dfrestore.training.schedules import learning_rate, patch_and_batch, patch_counts
 from dfrestore.training.settings import configure, load_preset, preset_values
 from dfrestore.training.start import require_start
 from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint, resolve
 
-DATA = Path(__file__).parents[1] / "data" / "parity_diffir"
 TASKS = {"deblur": "blur", "upscale": "lowres", "inpaint": "holes"}
 
 
@@ -248,6 +246,20 @@ def test_the_adversarial_phase_begins_with_a_new_optimiser() -> None:
     )
 
 
+@pytest.mark.parametrize(("rate", "expected"), [("stage", [1e-4, 5e-5, 5e-5]), ("constant", [1e-4] * 3)])
+def test_the_rate_of_a_discriminator_falls_with_the_stage_s_or_stays(rate: Any, expected: list[float]) -> None:
+    config = with_gan()
+    own = GAN(critic=CriticConfig("unet", features=4, rate=rate))
+    gan = replace(config.stages["gan"], own=own, rate="steps", milestones=(1 / 3,))
+    trainer = trainer_of(replace(config, stages={**config.stages, "gan": gan}))
+    rates = [
+        trainer.critic.optimizer.param_groups[0]["lr"]
+        for record in trainer.run()
+        if trainer.critic is not None and hasattr(record, "loss")
+    ]
+    assert rates == expected
+
+
 def test_a_discriminator_stays_as_it_is_where_its_loss_is_not_finite() -> None:
     trainer = trainer_of(with_gan())
     for record in trainer.run():
@@ -378,42 +390,3 @@ def test_what_does_not_fit_together_is_refused_before_anything_is_read(
 )
 def test_finetuning_takes_the_degradation_of_the_models_factor(task: str, scale: int, preset: str) -> None:
     assert preset_for(task, scale) == preset
-
-
-# --- schedules ---
-
-
-def test_the_deblurring_preset_has_the_authors_rates() -> None:
-    expected = json.loads((DATA / "constants.json").read_text())
-    config = load_preset("paper-diffir-deblur", overrides={"data": {"pairs": ["x"]}})
-    for epoch, rate in expected["lr_stage1_deblur_by_last_epoch"].items():
-        assert learning_rate(config.stages["s1"], int(epoch)) == pytest.approx(rate, rel=1e-6), epoch
-    warm = config.stages["warm"].iterations
-    for iteration, rate in expected["lr_stage2_deblur_by_iter"].items():  # counted from 1
-        if int(iteration) == warm:  # theirs takes the next phase's rate in this one iteration already
-            continue
-        stage, place = ("warm", int(iteration)) if int(iteration) < warm else ("joint", int(iteration) - warm)
-        assert learning_rate(config.stages[stage], place - 1) == pytest.approx(rate, rel=1e-9), iteration
-
-
-def test_entries_of_a_patch_list_may_have_lengths_of_their_own() -> None:
-    stage = load_preset("paper-diffir-deblur", overrides={"data": {"pairs": ["x"]}}).stages["s1"]
-    assert [patch_and_batch(stage, p) for p in (0, 91999, 92000, 171999, 172000, 299999)] == [
-        (192, 8),
-        (192, 8),
-        (256, 4),
-        (256, 4),
-        (320, 2),
-        (512, 1),
-    ]
-    counts = patch_counts(stage)
-    assert (sum(counts.values()), counts[320, 2], counts[512, 1]) == (300000, 38000, 24000)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"patch_lengths": [1, 2]}, {"patch_lengths": [0]}, {"betas": [0.9]}, {"betas": [0.9, 1.0]}],
-)
-def test_settings_of_a_stage_that_do_not_fit_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="joint"):
-        load_preset("smoke-upscale", overrides={"stages": {"joint": settings}})

@@ -1,4 +1,4 @@
-"""The presets of the paper against what its authors' option files and training code say."""
+"""The presets of C2F-DFT's paper against what its authors' option files and training code say."""
 
 from __future__ import annotations
 

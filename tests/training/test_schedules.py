@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfrestore.errors import UsageError
 from dfrestore.methods.c2f_dft.stages import Coarse
 from dfrestore.training.config import StageConfig
 from dfrestore.training.schedules import cosine_cycles, learning_rate, patch_and_batch, patch_counts
+from dfrestore.training.settings import load_preset
 
 COARSE_DERAIN = StageConfig(
     iterations=270_000,
@@ -96,3 +99,26 @@ def test_warmup_rises_linearly_from_the_first_iteration() -> None:
 def test_a_rate_in_steps_falls_at_each_milestone() -> None:
     stage = StageConfig(100, lr=1.0, rate="steps", milestones=(0.5, 80), gamma=0.1, own=Coarse())
     assert [learning_rate(stage, p) for p in (0, 49, 50, 79, 80, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_entries_of_a_patch_list_may_have_lengths_of_their_own() -> None:
+    stage = load_preset("paper-diffir-deblur").stages["s1"]
+    assert [patch_and_batch(stage, p) for p in (0, 91999, 92000, 171999, 172000, 299999)] == [
+        (192, 8),
+        (192, 8),
+        (256, 4),
+        (256, 4),
+        (320, 2),
+        (512, 1),
+    ]
+    counts = patch_counts(stage)
+    assert (sum(counts.values()), counts[320, 2], counts[512, 1]) == (300000, 38000, 24000)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"patch_lengths": [1, 2]}, {"patch_lengths": [0]}, {"betas": [0.9]}, {"betas": [0.9, 1.0]}],
+)
+def test_settings_of_a_stage_that_do_not_fit_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="joint"):
+        load_preset("smoke-upscale", overrides={"stages": {"joint": settings}})

@@ -32,7 +32,8 @@ class CriticConfig:
     (of inpainting: LaMa's, non-saturating with R1), or ``none``.
 
     weight, matching: of the generator's loss, and of the distance between activations (``patch`` alone). features:
-    channels of the first layer. lr: rate of the discriminator, which falls as the stage's does.
+    channels of the first layer. lr: rate of the discriminator; rate: it falls as the stage's does (``stage``), or stays
+    (``constant``).
     """
 
     kind: Literal["none", "unet", "patch"] = "none"
@@ -40,6 +41,7 @@ class CriticConfig:
     matching: float = 0.0
     features: int = 64
     lr: float = 1e-4
+    rate: Literal["stage", "constant"] = "stage"
 
     def __post_init__(self) -> None:
         if self.matching and self.kind != "patch":
@@ -103,9 +105,8 @@ class Objective(Stage):
     def critic_parameters(self, extras: Extras) -> list[nn.Parameter]:
         return list(extras[CRITIC].parameters()) if CRITIC in extras else []
 
-    @property
-    def critic_lr(self) -> float:
-        return self.critic.lr
+    def critic_rate(self, share: float) -> float:
+        return self.critic.lr * (share if self.critic.rate == "stage" else 1.0)
 
     def improved(self, score: float, best: float) -> bool:
         """A discriminator costs dB: the last state counts, not the one of the highest PSNR."""
