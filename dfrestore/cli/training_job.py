@@ -117,7 +117,7 @@ def look_at_data(config: TrainConfig, quiet: bool, stream: TextIO, world: World 
         # processes on one machine map the same file instead of each holding all photos
         mapped = world is not None and world.shares_machine and config.data.memory == "auto"
         data, network = replace(config.data, memory="0") if mapped else config.data, outline(spec_of(config))
-        photos = load_data(data, progress, scale=network.scale, masks=network.mask)
+        photos = load_data(data, progress, scale=network.scale, masks=network.mask, multiple=network.multiple)
     for line in report(photos):
         print(line, file=stream)
     require(photos, config.data)

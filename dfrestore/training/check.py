@@ -19,7 +19,7 @@ from dfrestore.training.store import load
 
 SHOWN = 10
 SMALLEST_PHOTO = 64
-SMALLEST_PAIR = 16  # the coarsest level of a network needs it; pictures smaller than a crop are mirrored
+SMALLEST_PAIR = 16  # of what the network sees; pictures smaller than a crop are mirrored
 _TITLES: dict[Kind, str] = {
     "no target": "inputs without a target, left out",
     "no input": "targets without an input, left out",
@@ -37,16 +37,18 @@ def load_data(
     *,
     scale: int = 1,
     masks: bool = False,
+    multiple: int = 1,
 ) -> Photos:
     """All photos that ``data`` names, decoded; unusable ones are in the findings. Raises :class:`StartError`.
 
     ``progress(done, total)`` is called as files are decoded. scale: how many times larger than the degraded pictures of
-    pairs the clean ones are. masks: pairs have masks.
+    pairs the clean ones are. masks: pairs have masks. multiple: of which the network takes sides; smaller pictures
+    cannot be validated.
     """
     mixed = load_data(DataConfig(clean=data.mix, memory=data.memory, cache=data.cache), progress) if data.mix else None
     sources, findings = find_sources(data, scale=scale, masks=masks)
     memory = _memory() if data.memory == "auto" else parse_bytes(data.memory, "data.memory")
-    smallest = SMALLEST_PAIR if data.paired else SMALLEST_PHOTO
+    smallest = scale * max(SMALLEST_PAIR, multiple) if data.paired else max(SMALLEST_PHOTO, scale * multiple)
     photos = load(sources, smallest, memory, parse_bytes(data.cache, "data.cache"), progress, scale)
     findings += [*photos.findings, *(mixed.findings if mixed else ())]
     return Photos(photos.names, photos.pixels, tuple(findings), photos.inputs, mixed, photos.masks)

@@ -22,6 +22,9 @@ def require_fit(config: TrainConfig) -> None:
         for patch in stage.patches:
             if patch % grid:
                 raise UsageError(f"stages.{name}: patches of {patch} pixels: this network takes multiples of {grid}")
+    size = config.data.validation_size
+    if config.data.validation and size < grid:
+        raise UsageError(f"data.validation_size {size}: this network takes sides of {grid} pixels at least")
     if config.data.clean or config.data.mix:
         _require_scale(config, network)
 
