@@ -203,8 +203,10 @@ def _configure(
 
 
 def _resume(folder: Path, user_settings: dict[str, Any], device: str, quiet: bool) -> None:
+    from dfrestore.training.fit import require_fit
     from dfrestore.training.run import read_run
 
     config = read_run(folder, user_settings)
+    require_fit(config)
     photos = look_at_data(config, quiet, sys.stderr)
     run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None), resumed=True)

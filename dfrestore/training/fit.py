@@ -25,6 +25,8 @@ def require_fit(config: TrainConfig) -> None:
     size = config.data.validation_size
     if config.data.validation and size < grid:
         raise UsageError(f"data.validation_size {size}: this network takes sides of {grid} pixels at least")
+    if config.data.mixup and network.mask:
+        raise UsageError("data.mixup mixes two pictures, and two masks would make half a hole; leave it out")
     if config.data.clean or config.data.mix:
         _require_scale(config, network)
 

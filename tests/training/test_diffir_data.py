@@ -118,6 +118,7 @@ def test_validation_keeps_what_is_known() -> None:
         ("upscale", "smoke-upscale", {"stages": {"s1": {"patches": [100]}}}, "stages.s1: .* multiples of 32"),
         ("upscale", "smoke", {}, "leaves|smaller"),
         ("upscale", "smoke-upscale", {"data": {"validation_size": 16}}, "validation_size 16: .* sides of 32 pixels"),
+        ("inpaint", "smoke-inpaint", {"data": {"mixup": True}}, "data.mixup .* half a hole; leave it out"),
         ("inpaint", "smoke", {}, "takes no mask"),
         ("derain", "smoke", {"model": {"method": "diffir", "network": {"mask": True, "dim": 4}}}, "fills holes"),
     ],
