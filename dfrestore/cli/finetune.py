@@ -89,7 +89,8 @@ def finetune(
 ) -> None:
     """Make a model better on photos of your own, from as few as five pairs.
 
-    Some photos are held out to judge the result. On these it is never worse than the model it started from.
+    Some photos are held out to judge the result. On these it is never worse than the model it started from, unless it
+    is trained against a discriminator, which costs dB.
 
     \b
     Examples:

@@ -224,9 +224,14 @@ class Stage:
         """What the discriminator is trained for. made: what the stage's losses had as :data:`MADE`."""
         raise NotImplementedError
 
+    @property
+    def by_psnr(self) -> bool:
+        """Whether the state of the highest PSNR is the best; else the last one is."""
+        return True
+
     def improved(self, score: float, best: float) -> bool:
         """Whether a state with this PSNR replaces the best one so far."""
-        return score > best
+        return score > best or not self.by_psnr
 
     def restored(self, network: Any, pair: Pair, steps: int, seed: int, how: How) -> Tensor:
         """What validation looks at: (3, sH, sW), unclamped."""

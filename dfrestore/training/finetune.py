@@ -161,7 +161,7 @@ def require_enough(photos: Photos) -> None:
 
 
 def remarks(photos: Photos, config: TrainConfig) -> list[str]:
-    """A line on each thing that is unusual: few pairs, pictures smaller than the crops."""
+    """A line on each thing that is unusual: few pairs, pictures smaller than the crops, a discriminator."""
     lines = []
     if len(photos.names) < FEW:
         lines.append(f"only {len(photos.names)} {photos.noun}: what is learnt from so few may not hold for others")
@@ -171,6 +171,10 @@ def remarks(photos: Photos, config: TrainConfig) -> list[str]:
         lines.append(
             f"{small} of {len(photos.names)} {photos.noun} are smaller than the patch of {largest} pixels "
             "and are mirrored at their edges"
+        )
+    if not all(stage.own.by_psnr for stage in config.running.values()):
+        lines.append(
+            "against a discriminator PSNR falls: the last state is kept, even where the start model has more dB"
         )
     return lines
 

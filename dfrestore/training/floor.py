@@ -1,7 +1,8 @@
 """The floor of a finetuning: its start model is scored first, and the result is never worse.
 
 A run folder that holds ``start.safetensors`` is a finetuning: that model is scored on the held-out part before the
-first step, and it stays ``model.safetensors`` unless training makes a better one.
+first step, and it stays ``model.safetensors`` unless training makes a better one. Against a discriminator, which costs
+dB, the last state is the result whatever its score.
 """
 
 from __future__ import annotations
@@ -27,25 +28,35 @@ START, MODEL = "start.safetensors", "model.safetensors"
 
 @dataclass(frozen=True)
 class Settled:
-    """The end of a finetuning: PSNR (dB) on the held-out part of the start model and of what training made of it."""
+    """The end of a finetuning: PSNR (dB) on the held-out part of the start model and of what training made of it.
+
+    by_psnr: whether PSNR decides between the two; else what training made is the result.
+    """
 
     start: float
     result: float
     held_out: int
     noun: str  # pairs or photos
+    by_psnr: bool = True
 
     @property
     def improved(self) -> bool:
-        """Whether ``model.safetensors`` is another one than the start."""
+        """Whether training gained dB."""
         return self.result > self.start
+
+    @property
+    def kept(self) -> bool:
+        """Whether ``model.safetensors`` is what training made, not the start."""
+        return self.improved or not self.by_psnr
 
     def __str__(self) -> str:
         one = self.held_out == 1
         held_out = (
             f"the one held-out {self.noun.removesuffix('s')}" if one else f"the {self.held_out} held-out {self.noun}"
         )
-        if self.improved:
-            return f"{self.start:.2f} -> {self.result:.2f} dB ({self.result - self.start:+.3f}) on {held_out}"
+        if self.kept:
+            why = "" if self.by_psnr else "; a discriminator costs dB, so the last state is kept all the same"
+            return f"{self.start:.2f} -> {self.result:.2f} dB ({self.result - self.start:+.3f}) on {held_out}{why}"
         return f"no improvement on {held_out}: the model is the one it started from"
 
 
@@ -80,7 +91,7 @@ def score_start(trainer: Trainer) -> ValidationRecord:
 
 
 def settle(trainer: Trainer, folder: Path) -> Settled | None:
-    """Compare the two models as their files hold them; unless the result is better, the start model replaces it.
+    """Compare the two models as their files hold them; unless the result is kept, the start model replaces it.
 
     None where the run is no finetuning, or nothing is held out.
     """
@@ -89,8 +100,9 @@ def settle(trainer: Trainer, folder: Path) -> Settled | None:
     tensors, spec = load_checkpoint(folder / START)
     start = _score(trainer, tensors)
     result = _score(trainer, load_checkpoint(folder / MODEL)[0])
-    settled = Settled(start, result, len(trainer.validation_photos.names), trainer.validation_photos.noun)
-    if not settled.improved:
+    held_out = trainer.validation_photos
+    settled = Settled(start, result, len(held_out.names), held_out.noun, trainer.judged.own.by_psnr)
+    if not settled.kept:
         save_checkpoint(folder / MODEL, tensors, spec)
     return settled
 

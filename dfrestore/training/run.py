@@ -214,7 +214,7 @@ def _save_bad_batch(trainer: Trainer, folder: Path, error: Diverged) -> Path:
 def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settled | None) -> None:
     result = {
         "task": trainer.config.task,
-        "best_psnr": max(settled.start, settled.result) if settled else trainer.best,
+        "best_psnr": (settled.result if settled.kept else settled.start) if settled else trainer.best,
         "paired": trainer.train_photos.paired,
         "training_photos": len(trainer.train_photos.names),
         "validation_photos": len(trainer.validation_photos.names),

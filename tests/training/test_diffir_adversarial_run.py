@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 import pytest
 import torch
 from diffir_runs import run, stopped_and_resumed, tiny, trainer_of, with_gan
+from tiny_runs import smooth_photos
 
+from dfrestore.methods import stored_names
 from dfrestore.methods.diffir.objective import CriticConfig
-from dfrestore.methods.diffir.stages import GAN
+from dfrestore.methods.diffir.stages import GAN, Joint
 from dfrestore.methods.method import Batch
+from dfrestore.training.finetune import remarks
+from dfrestore.training.floor import Settled, keep_start
+from dfrestore.training.run import open_run, train
 from dfrestore.weights import load_checkpoint
 
 
@@ -77,6 +83,46 @@ def test_a_discriminator_stays_as_it_is_where_its_loss_is_not_finite() -> None:
     critic.show(Batch(clean, degraded, slice(0, 4), 4), torch.full_like(clean, float("nan")))
     critic.step(1.0, 0.0, trainer.world)
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.extras["critic"].named_parameters())
+
+
+def finetuned(folder: Path, **stage: Any) -> tuple[Settled, dict[str, torch.Tensor]]:
+    """The end of a finetuning whose rate ruins the model, and the start's tensors."""
+    config = tiny(s1=0, warm=0, joint=0)
+    joint = replace(config.stages["joint"], iterations=3, lr=0.3, rate="steps", own=Joint(**stage))
+    config = replace(config, stages={**config.stages, "joint": joint})
+    trainer = trainer_of(config)
+    spec = trainer.spec
+    start = {name: trainer.network.state_dict()[name].clone() for name in stored_names(spec)}
+    open_run(folder, config, lambda: keep_start(trainer, folder, start, spec))
+    *_, settled = train(trainer, folder)
+    assert isinstance(settled, Settled)
+    return settled, start
+
+
+def test_a_finetuning_against_a_discriminator_is_not_thrown_away_for_its_psnr(tmp_path: Path) -> None:
+    settled, start = finetuned(tmp_path, critic=CriticConfig("unet", features=4))
+    assert settled.result < settled.start
+    assert "a discriminator costs dB, so the last state is kept all the same" in str(settled)
+    tensors, _ = load_checkpoint(tmp_path / "model.safetensors")
+    assert not torch.equal(tensors["G.output.weight"].float(), start["G.output.weight"])
+    result = json.loads((tmp_path / "RESULT.json").read_text())
+    assert (result["best_psnr"], result["start_psnr"]) == (settled.result, settled.start)
+    assert result["improved"] is False
+
+
+def test_a_finetuning_against_a_discriminator_says_so_before_it_begins() -> None:
+    config = with_gan()
+    (line,) = remarks(smooth_photos(), config)
+    assert line == "against a discriminator PSNR falls: the last state is kept, even where the start model has more dB"
+    assert remarks(smooth_photos(), tiny()) == []
+
+
+def test_without_one_the_start_model_is_kept_where_psnr_falls(tmp_path: Path) -> None:
+    settled, start = finetuned(tmp_path)
+    assert settled.result <= settled.start
+    assert str(settled).startswith("no improvement")
+    tensors, _ = load_checkpoint(tmp_path / "model.safetensors")
+    assert torch.equal(tensors["G.output.weight"], start["G.output.weight"])
 
 
 def test_the_discriminator_trains_beside_the_network_and_is_not_in_the_model(tmp_path: Path) -> None:

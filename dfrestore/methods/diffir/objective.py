@@ -108,9 +108,10 @@ class Objective(Stage):
     def critic_rate(self, share: float) -> float:
         return self.critic.lr * (share if self.critic.rate == "stage" else 1.0)
 
-    def improved(self, score: float, best: float) -> bool:
-        """A discriminator costs dB: the last state counts, not the one of the highest PSNR."""
-        return self.critic.kind != "none" or score > best
+    @property
+    def by_psnr(self) -> bool:
+        """A discriminator costs dB."""
+        return self.critic.kind == "none"
 
     def total(self, picture: Tensor, batch: Batch, extras: Extras, **others: Tensor) -> dict[str, Tensor]:
         """All losses of a picture (b, 3, P, P) that G made of the batch; ``others`` are added to them."""
