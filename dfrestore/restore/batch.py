@@ -142,7 +142,7 @@ def _restored(
     if job.extras.trace is not None:
         noise = restorer.noise(height, width, settings.seed)
         start = rgb if noise is None else noise
-        trace = Trace(source.photo, start, steps=settings.steps, members=settings.ensemble)
+        trace = Trace(source.photo, start, steps=settings.steps, members=settings.ensemble, mask=source.mask)
         del noise, start  # a small copy is kept
         work = trace.watch(work)
     outcome: Outcome = yield from work

@@ -39,7 +39,7 @@ from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
-from dfrestore.restore.work import Work, checked_mask, on_top
+from dfrestore.restore.work import Work, checked_mask, on_top, with_known
 from dfrestore.weights import ModelSpec, Resolved, resolve
 
 
@@ -197,12 +197,14 @@ class Restorer:
     ) -> Iterator[Progress]:
         """The same work, a :class:`Progress` at a time.
 
-        After each step its ``estimate`` is float32 (H, W, 3) in [0, 1]; the last one has the ``result``.
+        After each step its ``estimate`` is float32 (H, W, 3) in [0, 1]; the last one has the ``result``. Where the mask
+        is 0, each is the input.
         """
         rgb, _ = open_picture(image, enlarges=self.network.scale > 1)
-        yield from self.restore_rgb(
-            rgb, steps=steps, seed=seed, plan=tile, mask=checked_mask(mask, rgb), name=_name_of(image)
-        )
+        mask = checked_mask(mask, rgb)
+        for state in self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, mask=mask, name=_name_of(image)):
+            shown = state.estimate
+            yield state if shown is None else replace(state, estimate=with_known(shown, rgb, mask))
 
     def plan(self, height: int, width: int, tile: int | None = None) -> Plan:
         """How a picture of this size will be worked through. Raises OutOfMemoryFailure, UsageError."""
@@ -265,7 +267,8 @@ class Restorer:
 
         A faulty result in half precision is redone in fp32. If memory runs out, tiles take over, unless ``plan`` sets
         the tile. plan: from :meth:`plan`, or the side of the tiles. spread: also measure it, which needs two members.
-        Progress counts the evaluations of all members; estimates are those of the present member, upright.
+        Progress counts the evaluations of all members; estimates are those of the present member, upright, as the
+        network makes them, without ``mask``, ``strength`` and ``size``.
         Raises BadResultError and OutOfMemoryFailure, which name ``name``.
         """
         steps = self.checked_steps(steps)

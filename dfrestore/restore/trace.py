@@ -14,7 +14,8 @@ from dfrestore.photo.encode import quantise
 from dfrestore.photo.enlarged import with_pixels
 from dfrestore.photo.view import size_within, view
 from dfrestore.restore.flow import tapped
-from dfrestore.restore.images import Rgb
+from dfrestore.restore.images import Mask, Rgb
+from dfrestore.restore.work import with_known
 
 if TYPE_CHECKING:
     from dfrestore.engine import Progress
@@ -31,10 +32,11 @@ _FASTEST = 40
 class Trace:
     """Gathers the frames of one photo as it is restored. Of an ensemble, the first member's and the common result."""
 
-    def __init__(self, taken: Photo, start: Rgb, *, steps: int, members: int) -> None:
+    def __init__(self, taken: Photo, start: Rgb, *, steps: int, members: int, mask: Mask | None = None) -> None:
         """start: the first frame, (H, W, 3) in [0, 1]: x_T as a picture, or the input of models that start from none.
 
-        It is thinned out, not smoothed, since means of noise are grey.
+        It is thinned out, not smoothed, since means of noise are grey. mask: (H, W); where it is 0, the estimates are
+        the photo too.
         """
         height, width = start.shape[:2]
         wide, high = size_within((width, height), SIDE)
@@ -42,6 +44,7 @@ class Trace:
         self._start = Image.fromarray(quantise(start[rows][:, columns], 8, grey=False))
         self._taken = taken
         self._members = members
+        self._mask = mask
         self._every = -(-steps // MOST)
         self._seen, self._done = 0, 0.0
         self._estimates: list[Image.Image] = []
@@ -64,7 +67,7 @@ class Trace:
             return
         self._seen += 1
         if self._seen % self._every == 0:
-            self._estimates.append(self._shown(state.estimate))
+            self._estimates.append(self._shown(with_known(state.estimate, self._taken.rgb, self._mask)))
 
     def _shown(self, rgb: Rgb) -> Image.Image:
         return view(rgb, with_pixels(self._taken, rgb).alpha, self._taken.origin.icc, SIDE)

@@ -60,6 +60,11 @@ def checked_mask(mask: Mask | None, rgb: Rgb) -> Mask | None:
     return mask.astype(np.float32)
 
 
+def with_known(estimate: Rgb, rgb: Rgb, mask: Mask | None) -> Rgb:
+    """An estimate of the network's, in which the input stays where the mask says so."""
+    return on_top(rgb, estimate, strength=1, mask=mask, keep_color=False)
+
+
 def on_top(rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool) -> Rgb:
     """The network's result with the input's broad colours where wanted, blended with the input.
 

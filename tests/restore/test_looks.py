@@ -138,6 +138,23 @@ def test_a_trace_of_an_ensemble_shows_its_first_member_and_the_mean(restorer: Re
     assert alike(frames[-1], result)
 
 
+def test_a_trace_of_a_picture_with_a_mask_keeps_what_is_known() -> None:
+    photo, mask = taken(8, 8), np.zeros((8, 8), np.float32)
+    mask[:, :4] = 1
+
+    def work() -> Generator[Progress, None, Outcome]:
+        yield Progress(1, 2, np.ones((8, 8, 3), np.float32))
+        return Outcome(photo.rgb, "", "", ())
+
+    trace = Trace(photo, photo.rgb, steps=2, members=1, mask=mask)
+    result = drain(trace.watch(work())).rgb
+    with Image.open(io.BytesIO(trace.encoded(result, "t.gif"))) as image:
+        image.seek(1)
+        estimate = np.asarray(image.convert("RGB"))
+    assert (estimate[:, :4] == 255).all()
+    assert (estimate[:, 4:] == 64).all()
+
+
 def test_many_steps_are_thinned_out(restorer: Restorer) -> None:
     def work() -> Generator[Progress, None, Outcome]:
         for done in range(1, 1000):

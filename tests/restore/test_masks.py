@@ -54,6 +54,17 @@ def test_outside_the_mask_the_input_stays_exactly(takes_mask: bool, ensemble: in
     assert not (result[between] == PICTURE[between]).all()
 
 
+@pytest.mark.parametrize("takes_mask", [False, True])
+def test_every_estimate_keeps_what_is_known(takes_mask: bool) -> None:
+    states = list(restorer(White(mask=takes_mask)).steps(PICTURE, mask=half(), steps=2))
+    estimates = [state.estimate for state in states if state.estimate is not None]
+    assert states[-1].result is estimates[-1]
+    rgb = PICTURE / np.float32(255)
+    for estimate in estimates:
+        assert np.array_equal(estimate[half() == 0], rgb[half() == 0])
+        assert (estimate[half() == 1] > 0.98).all()
+
+
 def test_the_mask_turns_with_the_picture() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
