@@ -200,12 +200,11 @@ def _plan(options: Options, task: str, parsed: _Parsed) -> FilePlan:
 
 def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
     from dfrestore.restore import Settings
-    from dfrestore.weights import read_spec
 
     return Settings(
         task=task,
         model=_identity(resolved, plan),
-        steps=read_spec(resolved.path).default_steps if options.steps is None else options.steps,
+        steps=_steps(options.steps, resolved),
         seed=options.seed,
         precision=options.precision,
         window=parsed.window,
@@ -219,6 +218,19 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
         size=parsed.size,
         masking=parsed.masking,
     )
+
+
+def _steps(requested: int | None, resolved: Resolved) -> int:
+    """As the header says, before anything else is read. Raises UsageError for what the model cannot do."""
+    from dfrestore.weights import read_spec
+
+    spec = read_spec(resolved.path)
+    if requested is None:
+        return spec.default_steps
+    from dfrestore.methods import outline
+    from dfrestore.restore.checks import possible_steps
+
+    return possible_steps(outline(spec), requested)
 
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
@@ -309,7 +321,6 @@ class _Run:
             window=self.parsed.window,
             memory=self.crew.memory(self.parsed.memory, place),
         )
-        restorer.checked_steps(self.settings.steps)
         if restorer.precision.warning:
             self.report.warn(restorer.precision.warning)
         if self.page is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from dfrestore.engine import (
 from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
-from dfrestore.restore.checks import fault
+from dfrestore.restore.checks import fault, possible_steps
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
@@ -373,15 +373,7 @@ class Restorer:
 
     def checked_steps(self, steps: int | None) -> int:
         """``steps``, or the model's default. Raises :class:`UsageError` for what the model cannot do."""
-        chosen, possible = self.spec.default_steps if steps is None else steps, self.network.steps
-        if chosen not in possible:
-            known = f"from {possible[0]} to {possible[-1]}" if isinstance(possible, range) else _listed(possible)
-            raise UsageError(f"--steps is {known} for this model, not {chosen}")
-        return chosen
-
-
-def _listed(counts: Sequence[int]) -> str:
-    return " or ".join(map(str, counts))
+        return possible_steps(self.network, self.spec.default_steps if steps is None else steps)
 
 
 def _counting(progress: Watch | None) -> Callable[[Progress], object]:

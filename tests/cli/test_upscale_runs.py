@@ -302,3 +302,20 @@ def test_the_api_refuses_sizes_that_no_picture_has(times4: Path, size: tuple[int
     restorer = Restorer.from_pretrained("upscale", times4, device="cpu", precision="fp32")
     with pytest.raises(ValueError, match="size is"):
         restorer(np.zeros((8, 8, 3), np.uint8), size=size)
+
+
+def test_steps_that_the_model_cannot_do_are_refused_first_of_all(
+    upscale: Run, tmp_path: Path, photo_folder: Path
+) -> None:
+    def refused(*arguments: object) -> None:
+        answer = upscale(*arguments, "--steps", 3)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == "dfrestore: --steps is 4 for this model, not 3\n"
+
+    out = tmp_path / "out"
+    assert upscale(photo_folder, "-o", out).code == 0
+    refused(photo_folder, "-o", out)  # all done before
+    refused(photo_folder / "a.png", "-o", out / "a.png")  # exists already
+    (tmp_path / "torn.png").write_bytes(b"no picture")
+    refused(tmp_path / "torn.png")
+    refused(photo_folder, "-o", tmp_path / "new", "--dry-run")
