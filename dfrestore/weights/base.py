@@ -65,15 +65,14 @@ def with_base(
 ) -> dict[str, Tensor]:
     """``tensors`` of the checkpoint ``file`` and those of its base (see :func:`find_base`), in one map.
 
-    Raises :class:`WeightsError` where the base is missing, of another method, or holds one of ``tensors`` too.
+    A tensor of the file replaces the base's of the same name: a part that was trained on. Raises :class:`WeightsError`
+    where the base is missing, or of another method.
     """
     assert spec.base is not None
     path = find_base(spec, file, base_file=base_file, offline=offline)
     below, below_spec = load_checkpoint(path, sha256=spec.base.sha256)
     if below_spec.method != spec.method:
         raise WeightsError(f"{path}: is a {below_spec.method} file, but {file}, which builds on it, is {spec.method}")
-    if twice := next((key for key in tensors if key in below), None):
-        raise WeightsError(f"{file}: the tensor '{twice}' is also in its base, {path}")
     return {**below, **tensors}
 
 
