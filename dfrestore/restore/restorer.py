@@ -32,7 +32,7 @@ from dfrestore.engine import (
     smaller_plan,
     with_precision,
 )
-from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
+from dfrestore.errors import BadResultError, OutOfMemoryFailure
 from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
 from dfrestore.restore.checks import fault, possible_steps

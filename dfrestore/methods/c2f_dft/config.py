@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from dfrestore.diffusion import SAMPLERS, Prediction
+from dfrestore.methods.sampling_settings import noise_schedule, point_lists
 from dfrestore.methods.settings import (
     check_ffn_factor,
     check_known,
@@ -16,13 +17,10 @@ from dfrestore.methods.settings import (
     from_plain,
     one_of,
     to_plain,
-    two_betas,
-    whole_number,
 )
 from dfrestore.nn.norm import Norm
 
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
-MAX_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,12 @@ class Sampling:
         ({"2": [999, 250]}); each may be left out.
         """
         check_known(values, ("prediction", "sampler", "schedule", "timesteps"), "c2f-dft's sampling")
-        total, betas = _schedule(values.get("schedule", {}))
+        total, betas = noise_schedule(values.get("schedule", {}))
         return cls(
             prediction=one_of(values.get("prediction", "epsilon"), PREDICTIONS, "prediction"),
             train_timesteps=total,
             betas=betas,
-            timesteps=_lists(values.get("timesteps", {}), total),
+            timesteps=point_lists(values.get("timesteps", {}), total),
             sampler=one_of(values.get("sampler", "ddim"), tuple(SAMPLERS), "sampler"),
         )
 
@@ -105,25 +103,3 @@ class Sampling:
             "schedule": {"timesteps": self.train_timesteps, "betas": list(self.betas)},
             "timesteps": {str(count): list(points) for count, points in self.timesteps.items()},
         }
-
-
-def _schedule(values: Any) -> tuple[int, tuple[float, float]]:
-    """The number of timesteps and the betas of a ``schedule``."""
-    if not isinstance(values, Mapping) or not {"timesteps", "betas"} >= set(values):
-        raise ValueError(f"schedule {values!r} does not hold timesteps and betas")
-    total = whole_number(values.get("timesteps", 1000), "schedule.timesteps", 2, 100_000)
-    return total, two_betas(values.get("betas", [1e-4, 2e-2]))
-
-
-def _lists(values: Any, total: int) -> dict[int, tuple[int, ...]]:
-    """``timesteps``, their counts as numbers: each list falls and has as many points as its count says."""
-    if not isinstance(values, Mapping) or not all(isinstance(points, list | tuple) for points in values.values()):
-        raise ValueError(f"timesteps {values!r} are not a list for each of some step counts")
-    lists = {}
-    for key, points in values.items():
-        count = whole_number(int(key), "timesteps", 1, MAX_STEPS)
-        found = tuple(whole_number(t, "timestep", 0, total - 1) for t in points)
-        if len(found) != count or sorted(set(found), reverse=True) != list(found):
-            raise ValueError(f"timestep list for {count} steps is not {count} falling values: {list(found)}")
-        lists[count] = found
-    return lists
