@@ -5,6 +5,7 @@ Because a batch follows from the iteration number, nothing random has to be save
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,8 @@ class Place:
     """Where a crop is taken: row and column as fractions of what there is to choose from.
 
     size: side of the crop at first. window: (top, left, side) of what is kept of it. resized: its side in the end,
-    the crop being reduced to a half or enlarged; 0: as it is. grid: crops begin at multiples of it.
+    the crop being reduced to a half or enlarged; 0: as it is. grid: crops begin at multiples of it. turned: by 45
+    degrees, the crop being the middle of what is turned.
     """
 
     photo: int
@@ -37,6 +39,7 @@ class Place:
     resized: int = 0
     window: tuple[int, int, int] | None = None
     grid: int = 1
+    turned: bool = False
 
     def reduced(self, scale: int) -> Place:
         """The same place in a picture that is ``scale`` times smaller."""
@@ -124,7 +127,11 @@ def independent_places(
         scale, flip, row, column = torch.rand(4, generator=generator).tolist()
         side = patch if photos.paired else _side_before(patch, min(photos.pixels[index].shape[1:]), scale, data)
         flipped, resized = data.flip and flip < 0.5, 0 if side == patch else patch
-        places.append(Place(index, row, column, side, flipped, resized, grid=grid if photos.paired else 1))
+        place = Place(index, row, column, side, flipped, resized, grid=grid if photos.paired else 1)
+        if data.eighth_turn and float(torch.rand(1, generator=generator)) < data.eighth_turn:
+            room = min(photos.pixels[index].shape[1:])
+            place = replace(place, turned=grid == 1 and room >= turned_side(side))
+        places.append(place)
     return places
 
 
@@ -164,6 +171,10 @@ def shared_window_places(
 
 def cut(pixels: Tensor, place: Place) -> Tensor:
     """The crop of a photo uint8 (C, H, W) at a place: float32 (C, P, P) in [0, 1]; small photos are mirrored on."""
+    if place.turned:
+        whole = cut(pixels, replace(place, size=turned_side(place.size), resized=0, turned=False))
+        crop = eighth_turn(whole, place.size)
+        return _resized(crop, place.resized) if place.resized else crop
     size = place.size
     pixels = mirrored(pixels, size)
     top = int(place.row * ((pixels.shape[1] - size) // place.grid + 1)) * place.grid
@@ -192,6 +203,19 @@ def mirrored(pixels: Tensor, side: int) -> Tensor:
         return pixels
     missing = [(0, 0), (0, max(0, side - height)), (0, max(0, side - width))]
     return torch.from_numpy(np.pad(pixels.numpy(), missing, mode="symmetric"))
+
+
+def turned_side(side: int) -> int:
+    """Of the square that is turned by 45 degrees, for a crop of ``side`` out of its middle: 364 for 256."""
+    return 2 * math.ceil(side / math.sqrt(2))
+
+
+def eighth_turn(crop: Tensor, side: int) -> Tensor:
+    """(C, S, S) turned by 45 degrees, bilinearly; its middle, (C, side, side)."""
+    across = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    down, right = across[:, None] * math.sqrt(0.5), across[None, :] * math.sqrt(0.5)
+    grid = torch.stack([right - down, right + down], dim=-1) / ((crop.shape[-1] - 1) / 2)
+    return functional.grid_sample(crop[None], grid[None], mode="bilinear", align_corners=True)[0]
 
 
 def quarter_turn(crops: Tensor) -> Tensor:

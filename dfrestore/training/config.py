@@ -55,7 +55,8 @@ class DataConfig:
     crops: "independent", or "shared-window" as the authors': crops of the largest size, of which one window of the
     current size, the same for the whole batch, is taken. flip: half of the crops mirrored left to right.
     quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways;
-    upside_down: part of them turned upside down.
+    upside_down: part of them turned upside down. eighth_turn: part of them turned by 45 degrees, bilinearly, before the
+    degradation (pairs: both pictures alike), where the photo is large enough.
     mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch.
 
     clean_fraction: part of the inputs that is the clean crop itself, so that the network learns to leave clean photos
@@ -86,6 +87,7 @@ class DataConfig:
     flip: bool = True
     quarter_turn: float = 0.0
     upside_down: float = 0.0
+    eighth_turn: float = 0.0
     validation: int = 12
     validation_size: int = 256
     least_validation: int = 0

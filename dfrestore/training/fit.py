@@ -27,6 +27,8 @@ def require_fit(config: TrainConfig) -> None:
         raise UsageError(f"data.validation_size {size}: this network takes sides of {grid} pixels at least")
     if config.data.mixup and network.mask:
         raise UsageError("data.mixup mixes two pictures, and two masks would make half a hole; leave it out")
+    if config.data.eighth_turn and (network.mask or network.scale > 1):
+        raise UsageError("data.eighth_turn turns pictures of one size without masks; leave it out")
     if config.data.clean or config.data.mix:
         _require_scale(config, network)
 

@@ -12,7 +12,16 @@ from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
 from dfrestore.errors import UsageError
-from dfrestore.training.batches import Place, cut, draw_batch, loader_batch, mixup, shared_window_places
+from dfrestore.training.batches import (
+    Place,
+    cut,
+    draw_batch,
+    eighth_turn,
+    loader_batch,
+    mixup,
+    shared_window_places,
+    turned_side,
+)
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.data import degrade_crops, generator_for
 from dfrestore.training.photos import Photos
@@ -184,3 +193,26 @@ def test_mixup_leaves_a_batch_of_one_alone() -> None:
     clean = torch.rand(1, 3, 4, 4)
     for i in range(10):
         assert torch.allclose(mixup(clean, clean, generator_for(5, i))[0], clean)
+
+
+def test_an_eighth_of_a_turn_keeps_what_is_straight() -> None:
+    """A ramp along one diagonal becomes a ramp along one side."""
+    side = 32
+    whole = turned_side(side)
+    down, right = torch.meshgrid(torch.arange(whole), torch.arange(whole), indexing="ij")
+    turned = eighth_turn((down + right)[None].float(), side)[0]
+    steps = turned.diff(dim=1)
+    assert torch.allclose(steps, torch.full_like(steps, 2**0.5), atol=1e-3)
+    assert turned.diff(dim=0).abs().max() < 1e-3
+    assert float(turned.mean()) == pytest.approx(whole - 1, abs=1e-3)  # the middle stays the middle
+    assert turned_side(256) == 364
+
+
+def test_pairs_are_turned_by_an_eighth_alike() -> None:
+    straight, turned = (draw_batch(smooth_pairs(), settings(eighth_turn=share), 0, 0, None) for share in (0.0, 1.0))
+    clean, degraded = turned
+    assert clean.shape == straight[0].shape
+    assert not torch.equal(clean, straight[0])
+    assert (clean / 2 - degraded).abs().max() < 2 / 255  # the inputs of these pairs are half as bright
+    again = draw_batch(smooth_pairs(), settings(eighth_turn=1.0), 0, 0, None)
+    assert torch.equal(clean, again[0])
