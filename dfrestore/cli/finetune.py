@@ -18,6 +18,7 @@ from dfrestore.cli.training_job import (
     fitted_to,
     look_at_data,
     option_settings,
+    resumed_run,
     run_job,
 )
 from dfrestore.cli.training_options import (
@@ -62,6 +63,10 @@ def finetune(
             autocompletion=complete_models,
             help="The model to start from: a name or a safetensors file; default: the task's own.",
         ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file that the model builds on; default: searched by its sha256."),
     ] = None,
     run: Run = None,
     resume: Resume = None,
@@ -109,17 +114,17 @@ def finetune(
         require_minutes(minutes, resume)
         if task or model:
             raise UsageError(f"--resume {resume} continues with that run's own task and model; leave them out")
-        _resume(resume, user_settings | _descriptions(licence, trained_on), device, quiet)
+        _resume(resume, user_settings | _descriptions(licence, trained_on), base, device, quiet)
         return
     _require(run, user_settings, minutes, print_config)
-    start, label = _start_model(model, task)
+    start, label = _start_model(model, task, base)
     config, photos = _configure(start, label, user_settings, licence, trained_on, quiet)
     if print_config or run is None:
         from dfrestore.training.toml import to_toml
 
         typer.echo(to_toml(config), nl=False)
         return
-    job = Job(config, run, photos, degradation_of(config), device, quiet, start, floor=True)
+    job = Job(config, run, photos, degradation_of(config), device, quiet, start, start.base, floor=True)
     if minutes is not None:
         from dfrestore.training.finetune import with_time
 
@@ -156,8 +161,9 @@ def _require(run: Path | None, user_settings: dict[str, Any], minutes: float | N
         require_free(run, finetuning=True)
 
 
-def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
+def _start_model(name: str | None, task: str | None, base: Path | None) -> tuple[Start, str]:
     """The named model or the task's default, and how the result names it: by file name, without its folders."""
+    from dfrestore.training.base import base_of_model
     from dfrestore.training.finetune import require_task
     from dfrestore.weights import load_checkpoint, resolve
     from dfrestore.weights.checkpoint import sha256_of
@@ -170,15 +176,19 @@ def _start_model(name: str | None, task: str | None) -> tuple[Start, str]:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
     require_task(spec, found.label, task or spec.task)
+    if base is not None and spec.base is None:
+        raise UsageError(f"{found.label} builds on no other file; leave out --base")
+    start = Start(tensors, spec, base_of_model(spec, found.path, base) if spec.base else None)
     if found.label != str(found.path):
-        return Start(tensors, spec), found.label
-    return Start(tensors, spec), f"{found.path.name}, sha256 {sha256_of(found.path)[:16]}"
+        return start, found.label
+    return start, f"{found.path.name}, sha256 {sha256_of(found.path)[:16]}"
 
 
 def _configure(
     start: Start, label: str, user_settings: dict[str, Any], licence: str, trained_on: str, quiet: bool
 ) -> tuple[TrainConfig, Photos]:
     """The data, looked at, and the settings that fit them."""
+    from dfrestore.training.base import with_base
     from dfrestore.training.finetune import (
         data_config,
         finetune_config,
@@ -193,21 +203,24 @@ def _configure(
     require_trainable(start.spec)
     user_settings = merge(with_origin(start.spec, label, licence, trained_on), user_settings)
     first = data_config(start.spec.task, start.spec, user_settings)
+    if first.model.base:
+        raise UsageError("model.base: finetune builds on what its model builds on; leave it out, or use train")
     degradation_of(first)  # a task without one is refused before all photos are read
     require_fit(first)
     photos = look_at_data(first, quiet, sys.stderr)
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, user_settings)
+    if start.base is not None:
+        config = with_base(config, start.base, config.model.network)
     for line in remarks(photos, config):
         print(line, file=sys.stderr)
     return config, photos
 
 
-def _resume(folder: Path, user_settings: dict[str, Any], device: str, quiet: bool) -> None:
+def _resume(folder: Path, user_settings: dict[str, Any], base: Path | None, device: str, quiet: bool) -> None:
     from dfrestore.training.fit import require_fit
-    from dfrestore.training.run import read_run
 
-    config = read_run(folder, user_settings)
+    config, below = resumed_run(folder, user_settings, base)
     require_fit(config)
     photos = look_at_data(config, quiet, sys.stderr)
-    run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None), resumed=True)
+    run_job(Job(config, folder, photos, degradation_of(config), device, quiet, None, below), resumed=True)

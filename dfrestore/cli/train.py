@@ -18,9 +18,10 @@ from dfrestore.cli.training_job import (
     degradation_of,
     fitted_to,
     look_at_data,
+    new_run,
     option_settings,
+    resumed_run,
     run_job,
-    start_weights,
 )
 from dfrestore.cli.training_options import (
     Clean,
@@ -40,6 +41,7 @@ from dfrestore.processes import use_threads
 from dfrestore.tasks import any_pair_folders, any_task, preset_of
 
 if TYPE_CHECKING:
+    from dfrestore.training.base import RunBase
     from dfrestore.training.config import TrainConfig
 
 
@@ -85,6 +87,14 @@ def train(
             help="Start from this model: a name or a safetensors file; its network is taken.",
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            autocompletion=complete_models,
+            help="Build on this file, whose frozen tensors the result then needs; default: the preset's.",
+        ),
+    ] = None,
     minutes: Minutes = None,
     share: Annotated[
         list[str] | None,
@@ -125,9 +135,8 @@ def train(
     """
     started = time.monotonic()
     from dfrestore.training.fit import require_fit
-    from dfrestore.training.run import read_run, require_free
+    from dfrestore.training.run import require_free
     from dfrestore.training.settings import list_presets as presets
-    from dfrestore.training.settings import load_preset, preset_values
     from dfrestore.training.toml import merge, to_toml
 
     if list_presets:
@@ -137,14 +146,15 @@ def train(
     preset = preset or preset_of(task)
     user_settings = merge(overrides(setting or []), option_settings(clean, data, input_, target, licence, trained_on))
 
-    def settings() -> tuple[TrainConfig, Start | None]:
+    def settings() -> tuple[TrainConfig, Start | None, RunBase | None]:
         if resume:
-            return read_run(resume, user_settings), None
-        start = start_weights(init_from, merge(preset_values(preset, task), user_settings))
-        return load_preset(preset, task, user_settings, start.spec if start else None), start
+            config, below = resumed_run(resume, user_settings, base)
+            return config, None, below
+        named = {} if base is None else {"model": {"base": base}}
+        return new_run(preset, task, merge(user_settings, named), init_from)
 
     with together(device) as world:
-        config, start = world.from_first(settings)
+        config, start, below = world.from_first(settings)
         if print_config:
             typer.echo(to_toml(config), nl=False)
             return
@@ -165,7 +175,7 @@ def train(
         world.require_same(photos)
         if check_only or folder is None:
             return
-        job = Job(config, folder, photos, degrade, device, quiet, None if resume else start, world=world)
+        job = Job(config, folder, photos, degrade, device, quiet, start, below, world=world)
         use_threads(threads)
         if minutes is not None:
             job = replace(job, config=fitted_to(job, minutes * 60 - (time.monotonic() - started), shares))

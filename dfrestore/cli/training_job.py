@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from dfrestore.cli.ending import Terminated
+from dfrestore.errors import UsageError
+from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dfrestore.training.base import RunBase
     from dfrestore.training.config import TrainConfig
     from dfrestore.training.data import Degrade
     from dfrestore.training.distributed import World
@@ -30,10 +33,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from."""
+    """Weights to start from: their file's own tensors, and the base that the file names."""
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
     spec: ModelSpec
+    base: RunBase | None = None
+
+    @property
+    def whole(self) -> dict[str, Tensor]:
+        """The tensors of both; the file's own ones count."""
+        return {**(self.base.tensors if self.base else {}), **self.tensors}
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Job:
     device: str
     quiet: bool
     start: Start | None
+    base: RunBase | None = None  # what the run builds on
     floor: bool = False  # the start model is scored, and kept unless training makes a better one
     world: World | None = None  # the processes that train together; None: alone
 
@@ -75,11 +85,15 @@ def option_settings(
     return out | ({"trained_on": trained_on} if trained_on else {})
 
 
-def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None:
-    """The named model. A bare name (``compact``) is looked up for the settings' task; others may be of any task."""
+def start_weights(name: str | None, settings: Mapping[str, Any], base: RunBase | None = None) -> Start | None:
+    """The named model. A bare name (``compact``) is looked up for the settings' task; others may be of any task.
+
+    base: the one that ``--base`` names.
+    """
     if name is None:
         return None
     from dfrestore.methods import empty_network
+    from dfrestore.training.base import base_of_model
     from dfrestore.training.config import TrainConfig
     from dfrestore.weights import load_checkpoint, resolve
 
@@ -89,8 +103,55 @@ def start_weights(name: str | None, settings: Mapping[str, Any]) -> Start | None
     for line in found.warnings:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
-    empty_network(spec, tensors, str(found.path))  # refuses tensors that do not fit, before a network gets memory
-    return Start(tensors, spec)
+    if spec.task not in TASKS and spec.task != task:
+        raise UsageError(f"{found.label} is a base for other models; name it with --base, not with --init-from")
+    start = Start(tensors, spec, base_of_model(spec, found.path, known=base) if spec.base else None)
+    empty_network(spec, start.whole, str(found.path))  # refuses what does not fit, before a network gets memory
+    return start
+
+
+def new_run(
+    preset: str, task: str | None, user_settings: Mapping[str, Any], init_from: str | None
+) -> tuple[TrainConfig, Start | None, RunBase | None]:
+    """The settings of a new run, the model that it starts from, and what it builds on.
+
+    That is the base that the user names, else the start model's, else the preset's.
+    """
+    from dfrestore.training.base import named_base, with_base
+    from dfrestore.training.settings import load_preset, preset_values
+    from dfrestore.training.toml import merge
+
+    values = merge(preset_values(preset, task), user_settings)
+    model = user_settings.get("model")
+    model = model if isinstance(model, Mapping) else {}
+    named = model.get("base")
+    base = named_base(named) if named and isinstance(named, str) else None
+    start = start_weights(init_from, values, base)
+    config = load_preset(preset, task, user_settings, start.spec if start else None)
+    if named is None and start is not None and start.base is not None:
+        base = start.base
+    elif named is None and config.model.base:
+        base = named_base(config.model.base)
+    if base is None:
+        return config, start, None
+    for line in base.warnings:
+        print(line, file=sys.stderr)
+    return with_base(config, base, config.model.network if start else model.get("network", {})), start, base
+
+
+def resumed_run(
+    folder: Path, user_settings: Mapping[str, Any], base: str | Path | None
+) -> tuple[TrainConfig, RunBase | None]:
+    """The settings of the run in ``folder``, and what it builds on. base: where that is, if the user says so."""
+    from dfrestore.training.base import base_of_run
+    from dfrestore.training.run import read_run
+    from dfrestore.weights import resolve
+
+    model = user_settings.get("model")
+    if isinstance(model, Mapping) and any(key.startswith("base") for key in model):
+        raise UsageError(f"{folder}: a run keeps the base that it was begun on; --base says where that is now")
+    config = read_run(folder, user_settings)
+    return config, base_of_run(config, folder, None if base is None else resolve(base, restoring=False).path)
 
 
 def degradation_of(config: TrainConfig) -> Degrade | None:
@@ -158,7 +219,8 @@ def run_job(job: Job, resumed: bool) -> None:
     from dfrestore.training.trainer import Trainer
 
     config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
-    trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device(), world=world)
+    base = job.base.tensors if job.base else None
+    trainer = Trainer(config, job.photos, job.degrade, device=job.torch_device(), world=world, base=base)
     if resumed and world.first:
         for line in resume(trainer, folder):
             print(line, file=sys.stderr)
@@ -199,7 +261,7 @@ def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
     start = job.start
     if start is None:
         return None
-    trainer.load_weights(start.tensors, start.spec.stage)
+    trainer.load_weights(start.whole, start.spec.stage)
     if job.floor:
         return lambda: keep_start(trainer, job.folder, start.tensors, start.spec)
     return lambda: save_state(trainer, job.folder)

@@ -191,7 +191,9 @@ class Stage:
         """Load what its settings name into the network, at the start of a run. Raises WeightsError or ValueError."""
 
     def needs(self) -> tuple[str, ...]:
-        """How the names of parameters begin that must have been trained before it, here or in the start model."""
+        """How the names of parameters begin that must have been trained before it: by an earlier stage of the run, or
+        in its base or its start model.
+        """
         return ()
 
     def extras(self, network: Any) -> dict[str, nn.Module]:

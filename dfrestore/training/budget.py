@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods.method import Stage
+from dfrestore.training.base import without_base
 from dfrestore.training.checkpoints import save_best
 from dfrestore.training.config import TrainConfig, require_stage, scaled
 from dfrestore.training.data import Degrade
@@ -56,7 +57,7 @@ def measure(
     """
 
     def trainer(part: TrainConfig) -> Trainer:
-        return Trainer(part, photos, degrade, device=device, world=world)
+        return Trainer(without_base(part), photos, degrade, device=device, world=world)
 
     if not config.iterations and not shares:
         raise StartError("nothing to train: no stage has any iterations")

@@ -6,6 +6,7 @@ Presets and files become one in :mod:`.settings`; TOML is read and written in :m
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.methods import METHODS
 from dfrestore.methods.method import Stage
 from dfrestore.sizes import parse_bytes
-from dfrestore.weights.spec import ModelSpec
+from dfrestore.weights.spec import Base, ModelSpec
 
 OptimizerName = Literal["adamw", "muon"]
 Rate = Literal["cosine", "steps"]
@@ -28,11 +29,18 @@ class ModelConfig:
 
     method: default: the first in ``METHODS``. window: where the network's attention takes its statistics from, in
     training too (see :mod:`dfrestore.windows`).
+
+    base: the file whose tensors the network starts with, and which the result needs beside its own: a registered name,
+    a path, or an ``hf://`` address; a run that has begun names it as headers do. base_sha256, base_file: what a run
+    remembers of it: its content, and where it was.
     """
 
     method: str = field(default_factory=lambda: next(iter(METHODS)))
     default_steps: int = 1
     window: windows.WindowSetting = windows.GLOBAL
+    base: str = ""
+    base_sha256: str = ""
+    base_file: str = ""
     network: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
 
@@ -41,6 +49,8 @@ class ModelConfig:
             near = did_you_mean(self.method, METHODS)
             raise UsageError(f"model.method: unknown method '{self.method}'{near} (known: {', '.join(METHODS)})")
         windows.requested_window(self.window, "model.window")
+        if self.base_sha256 and not (self.base and re.fullmatch("[0-9a-f]{64}", self.base_sha256)):
+            raise UsageError("model.base_sha256: goes with a base, and is 64 hexadecimal digits in small letters")
 
 
 @dataclass(frozen=True)
@@ -285,6 +295,7 @@ def spec_of(config: TrainConfig) -> ModelSpec:
         window=config.model.window,
         patch=max(patch for stage in config.stages.values() for patch in stage.patches),
         default_steps=config.model.default_steps,
+        base=Base(config.model.base, config.model.base_sha256) if config.model.base_sha256 else None,
         licence=config.licence,
         trained_on=config.trained_on,
         source="; ".join([config.source, *config.remarks]),

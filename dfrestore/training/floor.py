@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,12 @@ class Settled:
         return f"no improvement on {held_out}: the model is the one it started from"
 
 
-def keep_start(trainer: Trainer, folder: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
-    """Load the start model, save it in the new run folder as the start and as the result so far, and save the state."""
-    trainer.load_weights(tensors, spec.stage)
+def keep_start(trainer: Trainer, folder: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Load the start model, save it in the new run folder as the start and as the result so far, and save the state.
+
+    tensors: its own, without those of its base, which is the run's.
+    """
+    trainer.load_weights({**trainer.base, **tensors}, spec.stage)
     save_checkpoint(folder / START, tensors, spec)
     save_checkpoint(folder / MODEL, tensors, spec)
     save_state(trainer, folder)
@@ -72,7 +76,7 @@ def resume(trainer: Trainer, folder: Path) -> list[str]:
     """:func:`load_state`; a finetuning without any checkpoint starts over from its start model."""
     if (folder / START).exists():
         tensors, spec = load_checkpoint(folder / START)
-        trainer.load_weights(tensors, spec.stage)
+        trainer.load_weights({**trainer.base, **tensors}, spec.stage)
     return load_state(trainer, folder)
 
 
@@ -107,10 +111,10 @@ def settle(trainer: Trainer, folder: Path) -> Settled | None:
     return settled
 
 
-def _score(trainer: Trainer, tensors: dict[str, Tensor]) -> float:
+def _score(trainer: Trainer, tensors: Mapping[str, Tensor]) -> float:
     """PSNR of these weights on the held-out part; the trainer stays as it was."""
     network = copy.deepcopy(trainer.ema)
-    network.load_state_dict({**network.state_dict(), **as_float32(tensors)})
+    network.load_state_dict({**network.state_dict(), **as_float32({**trainer.base, **tensors})})
     return _alone(trainer, network)[0][trainer.config.model.default_steps]
 
 

@@ -147,10 +147,11 @@ def model_path(trainer: Trainer, folder: Path) -> Path:
 
 
 def save_model(trainer: Trainer, path: Path) -> None:
-    """What the present stage has made: the EMA network, its floating-point tensors as bf16."""
+    """What the present stage has made: the EMA network, its floating-point tensors as bf16, without its base's."""
     spec = replace(trainer.spec, stage=trainer.judged.own.made)
     state = trainer.ema.state_dict()
-    tensors = {name: state[name].detach().cpu() for name in stored_names(spec)}
+    own = trainer.own_part({name: state[name] for name in stored_names(spec)})
+    tensors = {name: tensor.detach().cpu() for name, tensor in own.items()}
     half = {n: t.to(torch.bfloat16) if t.is_floating_point() else t for n, t in tensors.items()}
     save_checkpoint(path, {name: tensor.contiguous() for name, tensor in half.items()}, spec)
 

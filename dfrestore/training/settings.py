@@ -34,11 +34,11 @@ def load_preset(
     """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`.
 
     Without a task: the preset's own, else ``derain``. start: the model that the run goes on from; its network takes
-    the place of the preset's.
+    the place of the preset's, and what the preset builds on stays.
     """
     values = preset_values(name, task)
     if start is not None:
-        values["model"] = model_values(start)
+        values["model"] = {"base": values.get("model", {}).get("base", ""), **model_values(start)}
     return configure(f"preset {name}", values, overrides or {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dfrestore.errors import StartError
+from dfrestore.methods import stored_names
 from dfrestore.training.config import stage_kinds
 from dfrestore.training.trainer import Trainer
 
@@ -10,8 +11,8 @@ from dfrestore.training.trainer import Trainer
 def require_start(trainer: Trainer) -> None:
     """Raise where a stage cannot do without what nobody made.
 
-    :class:`StartError`: weights that neither the start model holds nor an earlier stage trains. WeightsError: a file of
-    an extra.
+    :class:`StartError`: weights that neither base nor start model holds, and no earlier stage trains. WeightsError: a
+    file of an extra.
     """
     config, network = trainer.config, trainer.network
     names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -27,9 +28,10 @@ def require_start(trainer: Trainer) -> None:
             if not any(name.startswith(begin) for name in there):
                 makers = [kind for kind in stage_kinds(config.model.method) if kind != stage]
                 maker = next((kind for kind in makers if any(name.startswith(begin) for name in trained(kind))), "?")
+                could_be_base = maker != "?" and trained(maker) <= set(stored_names(trainer.spec))
+                way_out = "name its file with --base" if could_be_base else "start from its file with --init-from"
                 raise StartError(
-                    f"the stage {stage} builds on what {maker} trains; give {maker} iterations, or start from its file "
-                    "with --init-from"
+                    f"the stage {stage} builds on what {maker} trains; give {maker} iterations, or {way_out}"
                 )
         there |= trained(stage)
         own.extras(network)  # reads the files that it needs

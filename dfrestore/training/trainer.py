@@ -24,6 +24,7 @@ from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.methods.method import MADE, Batch, Call, Pair, Stage
 from dfrestore.nn import Whole
 from dfrestore.training.average import Average
+from dfrestore.training.base import own_part
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
 from dfrestore.training.critic import Critic
@@ -43,8 +44,8 @@ Pictures = tuple[Tensor, Tensor]  # clean, degraded
 class Trainer:
     """Holds network, EMA copy and optimiser; :meth:`run` trains. degrade: not needed for pairs.
 
-    world: the processes that train together; each has a trainer, and all take the same steps. Raises
-    :class:`UsageError` if a stage cannot train this network.
+    world: the processes that train together; each has a trainer, and all take the same steps. base: the tensors that
+    the run builds on (see :mod:`.base`). Raises :class:`UsageError` if a stage cannot train this network.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Trainer:
         *,
         device: str = "cpu",
         world: World = SOLO,
+        base: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config = config
         self.world = world
+        self.base = base or {}
         self.device = torch.device(device)
         self.train_photos, self.validation_photos = photos.split(config.data.validation, config.data.least_validation)
         self.degrade = degrade
@@ -65,6 +68,10 @@ class Trainer:
         self.windows = windows.parse(self.spec.window)
         torch.manual_seed(config.seed)
         self.network: Network = build_for_training(self.spec).to(self.device)
+        if (self.spec.base is not None) != bool(self.base):
+            raise ValueError("the tensors of a base are needed where the configuration names one, and only there")
+        if self.base:
+            self.network.load_state_dict({**self.network.state_dict(), **as_float32(self.base)})
         self.average = Average(self.network, self._all_trained())
         self.dtype = _dtype(config.optim.precision, self.device)
         # Of the trained network; validation sees other sizes and is not compiled.
@@ -72,7 +79,7 @@ class Trainer:
         if config.optim.compile:
             _check_compiler(config.optim.compile)
             self._form = torch.compile(self._form, backend=config.optim.compile, dynamic=False)
-        self.loaded: set[str] = set()  # names of the start model's tensors
+        self.loaded = set(self.base)  # names of the base's and the start model's tensors
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # within an update: after an exception there, the state must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, in the present stage
@@ -104,10 +111,10 @@ class Trainer:
         self.average.start_over()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs, tensors and plain values."""
+        """All that a resumed run needs beside its base, tensors and plain values."""
         extras = {name: module.state_dict() for name, module in self.extras.items()}
         return {
-            "network": self.network.state_dict(),
+            "network": self.own_part(self.network.state_dict()),
             "ema": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "optimizer_stage": self._optimizer_stage,
@@ -120,7 +127,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """What :meth:`state_dict` gave, here or in an earlier version."""
-        self.network.load_state_dict(state["network"])
+        self.network.load_state_dict({**as_float32(self.base), **state["network"]})
         self.average.load_state_dict(state["ema"])
         last = len(self.config.stages) - 1
         self._take_stage(state.get("optimizer_stage", min(state["stage"], last)))
@@ -130,6 +137,10 @@ class Trainer:
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
         self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
+
+    def own_part(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of these tensors of the network that a file must hold beside the base."""
+        return own_part(state, self.base, self.average.state_dict())
 
     def take_state_of_first(self) -> None:
         """Go on from where the first process is."""
@@ -149,7 +160,8 @@ class Trainer:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
         counts = self.config.described_iterations()
-        return f"{held}, {millions:.2f} M parameters, {processes}{self.device}, {precision}, {counts}"
+        base = f" on {self.config.model.base}" if self.base else ""
+        return f"{held}, {millions:.2f} M parameters{base}, {processes}{self.device}, {precision}, {counts}"
 
     # -- training -----------------------------------------------------------------------------------------------
 

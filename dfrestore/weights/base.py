@@ -47,7 +47,7 @@ def find_base(
             )
         return base_file
     registry = load_registry() if registry is None else registry
-    same = [entry for entry in registry.models.values() if entry.sha256 == base.sha256]
+    same = registry.of_content(base.sha256)
     for path in _on_this_machine(spec, base, file, same):
         if sha256_of(path) == base.sha256:
             return path

@@ -18,7 +18,7 @@ from dfrestore.errors import WeightsError, one_line
 from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import FLOATS, Header, read_header
-from dfrestore.weights.registry import ModelEntry, load_registry
+from dfrestore.weights.registry import ModelEntry, registered
 from dfrestore.weights.resolve import Resolved
 from dfrestore.weights.spec import ModelSpec
 
@@ -89,11 +89,6 @@ def read_card(path: Path) -> str:
         raise WeightsError(f"{path}: an empty model card; write one or delete it")
     plain = _CONTROL.sub(lambda match: one_line(match[0]), text.replace("\r\n", "\n"))
     return plain if plain.endswith("\n") else f"{plain}\n"
-
-
-def registered(sha256: str) -> ModelEntry | None:
-    """The registered model whose file has this digest."""
-    return next((entry for entry in load_registry().models.values() if entry.sha256 == sha256), None)
 
 
 def generated(described: Described) -> str:

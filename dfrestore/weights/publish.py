@@ -20,12 +20,12 @@ from typing import Any
 
 from dfrestore.errors import UsageError, WeightsError
 from dfrestore.version import __version__
-from dfrestore.weights.card import Described, card_beside, generated, read_card, registered
+from dfrestore.weights.card import Described, card_beside, generated, read_card
 from dfrestore.weights.checkpoint import read_bytes
 from dfrestore.weights.fetch import METADATA_TIMEOUT, hub_endpoint, is_offline, quiet_client
 from dfrestore.weights.header import header_of, with_metadata
 from dfrestore.weights.hub import HubAddress, check_branch, check_repo, parse_address
-from dfrestore.weights.registry import FILE_NAME, parse_text
+from dfrestore.weights.registry import FILE_NAME, parse_text, registered
 from dfrestore.weights.spec import ModelSpec
 from dfrestore.weights.user_registry import table
 

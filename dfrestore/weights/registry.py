@@ -107,6 +107,10 @@ class Registry:
     originals: Mapping[str, Original] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    def of_content(self, sha256: str) -> list[ModelEntry]:
+        """The models whose file has this digest."""
+        return [entry for entry in self.models.values() if entry.sha256 == sha256]
+
 
 def config_folder() -> Path:
     """The user's configuration folder: ``DFRESTORE_CONFIG_DIR``, else the platform's."""
@@ -137,6 +141,11 @@ def load_registry(user: bool = True) -> Registry:
     if not user or not path.is_file():
         return packaged
     return merge(packaged, parse_registry(path))
+
+
+def registered(sha256: str) -> ModelEntry | None:
+    """The registered model whose file has this digest."""
+    return next(iter(load_registry().of_content(sha256)), None)
 
 
 def merge(below: Registry, above: Registry) -> Registry:
