@@ -1,9 +1,9 @@
 """One exception family for everything a user can meet.
 
     DfrestoreError            base; carries the process exit code that the CLI uses
-    ├── UsageError            2    wrong arguments, an input that does not exist, colliding outputs
-    ├── StartError            3    cannot start: no model, no device, nothing to train on
-    │   ├── WeightsError      3    a checkpoint that is missing, damaged, unsafe or of another kind
+    ├── UsageError            2    an unknown name or impossible value, an input that does not exist, colliding outputs
+    ├── StartError            3    cannot start: what is known is not to be had here, nothing to train on
+    │   ├── WeightsError      3    a checkpoint that is known and not here, damaged, unsafe or of another kind
     │   └── DeviceError       3    a device or precision that this machine does not have
     └── FileFailure           1    one input failed; the rest of a batch goes on
         ├── PhotoReadError    1    not a picture, damaged, too large, a format that is not allowed

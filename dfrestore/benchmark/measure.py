@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.errors import DfrestoreError, StartError, WeightsError
+from dfrestore.errors import DfrestoreError, StartError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ class Subject:
 def measure(
     subject: Subject, size: tuple[int, int], steps: int | None, options: dict[str, Any], *, plain: bool = False
 ) -> Measurement:
-    """Measure in a fresh process, whose peak memory is this work's alone. Raises StartError.
+    """Measure in a fresh process, whose peak memory is this work's alone. Raises StartError, UsageError.
 
     plain: one evaluation of the network as the paper writes it, in fp32 on the whole picture, in place of the engine.
     """
@@ -81,7 +81,7 @@ def measure(
     )
     answer = _last_object(child.stdout)
     if "error" in answer:
-        raise WeightsError(answer["error"])
+        raise (UsageError if answer["exit_code"] == UsageError.exit_code else StartError)(answer["error"])
     if not answer:
         last = child.stderr.strip().splitlines()[-1:] or [f"it ended with {child.returncode}"]
         raise StartError(f"the measuring process failed: {last[0]}")
@@ -286,7 +286,7 @@ def _main() -> None:
     try:
         answer = _measure_here(json.load(sys.stdin))
     except DfrestoreError as error:
-        answer = {"error": str(error)}
+        answer = {"error": str(error), "exit_code": error.exit_code}
     print(json.dumps(answer))
 
 

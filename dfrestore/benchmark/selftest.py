@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from dfrestore.benchmark.measure import test_picture
-from dfrestore.engine import PRECISIONS, choose_device, choose_precision
+from dfrestore.devices import PRECISIONS
+from dfrestore.engine import choose_device, choose_precision
 from dfrestore.errors import DeviceError, DfrestoreError
 from dfrestore.methods import Network, build_network, load_network
 from dfrestore.methods.method import restored_at_once

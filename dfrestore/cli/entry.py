@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
-from dfrestore.errors import DfrestoreError, StartError, did_you_mean, one_line
+from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean, one_line
 from dfrestore.files import remedy
 from dfrestore.processes import let_waiting_threads_sleep
 from dfrestore.tasks import any_of
@@ -99,6 +99,8 @@ def _usage(error: Exception, arguments: list[str]) -> int:
     path = context.command_path if context is not None else "dfrestore"
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return 2  # of several processes with the same arguments, the first one speaks
+    if isinstance(error.__cause__, UsageError):
+        return _say(str(error.__cause__), 2, arguments)
     complaint = " ".join(describe().split()).rstrip(".").replace("Value error, ", "")
     text = _misspelt(complaint, context) or complaint
     end = "" if text.endswith("?") else ";"

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 from importlib.resources import files
 
-from dfrestore import sizes, windows
+import typer
+
+from dfrestore import devices, sizes, windows
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
 from dfrestore.tasks import TASKS
 
-# Names for completion, which needs neither numpy nor torch (a test keeps them equal to those of photo and engine).
+# For completion, which needs no numpy (a test keeps them equal to those of photo).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
-PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 
 
 def parse_memory(text: str | None) -> int | None:
@@ -43,6 +44,22 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--size {text} is not WIDTHxHEIGHT like 1024x768")
     return int(match[1]), int(match[2])
+
+
+def checked(check: Callable[[str], object]) -> Callable[[str], str]:
+    """A callback of options: the value, once ``check`` has seen it; its UsageError is told before anything is done."""
+
+    def callback(value: str) -> str:
+        try:
+            check(value)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    return callback
+
+
+known_device, known_precision = checked(devices.parse_device), checked(devices.check_precision)
 
 
 def check_task(task: str) -> None:

@@ -9,13 +9,33 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, complete_models, completer
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    FORMAT_NAMES,
+    complete_models,
+    completer,
+    known_device,
+    known_precision,
+)
+from dfrestore.devices import PRECISIONS
 
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", autocompletion=completer(*DEVICE_NAMES))
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        callback=known_device,
+        autocompletion=completer(*DEVICE_NAMES),
+    ),
 ]
 Precision = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16.", autocompletion=completer(*PRECISION_NAMES))
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, fp32, bf16 or fp16.",
+        callback=known_precision,
+        autocompletion=completer(*PRECISIONS),
+    ),
 ]
 Window = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore.cli.options import DEVICE_NAMES, completer
+from dfrestore.cli.options import DEVICE_NAMES, completer, known_device
 from dfrestore.errors import UsageError
 
 Clean = Annotated[
@@ -33,7 +33,13 @@ Minutes = Annotated[
     typer.Option(metavar="M", help="Measure the speed first, then fix a schedule that ends within these minutes."),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N.", autocompletion=completer(*DEVICE_NAMES))
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:N.",
+        callback=known_device,
+        autocompletion=completer(*DEVICE_NAMES),
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=0, metavar="N", help="CPU threads; 0: torch's choice.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]

@@ -4,15 +4,13 @@ Arrays come in, arrays and progress go out; the only file is the cache of measur
 no command line live here.
 """
 
-from dfrestore.engine.device import DEVICES, PRECISIONS, Device, Precision, choose_device, choose_precision
+from dfrestore.engine.device import Device, Precision, choose_device, choose_precision
 from dfrestore.engine.memory import available_memory, is_out_of_memory
 from dfrestore.engine.plan import Plan, free_memory, make_plan, smaller_plan, with_precision
 from dfrestore.engine.run import Progress, Watch, restore_array
 from dfrestore.engine.speed import WORTH_MEASURING, Speeds, amount
 
 __all__ = [
-    "DEVICES",
-    "PRECISIONS",
     "WORTH_MEASURING",
     "Device",
     "Plan",

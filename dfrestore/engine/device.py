@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import torch
 
-from dfrestore.errors import DeviceError, did_you_mean
+from dfrestore.devices import check_precision, parse_device
+from dfrestore.errors import DeviceError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -36,9 +34,9 @@ class Precision:
 def choose_device(name: str = "auto") -> Device:
     """``auto`` takes the first CUDA GPU, else Apple's, else the CPU; ``cuda:N`` takes that GPU.
 
-    Raises :class:`DeviceError` naming what this machine has.
+    Raises :class:`UsageError` for an unknown name, and :class:`DeviceError` naming what this machine has.
     """
-    kind, index = _parse(name)
+    kind, index = parse_device(name)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
     if kind == "auto":
@@ -55,16 +53,16 @@ def choose_device(name: str = "auto") -> Device:
 
 
 def choose_precision(name: str, device: Device) -> Precision:
-    """``auto``: bf16 where the device has it natively, else fp32. Raises :class:`DeviceError`."""
+    """``auto``: bf16 where the device has it natively, else fp32.
+
+    Raises :class:`UsageError` for an unknown name, and :class:`DeviceError` for one that the device does not have.
+    """
     return decide_precision(name, device.torch_device.type, _has_bf16(device.torch_device))
 
 
 def decide_precision(name: str, kind: str, native_bf16: bool) -> Precision:
-    """:func:`choose_precision` from plain facts. kind: ``cpu``, ``cuda`` or ``mps``. Raises :class:`DeviceError`."""
-    if name not in PRECISIONS:
-        raise DeviceError(
-            f"unknown precision '{name}'{did_you_mean(name, PRECISIONS)} (known: {', '.join(PRECISIONS)})"
-        )
+    """:func:`choose_precision` from plain facts. kind: ``cpu``, ``cuda`` or ``mps``. Raises the same."""
+    check_precision(name)
     where = {"cpu": "this CPU", "cuda": "this GPU", "mps": "an Apple GPU"}[kind]
     if name == "auto":
         if native_bf16:
@@ -89,15 +87,6 @@ def decide_precision(name: str, kind: str, native_bf16: bool) -> Precision:
 
 def _precision(name: str, reason: str, warning: str | None = None) -> Precision:
     return Precision(name, _DTYPES[name], reason, warning)
-
-
-def _parse(name: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d{1,4}))?", name)
-    if match is None or (match[2] is not None and match[1] != "cuda"):
-        # one letter from 'cpu', but not what is meant
-        near = ": did you mean 'cuda'?" if name.lower().startswith("gpu") else did_you_mean(name, DEVICES)
-        raise DeviceError(f"unknown device '{name}'{near} (known: auto, cpu, cuda, cuda:N, mps)")
-    return match[1], int(match[2] or 0)
 
 
 def _present(gpus: int, mps: bool) -> str:

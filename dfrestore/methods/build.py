@@ -63,7 +63,8 @@ def load_network(
     ``network(y, x_t, t, y_eps)`` takes pictures (B, 3, H, W) in [-1, 1], the noised residual x_t and t (B,); y_eps is
     ``network.predictor(y)``, and it returns the prediction of the residual y_clean - y_eps.
     Parameters are float32; buffers of whole numbers keep their type. base: the file that the model builds on; None: it
-    is searched by its sha256. Raises :class:`WeightsError`.
+    is searched by its sha256. Raises :class:`UsageError` for what does not exist, :class:`WeightsError` for what is not
+    to be had here.
     """
     resolved = resolve(name_or_file, task=task, restoring=False)
     tensors, spec = load_checkpoint(resolved.path, sha256=resolved.entry.sha256 if resolved.entry else None)

@@ -103,7 +103,7 @@ class Restorer:
         """The ``model`` (a name, a file, ``hf://ORG/REPO/FILE@REV``; None: the default) of a task.
 
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
-        Raises WeightsError and DeviceError.
+        Raises UsageError for what does not exist, WeightsError and DeviceError for what is not to be had here.
         """
         return cls.from_resolved(
             resolve(model, task=task), device=device, precision=precision, window=window, memory=memory

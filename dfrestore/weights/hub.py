@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dfrestore.errors import UsageError, WeightsError
+from dfrestore.errors import UsageError
 
 SCHEME = "hf://"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
@@ -29,15 +29,15 @@ class HubAddress:
 
 
 def parse_address(text: str) -> HubAddress:
-    """``hf://ORG/REPO/FILE[@REVISION]`` in parts. Raises :class:`WeightsError` for anything else."""
+    """``hf://ORG/REPO/FILE[@REVISION]`` in parts. Raises :class:`UsageError` for anything else."""
     path, at, revision = text.removeprefix(SCHEME).partition("@")
     parts = path.split("/")
     if not text.startswith(SCHEME) or len(parts) < 3 or not all(_PART.fullmatch(part) for part in parts):
-        raise WeightsError(f"'{text}' is not hf://ORG/REPO/FILE[@REVISION]")
+        raise UsageError(f"'{text}' is not hf://ORG/REPO/FILE[@REVISION]")
     if at and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
-        raise WeightsError(f"'{text}': '{revision}' is not a revision (a commit, a tag or a branch)")
+        raise UsageError(f"'{text}': '{revision}' is not a revision (a commit, a tag or a branch)")
     if not parts[-1].endswith(".safetensors"):
-        raise WeightsError(f"'{text}': only .safetensors files are fetched; download others and convert them")
+        raise UsageError(f"'{text}': only .safetensors files are fetched; download others and convert them")
     return HubAddress("/".join(parts[:2]), "/".join(parts[2:]), revision or None)
 
 

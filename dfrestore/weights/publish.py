@@ -181,7 +181,7 @@ def _check_address(path: Path, repo: str) -> None:
     """The published file must have an ``hf://`` address."""
     try:
         parse_address(str(HubAddress(repo, path.name)))
-    except WeightsError as error:
+    except UsageError as error:
         if path.is_dir() or not path.exists():
             return  # reading such a path gives a better message
         raise UsageError(

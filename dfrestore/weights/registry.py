@@ -16,7 +16,7 @@ from typing import Any
 
 import platformdirs
 
-from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.errors import UsageError, WeightsError, did_you_mean
 from dfrestore.weights.hub import parse_address
 
 FILE_NAME = "weights.toml"
@@ -235,7 +235,7 @@ def _check_source(name: str, fields: Mapping[str, Any], context: _Context) -> No
     if source.startswith("hf://"):
         try:
             address = parse_address(source)
-        except WeightsError as error:
+        except UsageError as error:
             raise _BadKey(str(error), *place) from error
         if address.revision is None or "sha256" not in fields:
             raise _BadKey(f"model '{name}' is a download: it needs '@REVISION' in its source and a sha256", *place)

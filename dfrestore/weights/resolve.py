@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from dfrestore.errors import WeightsError, did_you_mean
+from dfrestore.errors import UsageError, WeightsError, did_you_mean
 from dfrestore.tasks import TASKS
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.fetch import fetch
@@ -46,16 +47,17 @@ def resolve(
 
     offline: make no request over the network. restoring: refuse the file of a training stage that makes no model to
     restore with. factor: how many times a picture is to be enlarged, for a default that stands for several models.
-    Raises :class:`WeightsError` for a model that is unknown, missing, damaged, or for another task.
+    Raises :class:`UsageError` for a name or file that is unknown or for another task, and :class:`WeightsError` for a
+    model that is known, and not to be had or damaged.
     """
     found = _resolved(name, task, offline, registry, factor)
     spec = read_spec(found.path)
     if found.entry is None:
         _check_task(found.label, spec.task, task)
-    else:
-        _check_task(f"{found.label} ({found.path})", spec.task, found.entry.task)
+    elif spec.task != found.entry.task:
+        raise WeightsError(_for_another_task(f"{found.label} ({found.path})", spec.task, found.entry.task))
     if restoring and spec.stage:
-        raise WeightsError(
+        raise UsageError(
             f"{found.label} was made by the training stage '{spec.stage}', which makes no model to restore with; "
             f"continue training with 'dfrestore train {spec.task} --init-from {found.label}'"
         )
@@ -67,19 +69,19 @@ def _resolved(
 ) -> Resolved:
     """:func:`resolve` without reading the file's header."""
     if isinstance(name, Path):
-        return Resolved(name, None, str(name))
+        return _from_file(name, str(name))
     if name is not None and name.startswith(SCHEME):
         return _from_hub(parse_address(name), offline)
     if name is not None and _is_path(name):
         path = Path(name).expanduser()
-        return Resolved(path, None, str(path))
+        return _from_file(path, str(path))
     registry = load_registry() if registry is None else registry
     entry = _named(name, task, registry, factor)
     if entry is None:
         assert name is not None
         if Path(name).exists():
-            return Resolved(Path(name), None, name)
-        raise WeightsError(_unknown(name, task, registry))
+            return _from_file(Path(name), name)
+        raise _unknown(name, task, registry)
     _check_task(entry.name, entry.task, task)
     return _from_entry(entry, offline)
 
@@ -92,10 +94,10 @@ def _is_path(name: str) -> bool:
 def _named(name: str | None, task: str | None, registry: Registry, factor: float | Decimal | None) -> ModelEntry | None:
     if name is None:
         if task is None:
-            raise WeightsError(f"which model? {_listing(registry.models)}")
+            raise UsageError(f"which model? {_listing(registry.models)}")
         full = registry.defaults.get(task)
         if full is None or full not in registry.models:
-            raise WeightsError(_no_default(task, full, registry))
+            raise _no_default(task, full, registry)
         return _of_scale(registry.models[full], registry, factor)
     return _registered(name, task, registry) or _registered(_without_alias(name, registry), task, registry)
 
@@ -124,34 +126,34 @@ def _registered(name: str, task: str | None, registry: Registry) -> ModelEntry |
         return registry.models.get(f"{task}/{name}")
     same = [entry for entry in registry.models.values() if entry.short_name == name]
     if len(same) > 1:
-        raise WeightsError(f"'{name}' could be {' or '.join(entry.name for entry in same)}: give one of them")
+        raise UsageError(f"'{name}' could be {' or '.join(entry.name for entry in same)}: give one of them")
     return same[0] if same else None
 
 
-def _no_default(task: str, default: str | None, registry: Registry) -> str:
+def _no_default(task: str, default: str | None, registry: Registry) -> UsageError | WeightsError:
     known = _tasks(registry)
     if task not in known:
-        return f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})"
+        return UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
     missing = f"no model '{default}'" if default else "no model"
     own = [name for name in registry.models if name.startswith(f"{task}/")]
     way = f"name one with --model {_listing(own)}" if own else "give --model FILE or hf://..., or train one"
-    return f"there is {missing} for {task} yet: {way}"
+    return WeightsError(f"there is {missing} for {task} yet: {way}")
 
 
-def _unknown(name: str, task: str | None, registry: Registry) -> str:
+def _unknown(name: str, task: str | None, registry: Registry) -> UsageError | WeightsError:
     wanted_task, _, short = _without_alias(name, registry).rpartition("/")
     wanted_task = wanted_task or task or ""
     if wanted_task and task and wanted_task != task and wanted_task in _tasks(registry):
-        return f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}"
+        return UsageError(f"model '{name}' is for {wanted_task}, not for {task} {_listing(registry.models, task)}")
     originals = list(registry.originals.values())
     meant = [original for original in originals if original.short_name == short and wanted_task in ("", original.task)]
     if meant:
-        return _how_to_get(name, meant)
+        return WeightsError(_how_to_get(name, meant))
     known = [*registry.models, *registry.originals]
     if "/" not in name:
         models: list[ModelEntry | Original] = [*registry.models.values(), *originals]
         known = [*(model.short_name for model in models if task in (None, model.task)), *registry.aliases]
-    return f"unknown model '{name}'{did_you_mean(name, known)} {_listing(registry.models, task)}"
+    return UsageError(f"unknown model '{name}'{did_you_mean(name, known)} {_listing(registry.models, task)}")
 
 
 def _how_to_get(name: str, originals: list[Original]) -> str:
@@ -180,10 +182,20 @@ def _tasks(registry: Registry) -> list[str]:
 
 
 def _check_task(label: str, task: str, requested: str | None) -> None:
-    """Raise :class:`WeightsError` unless the model ``label``, which is for ``task``, is for the requested one."""
+    """Raise :class:`UsageError` unless the model ``label``, which is for ``task``, is for the requested one."""
     if requested is not None and task != requested:
-        way_out = f"run 'dfrestore {task}' with it" if task in TASKS else "no command restores pictures with it"
-        raise WeightsError(f"{label} is a model for {task}, not for {requested}: {way_out}")
+        raise UsageError(_for_another_task(label, task, requested))
+
+
+def _for_another_task(label: str, task: str, requested: str) -> str:
+    way_out = f"run 'dfrestore {task}' with it" if task in TASKS else "no command restores pictures with it"
+    return f"{label} is a model for {task}, not for {requested}: {way_out}"
+
+
+def _from_file(path: Path, label: str) -> Resolved:
+    if not os.path.lexists(path):
+        raise UsageError(f"{path}: no such file")
+    return Resolved(path, None, label)
 
 
 def _from_hub(address: HubAddress, offline: bool) -> Resolved:

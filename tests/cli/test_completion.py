@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, PRECISION_NAMES, complete_presets, complete_tasks
-from dfrestore.engine.device import DEVICES, PRECISIONS
+from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, complete_presets, complete_tasks
+from dfrestore.devices import DEVICES
 from dfrestore.photo import FORMATS, normal_format
 from dfrestore.tasks import TASKS
 from dfrestore.training.settings import list_presets
@@ -116,7 +116,6 @@ def test_where_no_name_fits_the_shell_goes_on_with_files() -> None:
 def test_the_names_known_to_completion_are_those_of_the_code() -> None:
     assert {normal_format(name) for name in FORMAT_NAMES} == set(FORMATS)
     assert {name.partition(":")[0] for name in DEVICE_NAMES} == set(DEVICES)
-    assert PRECISION_NAMES == PRECISIONS
     assert complete_presets("") == sorted(list_presets())
     assert complete_tasks("") == list(TASKS)
 

@@ -77,10 +77,12 @@ def test_benchmark_counts_the_work_of_a_network(dfrestore: Run) -> None:
 
 
 def test_benchmark_tells_why_it_cannot_start(dfrestore: Run, identity_model: Path) -> None:
-    assert dfrestore("benchmark", "--model", "nonsense").code == 3
+    assert dfrestore("benchmark", "--model", "nonsense").code == 2
     answer = dfrestore("benchmark", "--model", identity_model, "--device", "cuda:99", "--steps", 1)
     assert answer.code == 3
     assert "no device 'cuda:99'" in answer.err
+    assert dfrestore("benchmark", "--model", identity_model, "--device", "nonsense").code == 2
+    assert dfrestore("benchmark", "--model", identity_model, "--steps", 5000).code == 2
 
 
 def test_an_unknown_task_is_wrong_usage_and_gets_the_nearest(dfrestore: Run, identity_model: Path) -> None:

@@ -355,12 +355,29 @@ def test_a_warning_of_a_file_is_one_line(restore: Run, tmp_path: Path) -> None:
 # -- what cannot start
 
 
-def test_an_unknown_model_cannot_start_and_the_line_says_so(
-    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--device", "nonsense", "unknown device 'nonsense'"),
+        ("--precision", "float", "unknown precision 'float'"),
+        ("--model", "compcat", "unknown model 'compcat'"),
+        ("--model", "none.safetensors", "none.safetensors: no such file"),
+        ("--model", "hf://x", "'hf://x' is not hf://ORG/REPO/FILE"),
+        ("--model", "denoise/compact", "is a model for denoise, not for derain"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_wrong_usage(
+    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto, option: str, value: str, words: str
 ) -> None:
-    answer = dfrestore("derain", make_photo(tmp_path / "a.png"), "--model", "compcat")
+    answer = dfrestore("derain", make_photo(tmp_path / "a.png"), option, value)
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (2, "", 1)
+    assert words in answer.err
+
+
+def test_a_model_that_is_known_and_not_here_cannot_start(dfrestore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    answer = dfrestore("derain", make_photo(tmp_path / "a.png"), "--model", "full")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.startswith("dfrestore: unknown model 'compcat'")
+    assert "dfrestore weights convert" in answer.err
 
 
 def test_a_device_that_is_not_there_cannot_start(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
@@ -369,11 +386,11 @@ def test_a_device_that_is_not_there_cannot_start(restore: Run, tmp_path: Path, m
     assert "no device 'cuda:99'" in answer.err
 
 
-def test_a_model_for_another_task_cannot_start(
+def test_a_file_for_another_task_is_wrong_usage(
     dfrestore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path
 ) -> None:
     answer = dfrestore("denoise", make_photo(tmp_path / "a.png"), "--model", identity_model)
-    assert answer.code == 3
+    assert answer.code == 2
     assert "for derain, not for denoise" in answer.err
 
 

@@ -5,7 +5,7 @@ import torch
 
 from dfrestore.engine import choose_device, choose_precision
 from dfrestore.engine.device import decide_precision
-from dfrestore.errors import DeviceError
+from dfrestore.errors import DeviceError, UsageError
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA GPU")
 no_gpu = pytest.mark.skipif(
@@ -42,13 +42,13 @@ def test_a_missing_gpu_is_refused_with_what_there_is(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "near"), [("gpu", "cuda"), ("cud", "cuda"), ("cpu:1", "cpu"), ("Auto", "auto")])
 def test_an_unknown_device_suggests_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(DeviceError, match=f"unknown device '{name}': did you mean '{near}'"):
+    with pytest.raises(UsageError, match=f"unknown device '{name}': did you mean '{near}'"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["", "cuda:", "cuda:-1", "cuda:x", "cuda:99999", "a\nb"])
 def test_nonsense_is_refused_in_one_line(name: str) -> None:
-    with pytest.raises(DeviceError) as error:
+    with pytest.raises(UsageError) as error:
         choose_device(name)
     assert "\n" not in str(error.value)
 
@@ -80,12 +80,15 @@ def test_bf16_on_a_cpu_without_it_is_honoured_with_a_warning() -> None:
     assert "25 times slower" in precision.warning
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("fp16", "cpu"), ("bf16", "cuda"), ("fp16", "mps"), ("bf16", "mps"), ("float", "cpu")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("fp16", "cpu"), ("bf16", "cuda"), ("fp16", "mps"), ("bf16", "mps")])
 def test_a_precision_that_is_not_there_is_refused_with_one_that_is(name: str, kind: str) -> None:
     with pytest.raises(DeviceError, match="fp32"):
         decide_precision(name, kind, False)
+
+
+def test_an_unknown_precision_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match=r"unknown precision 'float' \(known: auto, fp32"):
+        decide_precision("float", "cpu", False)
 
 
 def test_auto_on_this_machines_cpu_gives_a_precision_that_runs() -> None:

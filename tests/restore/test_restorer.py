@@ -14,7 +14,7 @@ from reference.fake_network import FakeNetwork
 from torch import Tensor
 
 import dfrestore
-from dfrestore.errors import BadResultError, DeviceError, OutOfMemoryFailure, UsageError, WeightsError
+from dfrestore.errors import BadResultError, OutOfMemoryFailure, UsageError
 from dfrestore.restore import Restorer
 from dfrestore.restore.flow import drain
 
@@ -115,12 +115,12 @@ def test_impossible_strength_is_refused(identity: Restorer) -> None:
 
 
 def test_a_model_for_another_task_is_refused(identity_model: Path) -> None:
-    with pytest.raises(WeightsError, match="is a model for derain, not for denoise"):
+    with pytest.raises(UsageError, match="is a model for derain, not for denoise"):
         Restorer.from_pretrained("denoise", identity_model)
 
 
 def test_an_unknown_device_is_refused(identity_model: Path) -> None:
-    with pytest.raises(DeviceError, match="did you mean 'cpu'"):
+    with pytest.raises(UsageError, match="did you mean 'cpu'"):
         Restorer.from_pretrained("derain", identity_model, device="cpuu")
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hub_server import COMMIT, Hub
 
-from dfrestore.errors import WeightsError
+from dfrestore.errors import UsageError, WeightsError
 from dfrestore.weights import ModelSpec, load_checkpoint, resolve, save_checkpoint
 from dfrestore.weights.fetch import fetch
 from dfrestore.weights.hub import HubAddress, parse_address
@@ -78,7 +78,7 @@ def test_an_address_resolves_to_a_checkpoint_that_loads(content: bytes, hub: Hub
     found = resolve(str(PINNED), task="derain")
     assert found.label == str(PINNED)
     load_checkpoint(found.path, sha256=found.sha256)
-    with pytest.raises(WeightsError, match="is a model for derain, not for denoise"):
+    with pytest.raises(UsageError, match="is a model for derain, not for denoise"):
         resolve(str(PINNED), task="denoise")
 
 
@@ -249,5 +249,5 @@ def test_an_address_is_taken_apart_and_put_together(text: str, address: HubAddre
     ],
 )
 def test_what_is_not_an_address_is_refused(text: str) -> None:
-    with pytest.raises(WeightsError):
+    with pytest.raises(UsageError):
         parse_address(text)

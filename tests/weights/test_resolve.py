@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dfrestore.errors import WeightsError
+from dfrestore.errors import DfrestoreError, UsageError, WeightsError
 from dfrestore.weights import ModelSpec, Registry, load_checkpoint, load_registry, resolve, save_checkpoint
 from dfrestore.weights.registry import parse_registry
 
@@ -31,8 +31,14 @@ def registry(tmp_path: Path, checkpoint: Path, tensors: dict, spec: ModelSpec) -
     return replace(found, originals=packaged.originals, aliases=packaged.aliases)
 
 
-def refusal(name: str | Path | None, registry: Registry, task: str | None = "derain") -> str:
-    with pytest.raises(WeightsError) as error:
+def refusal(
+    name: str | Path | None,
+    registry: Registry,
+    task: str | None = "derain",
+    kind: type[DfrestoreError] = UsageError,
+) -> str:
+    """kind: UsageError for what does not exist at all, WeightsError for a model that is known and not here."""
+    with pytest.raises(kind) as error:
         resolve(name, task=task, registry=registry)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -133,7 +139,7 @@ def test_a_model_for_another_task_is_refused_with_both_named(checkpoint: Path, r
 )
 def test_the_authors_model_is_not_there_and_the_way_to_it_is_said(task: str, folder: str, registry: Registry) -> None:
     for name in ("full", f"{task}/full", "c2f-dft", f"{task}/c2f-dft"):
-        message = refusal(name, registry, task)
+        message = refusal(name, registry, task, WeightsError)
         assert message.startswith(f"'{name}' is the authors' own model, which is not shipped")
         assert "https://github.com/wlydlut/C2F-DFT" in message
         assert f"https://drive.google.com/drive/folders/{folder} (linked from " in message
@@ -142,7 +148,7 @@ def test_the_authors_model_is_not_there_and_the_way_to_it_is_said(task: str, fol
 
 
 def test_the_authors_model_without_a_task_is_explained_for_all_of_theirs(registry: Registry) -> None:
-    message = refusal("full", registry, None)
+    message = refusal("full", registry, None, WeightsError)
     assert "https://github.com/wlydlut/C2F-DFT" in message
     assert message.endswith("'dfrestore weights convert FILE.pth --task derain|deblur|denoise'")
 
@@ -180,7 +186,7 @@ def test_a_task_that_the_authors_have_no_model_for_has_no_full_one(registry: Reg
 
 
 def test_a_default_that_has_not_shipped_is_said(registry: Registry) -> None:
-    assert "there is no model 'deblur/compact' for deblur yet" in refusal(None, registry, "deblur")
+    assert "there is no model 'deblur/compact' for deblur yet" in refusal(None, registry, "deblur", WeightsError)
 
 
 def test_an_unknown_task_gets_the_nearest(registry: Registry) -> None:
@@ -191,7 +197,7 @@ def test_a_missing_bundled_file_says_reinstall(registry: Registry) -> None:
     path = registry.models["derain/compact"].local_path
     assert path is not None
     path.unlink()
-    assert refusal(None, registry).endswith("reinstall dfrestore")
+    assert refusal(None, registry, kind=WeightsError).endswith("reinstall dfrestore")
 
 
 @pytest.mark.parametrize("damage", [b"", b"x"])
@@ -200,7 +206,7 @@ def test_a_damaged_bundled_file_says_reinstall(registry: Registry, damage: bytes
     assert path is not None
     content = path.read_bytes()
     path.write_bytes(content[:-1] + damage)
-    message = refusal(None, registry)
+    message = refusal(None, registry, kind=WeightsError)
     assert str(path) in message
     assert message.endswith("reinstall dfrestore")
 
@@ -236,7 +242,7 @@ def test_a_file_that_only_others_build_on_is_no_model_for_a_command(
 ) -> None:
     path = tmp_path / "prior.safetensors"
     save_checkpoint(path, tensors, replace(spec, task="texture"))
-    with pytest.raises(WeightsError, match=r"is a model for texture, not for derain: no command restores pictures"):
+    with pytest.raises(UsageError, match=r"is a model for texture, not for derain: no command restores pictures"):
         resolve(path, task="derain")
 
 
@@ -245,7 +251,7 @@ def test_a_file_of_a_stage_that_makes_no_model_is_for_training_alone(
 ) -> None:
     path = tmp_path / "s1.safetensors"
     save_checkpoint(path, tensors, replace(spec, stage="S1"))
-    with pytest.raises(WeightsError) as error:
+    with pytest.raises(UsageError) as error:
         resolve(path, task="derain")
     assert str(error.value) == (
         f"{path} was made by the training stage 'S1', which makes no model to restore with; continue training "
