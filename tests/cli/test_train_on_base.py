@@ -136,8 +136,8 @@ def refused(answer: Answer, code: int, said: str) -> None:
 
 def test_mistakes_are_one_line(dfrestore: Run, pairs: Path, prior: Path, tmp_path: Path) -> None:
     new = ["train", "derain", "--preset", "smoke", "--data", pairs, "--run", "run"]
-    refused(dfrestore(*new, "--base", "nosuch.safetensors"), 3, "nosuch.safetensors: no such file")
-    refused(dfrestore(*new, "--base", "texture/nosuch"), 3, "unknown model 'texture/nosuch'")
+    refused(dfrestore(*new, "--base", "nosuch.safetensors"), 2, "nosuch.safetensors: no such file")
+    refused(dfrestore(*new, "--base", "texture/nosuch"), 2, "unknown model 'texture/nosuch'")
     refused(dfrestore(*new, "--base", prior), 2, "is a partly file, so it is no base for c2f-dft")
     refused(dfrestore(*new, "--init-from", prior), 2, "is a base for other models; name it with --base")
     other = replace(PLAIN, task="texture", network={**partly.NETWORK, "dim": 16})
