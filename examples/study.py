@@ -31,13 +31,17 @@ class Arm:
     """One way to train, and one line of the table.
 
     shares: of the time, for each stage of the study, together 1. settings: as of ``dfrestore train --set``, on top of
-    the study's own.
+    the study's own. base: the arm whose model this one builds on, of the same seed, or of its only one. task, preset:
+    where they are not the study's.
     """
 
     name: str
     shares: tuple[float, ...]
     settings: Settings = field(default_factory=dict)
     seeds: tuple[int, ...] = (1, 2)
+    base: str = ""
+    task: str = ""
+    preset: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,11 @@ def carry_out(
 
     def train_one(run: tuple[str, int]) -> None:
         key, seed = run
-        train(study, arguments.clean, out / f"{key}-{seed}", study.settings(key, seed, counts[key]))
+        train(study, key, arguments.clean, out / f"{key}-{seed}", study.settings(key, seed, counts[key]), seed)
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(train_one, runs))
+        for based in (False, True):  # first what others build on
+            list(pool.map(train_one, (run for run in runs if bool(study.arms[run[0]].base) == based)))
     scores = read(out / "scores.json")
     for key, seed in runs:
         name = f"{key}-{seed}"
@@ -110,9 +115,12 @@ def plan(study: Study, arguments: argparse.Namespace, keys: Iterable[str]) -> Co
     counts = read(file)
     timed = {key: study.timed or key for key in keys if key not in counts}
     names = list(dict.fromkeys(timed.values()))
+    costs: dict[str, dict[str, float]] = {}
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        found = pool.map(lambda name: seconds_of_an_iteration(study, arguments, name), names)
-        costs = dict(zip(names, found, strict=True))
+        for based in (False, True):
+            those = [name for name in names if bool(study.arms[name].base) == based]
+            found = pool.map(lambda name: seconds_of_an_iteration(study, arguments, name), those)
+            costs |= zip(those, found, strict=True)
     for key, name in timed.items():
         shares, time = zip(study.stages, study.arms[key].shares, strict=True), 60 * arguments.minutes
         counts[key] = [max(1, round(share * time / costs[name][stage])) if share else 0 for stage, share in shares]
@@ -125,7 +133,7 @@ def seconds_of_an_iteration(study: Study, arguments: argparse.Namespace, key: st
     run = arguments.out / f"probe-{key}"
     each = {f"stages.{stage}.patch_period": 2 for stage in study.stages}  # all patch sizes, soon
     settings = study.settings(key, 0, [PROBE if share else 0 for share in study.arms[key].shares])
-    train(study, arguments.clean, run, {**settings, **each})
+    train(study, key, arguments.clean, run, {**settings, **each})
     found: dict[str, dict[int, list[float]]] = {}
     for line in (run / "log.jsonl").read_text().splitlines():
         record = json.loads(line)
@@ -140,15 +148,21 @@ def fastest(times: list[float]) -> list[float]:
     return sorted(times)[: max(1, len(times) * 3 // 4)]
 
 
-def train(study: Study, clean: Path, run: Path, settings: Settings) -> None:
-    """Make this run, or go on with it."""
+def train(study: Study, key: str, clean: Path, run: Path, settings: Settings, seed: int = 0) -> None:
+    """Make this run of the arm ``key``, or go on with it; seed: 0 for a probe."""
+    arm = study.arms[key]
     if (run / "RESULT.json").exists():
         return
     command = [sys.executable, "-m", "dfrestore", "train"]
     if (run / "config.toml").exists():
         command += ["--resume", str(run)]
     else:
-        command += [study.task, "--preset", study.preset, "--clean", str(clean), "--run", str(run)]
+        command += [arm.task or study.task, "--preset", arm.preset or study.preset]
+        command += ["--clean", str(clean), "--run", str(run)]
+        if arm.base:
+            below = seed if seed in study.arms[arm.base].seeds else study.arms[arm.base].seeds[0]
+            name = f"{arm.base}-{below}" if seed else f"probe-{arm.base}"
+            command += ["--base", str(run.parent / name / "model.safetensors")]
         command += [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     command += ["--threads", "1", "--quiet"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # where it names the model

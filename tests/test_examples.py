@@ -16,7 +16,7 @@ from dfrestore.cli.training_options import overrides
 from dfrestore.training.settings import load_preset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STUDIES = ("training_study", "diffir_study")
+STUDIES = ("training_study", "diffir_study", "dtpm_study")
 
 
 @pytest.fixture(params=STUDIES)
@@ -32,7 +32,7 @@ def test_every_arm_of_a_study_is_a_run_that_train_accepts(script: ModuleType) ->
         counts = [10 if share else 0 for share in arm.shares]
         settings = script.STUDY.settings(key, 1, counts)
         values = overrides([f"{name}={json.dumps(value)}" for name, value in settings.items()])
-        config = load_preset(script.STUDY.preset, script.STUDY.task, values)
+        config = load_preset(arm.preset or script.STUDY.preset, arm.task or script.STUDY.task, values)
         assert list(config.running) == [s for s, n in zip(script.STUDY.stages, counts, strict=True) if n], key
 
 
@@ -40,6 +40,16 @@ def test_the_stages_of_an_arm_divide_the_whole_time(script: ModuleType) -> None:
     for key, arm in script.ARMS.items():
         assert len(arm.shares) == len(script.STUDY.stages)
         assert sum(arm.shares) == pytest.approx(1), key
+
+
+def test_an_arm_builds_on_one_of_the_same_network(script: ModuleType) -> None:
+    for key, arm in script.ARMS.items():
+        if arm.base:
+            below = script.ARMS[arm.base]
+            assert not below.base
+            here, there = (script.STUDY.settings(name, 1, (0, 0)) for name in (key, arm.base))
+            shape = [name for name in there if name.startswith("model.network.")]
+            assert {name: here[name] for name in shape} == {name: there[name] for name in shape}, key
 
 
 @pytest.mark.parametrize("name", [f"{study}.py" for study in STUDIES])
