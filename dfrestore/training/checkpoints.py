@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from pathlib import Path
 
 import torch
@@ -47,17 +48,25 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
     """Continue from the folder's newest checkpoint, bit for bit. Returns a line on each damaged one it skipped.
 
     Without any checkpoint the run starts over (it was stopped before the first save). Raises :class:`StartError`
-    where there are checkpoints but none can be read.
+    where there are checkpoints but none can be read, and for one that was saved with other settings.
     """
     found = [path for path in (folder / "checkpoints").glob("*.pt") if path.name != BEST]
     remarks: list[str] = []
     for path in sorted(found, key=_number, reverse=True):
         try:
-            trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
+            state = torch.load(path, map_location=trainer.device, weights_only=True)
         except Exception as error:
             remarks.append(f"{path}: this checkpoint cannot be read ({error}); continuing from the one before")
-        else:
-            return remarks
+            continue
+        try:
+            trainer.load_state_dict(state)
+        except Exception as error:
+            cause = textwrap.shorten(str(error), 160)
+            raise StartError(
+                f"{path}: was saved with other settings ({cause}); leave out what --set changes, or begin a new run "
+                "from its model with --init-from"
+            ) from error
+        return remarks
     if remarks:
         cause = remarks[0].removesuffix("; continuing from the one before")
         more = f", nor can {len(remarks) - 1} before it" if len(remarks) > 1 else ""

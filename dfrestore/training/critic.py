@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dfrestore.errors import StartError
+from dfrestore.methods.differences import compare_tensors
 from dfrestore.methods.method import Batch, Extras, Stage
 from dfrestore.training.distributed import World
 
@@ -61,3 +63,18 @@ class Critic:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state)
+
+
+def load_extras(state: Mapping[str, Any], extras: Extras, critic: Critic | None) -> None:
+    """The extras and the discriminator's optimiser as a trainer's state holds them.
+
+    Raises :class:`StartError` for another discriminator; an extra that is not trained may be new, or not be there.
+    """
+    saved = {name: tensors for name, tensors in state.get("extras", {}).items() if name in extras}
+    fits = all(not compare_tensors(tensors, extras[name].state_dict()) for name, tensors in saved.items())
+    if ("critic" in state) != (critic is not None) or not fits:
+        raise StartError("its discriminator is another one; a stage keeps critic.kind and critic.features to its end")
+    for name, tensors in saved.items():
+        extras[name].load_state_dict(tensors)
+    if critic is not None:
+        critic.load_state_dict(state["critic"])

@@ -27,7 +27,7 @@ from dfrestore.training.average import Average
 from dfrestore.training.base import own_part
 from dfrestore.training.batches import draw_batch
 from dfrestore.training.config import StageConfig, TrainConfig, spec_of
-from dfrestore.training.critic import Critic
+from dfrestore.training.critic import Critic, load_extras
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
 from dfrestore.training.optimizers import new_optimizer
@@ -132,10 +132,7 @@ class Trainer:
         last = len(self.config.stages) - 1
         self._take_stage(state.get("optimizer_stage", min(state["stage"], last)))
         self.optimizer.load_state_dict(state["optimizer"])
-        for name, tensors in state.get("extras", {}).items():
-            self.extras[name].load_state_dict(tensors)
-        if self.critic is not None:
-            self.critic.load_state_dict(state["critic"])
+        load_extras(state, self.extras, self.critic)
         self.stage, self.iteration, self.best = state["stage"], state["iteration"], state["best"]
 
     def own_part(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

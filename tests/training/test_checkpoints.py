@@ -83,6 +83,17 @@ def test_with_all_damaged_the_run_does_not_start(config: TrainConfig, tmp_path: 
         load_state(Trainer(config, smooth_photos(), darken), tmp_path)
 
 
+def test_settings_that_do_not_fit_the_checkpoint_are_said_and_not_taken_for_damage(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    list(saved_each_step(config, tmp_path))
+    wider = replace(config, model=replace(config.model, network={**config.model.network, "dim": 16}))
+    with pytest.raises(StartError, match=r"00000006\.pt: was saved with other settings \(.*size mismatch") as error:
+        load_state(Trainer(wider, smooth_photos(), darken), tmp_path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(tmp_path))
+
+
 def test_without_a_checkpoint_the_run_starts_over(config: TrainConfig, tmp_path: Path) -> None:
     open_run(tmp_path, config)
     trainer = Trainer(config, smooth_photos(), darken)

@@ -12,13 +12,16 @@ import torch
 from diffir_runs import run, stopped_and_resumed, tiny, trainer_of, with_gan
 from tiny_runs import smooth_photos
 
+from dfrestore.errors import StartError
 from dfrestore.methods import stored_names
 from dfrestore.methods.diffir.objective import CriticConfig
 from dfrestore.methods.diffir.stages import GAN, Joint
 from dfrestore.methods.method import Batch
+from dfrestore.training.checkpoints import load_state, save_state
 from dfrestore.training.finetune import remarks
 from dfrestore.training.floor import Settled, keep_start
 from dfrestore.training.run import open_run, train
+from dfrestore.training.trainer import Trainer
 from dfrestore.weights import load_checkpoint
 
 
@@ -83,6 +86,35 @@ def test_a_discriminator_stays_as_it_is_where_its_loss_is_not_finite() -> None:
     critic.show(Batch(clean, degraded, slice(0, 4), 4), torch.full_like(clean, float("nan")))
     critic.step(1.0, 0.0, trainer.world)
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.extras["critic"].named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (CriticConfig("unet", features=4), CriticConfig("patch", features=4)),
+        (CriticConfig("unet", features=4), CriticConfig("unet", features=8)),
+        (CriticConfig("unet", features=4), CriticConfig()),
+        (CriticConfig(), CriticConfig("unet", features=4)),
+    ],
+    ids=["kind", "features", "none", "new"],
+)
+def test_another_discriminator_on_resuming_is_one_clear_line(
+    tmp_path: Path, before: CriticConfig, after: CriticConfig
+) -> None:
+    config = tiny(s1=0, warm=0, joint=2)
+
+    def against(critic: CriticConfig) -> Trainer:
+        joint = replace(config.stages["joint"], own=Joint(critic=critic))
+        return trainer_of(replace(config, stages={**config.stages, "joint": joint}))
+
+    open_run(tmp_path, config)
+    trainer = against(before)
+    next(iter(trainer.run()))
+    path = save_state(trainer, tmp_path)
+    with pytest.raises(StartError) as error:
+        load_state(against(after), tmp_path)
+    cause = "its discriminator is another one; a stage keeps critic.kind and critic.features to its end"
+    assert str(error.value).startswith(f"{path}: was saved with other settings ({cause}); leave out what --set changes")
 
 
 def finetuned(folder: Path, **stage: Any) -> tuple[Settled, dict[str, torch.Tensor]]:
