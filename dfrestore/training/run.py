@@ -220,7 +220,7 @@ def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settl
         "training_photos": len(trainer.train_photos.names),
         "validation_photos": len(trainer.validation_photos.names),
         "seconds": round(seconds, 1),
-        "parameters": sum(p.numel() for p in trainer.network.parameters()),
+        "parameters": trainer.parameters,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "precision": str(trainer.dtype).removeprefix("torch."),

@@ -150,9 +150,16 @@ class Trainer:
         """Iterations of all stages that are done."""
         return sum(stage.iterations for stage in list(self.config.stages.values())[: self.stage]) + self.iteration
 
+    @property
+    def parameters(self) -> int:
+        """Of the model that the run makes: without what only training needs."""
+        last = list((self.config.running or self.config.stages).values())[-1]
+        stored = set(stored_names(replace(self.spec, stage=last.own.made)))
+        return sum(p.numel() for name, p in self.network.named_parameters() if name in stored)
+
     def describe(self) -> str:
         """One phrase for the start line: size, device, precision, iterations."""
-        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
+        millions = self.parameters / 1e6
         held = f"{len(self.train_photos.names)} to train on, {len(self.validation_photos.names)} held out"
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         processes = f"{self.world.size} processes, " if self.world.size > 1 else ""

@@ -30,6 +30,15 @@ def test_one_command_trains_all_stages_and_the_model_restores(tmp_path: Path, ta
     assert all({"reconstruction", "prior"} <= entry.keys() for entry in log if entry.get("stage") == "joint")
 
 
+@pytest.mark.parametrize(("stages", "file"), [({}, "model"), ({"warm": 0, "joint": 0}, "S1")])
+def test_the_parameters_that_are_told_are_the_model_s(tmp_path: Path, stages: dict[str, int], file: str) -> None:
+    trainer = run(tiny(**stages), tmp_path)
+    tensors, _ = load_checkpoint(tmp_path / f"{file}.safetensors")
+    count = sum(tensor.numel() for tensor in tensors.values())
+    assert json.loads((tmp_path / "RESULT.json").read_text())["parameters"] == count
+    assert f"{count / 1e6:.2f} M parameters" in trainer.describe()
+
+
 def test_what_s1_trained_has_a_file_of_its_own_that_restores_nothing(tmp_path: Path) -> None:
     trainer = run(tiny(), tmp_path)
     tensors, spec = load_checkpoint(tmp_path / "S1.safetensors")
