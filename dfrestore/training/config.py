@@ -293,7 +293,7 @@ def spec_of(config: TrainConfig) -> ModelSpec:
         network=config.model.network,
         sampling=config.model.sampling,
         window=config.model.window,
-        patch=max(patch for stage in config.stages.values() for patch in stage.patches),
+        patch=max(patch for stage in (config.running or config.stages).values() for patch in stage.patches),
         default_steps=config.model.default_steps,
         base=Base(config.model.base, config.model.base_sha256) if config.model.base_sha256 else None,
         licence=config.licence,

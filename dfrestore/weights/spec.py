@@ -42,8 +42,10 @@ class ModelSpec:
 
     task: what it restores (``derain``, ...). method: the paper (``c2f-dft``). network, sampling: the method's own
     settings as plain JSON values, which only the method checks. window: where the attention takes its statistics from,
-    see :mod:`dfrestore.windows`. patch: side of the training patches, 0 if unknown. stage: the training stage that made
-    the file, if that stage makes no model to restore with. base: the file that holds the rest of the tensors.
+    see :mod:`dfrestore.windows`. patch: side of the largest training patches of the clean pictures, 0 if unknown; a
+    network that enlarges saw so many times less. It is told to people, and nothing is computed from it. stage: the
+    training stage that made the file, if that stage makes no model to restore with. base: the file that holds the rest
+    of the tensors.
     """
 
     task: str

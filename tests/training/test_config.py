@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dfrestore.errors import StartError, UsageError
-from dfrestore.training.config import TrainConfig, scaled
+from dfrestore.training.config import TrainConfig, scaled, spec_of
 from dfrestore.training.run import open_run, read_run
 from dfrestore.training.schedules import learning_rate, patch_and_batch
 from dfrestore.training.settings import configure, list_presets, load_preset
@@ -20,6 +20,11 @@ from dfrestore.weights import ModelSpec
 def test_every_preset_survives_writing_and_reading_back(name: str) -> None:
     config = load_preset(name)
     assert from_mapping(tomllib.loads(to_toml(config)), "again") == config
+
+
+def test_the_header_tells_of_the_patches_of_stages_that_train() -> None:
+    stages = {"coarse": {"iterations": 0, "patches": [256]}, "fine": {"patches": [32, 48], "batches": [4, 2]}}
+    assert spec_of(load_preset("smoke", "derain", {"stages": stages})).patch == 48
 
 
 def test_an_unknown_preset_suggests_the_nearest() -> None:
