@@ -104,15 +104,15 @@ class TargetSize:
             return cls(width=side, height=side, fit="fill", asked=f"--short-edge {side}")
         return cls()
 
-    def describe(self, native: int | None = None) -> str:
+    def describe(self) -> str:
         """``x4``, ``x1.5``, ``3840x2160^``, ``width 3840``, ``height 2160>``: one text for each target.
 
-        native: the model's own factor where it is known; else ``native`` stands for it.
+        ``native`` is the model's own factor.
         """
         if self.factor is not None:
             return f"x{self.factor.normalize():f}"
         if self.width is None and self.height is None:
-            return "native" if native is None else f"x{native}"
+            return "native"
         if self.width is not None and self.height is not None:
             return self._box()
         side = "height" if self.width is None else "width"  # as a box it could be read as a factor: x4

@@ -441,12 +441,6 @@ def test_a_target_is_described_in_one_way(options: dict[str, str | int], words: 
     assert TargetSize.parse(**options).describe() == words
 
 
-def test_with_a_known_model_its_own_factor_is_described_like_one_that_was_asked_for() -> None:
-    assert TargetSize.parse().describe(native=4) == TargetSize.parse(scale="4").describe(native=4) == "x4"
-    assert TargetSize.parse(scale="2").describe(native=4) == "x2"
-    assert TargetSize.parse(size="800x").describe(native=4) == "width 800"
-
-
 @given(targets())
 def test_a_description_is_read_back_to_an_equal_target(target: TargetSize) -> None:
     words = target.describe()
