@@ -1,7 +1,9 @@
 """Several processes that train one network together, as ``torchrun`` starts them, and how they communicate.
 
 Every process draws the same batch from (seed, stage, iteration) and takes its own samples of it, so that several give
-the result of one within rounding. Only MS-SSIM, a product of means over a batch, is computed for each share alone.
+the result of one within rounding. Computed for each share alone: MS-SSIM, a product of means over a batch, and the
+statistics of batch norm (the patch discriminator's). A spectral norm's vectors follow how often a process calls it, so
+they differ where shares are not of equally many parts. Weights are the same in all processes all the same.
 """
 
 from __future__ import annotations

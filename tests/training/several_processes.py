@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from diffir_runs import tiny as tiny_diffir
 from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
 from torch import Tensor
 
 from dfrestore.cli.together import together
+from dfrestore.degrade import KINDS
+from dfrestore.methods.diffir.objective import CriticConfig
+from dfrestore.methods.diffir.stages import Joint
 from dfrestore.training.config import TrainConfig, with_stage
 from dfrestore.training.distributed import SOLO, World
 from dfrestore.training.records import StepRecord, ValidationRecord
@@ -36,17 +40,36 @@ def scenarios() -> dict[str, TrainConfig]:
         "fewer samples than processes": each(base, batches=(1,)),
         "in parts": replace(each(base, batches=(5,)), optim=replace(base.optim, accumulate=2)),
         "paper": replace(base, data=replace(base.data, crops="shared-window", mixup=True)),
+        "a discriminator": against(CriticConfig("unet", features=4)),
     }
+
+
+def own_statistics() -> dict[str, TrainConfig]:
+    """Name -> a run whose discriminator has statistics of its own in each process: one process gives another result."""
+    base = against(CriticConfig("unet", features=4))
+    joint = replace(base.stages["joint"], batches=(3,))
+    uneven = replace(base, stages={**base.stages, "joint": joint}, optim=replace(base.optim, accumulate=2))
+    return {"batch norm": against(CriticConfig("patch", features=4)), "parts of other numbers": uneven}
+
+
+def against(critic: CriticConfig) -> TrainConfig:
+    """Two iterations of DiffIR against a discriminator."""
+    config = tiny_diffir(s1=0, warm=0, joint=2)
+    joint = replace(config.stages["joint"], own=Joint(critic=critic))
+    return replace(config, stages={**config.stages, "joint": joint})
 
 
 def result(config: TrainConfig, world: World = SOLO) -> Result:
     """(losses, gradient norms, validation PSNR, weights) of a run."""
     pairs = config.data.mixup
-    trainer = Trainer(config, smooth_pairs() if pairs else smooth_photos(), None if pairs else darken, world=world)
+    photos = smooth_pairs() if pairs else smooth_photos()
+    degrade = None if pairs else KINDS["lowres"].degrade_batch if config.task == "upscale" else darken
+    trainer = Trainer(config, photos, degrade, world=world)
     records = list(trainer.run())
     steps = [r for r in records if isinstance(r, StepRecord)]
     scores = [score for r in records if isinstance(r, ValidationRecord) for score in r.psnr.values()]
-    weights = [p.detach() for p in (*trainer.network.parameters(), *trainer.ema.parameters())]
+    modules = (trainer.network, trainer.ema, *trainer.extras.values())
+    weights = [p.detach() for module in modules for p in module.parameters()]
     return [r.loss for r in steps], [r.grad_norm for r in steps], scores, weights
 
 
@@ -62,7 +85,7 @@ def stopped(config: TrainConfig, folder: Path, world: World) -> None:
 
 def main(folder: Path) -> None:
     with together("cpu") as world:
-        results = {name: result(config, world) for name, config in scenarios().items()}
+        results = {name: result(config, world) for name, config in (scenarios() | own_statistics()).items()}
         torch.save(results, folder / f"results-{world.rank}.pt")
         stopped(scenarios()["even"], folder / f"run-{world.rank}", world)
         if not world.first:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from several_processes import Result, result, scenarios
+from several_processes import Result, own_statistics, result, scenarios
 from tiny_runs import darken, smooth_photos, write_pairs
 from torchrun import child_of_rank, torchrun, wait_for
 
@@ -67,7 +67,7 @@ def test_two_processes_give_the_result_of_one(name: str, together: Path) -> None
 
 def test_both_processes_hold_the_same_weights_bit_for_bit(together: Path) -> None:
     first, second = (torch.load(together / f"results-{rank}.pt", weights_only=True) for rank in (0, 1))
-    for name in scenarios():
+    for name in (*scenarios(), *own_statistics()):
         assert first[name][:3] == second[name][:3]
         assert all(torch.equal(a, b) for a, b in zip(first[name][3], second[name][3], strict=True))
 
