@@ -23,6 +23,7 @@ from dfrestore.cli.training_job import (
 )
 from dfrestore.cli.training_options import (
     Clean,
+    Data,
     Device,
     Minutes,
     Quiet,
@@ -35,7 +36,7 @@ from dfrestore.cli.training_options import (
 )
 from dfrestore.errors import UsageError
 from dfrestore.processes import launched, use_threads
-from dfrestore.tasks import any_pair_folders, any_task
+from dfrestore.tasks import any_task
 
 if TYPE_CHECKING:
     from dfrestore.training.config import TrainConfig
@@ -51,10 +52,7 @@ def finetune(
             help=f"What the model does: {any_task()}; default: what the model to start from does.",
         ),
     ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FOLDER", help=f"Folder of pairs: {any_pair_folders()}. Repeatable."),
-    ] = None,
+    data: Data = None,
     clean: Clean = None,
     model: Annotated[
         str | None,

@@ -25,6 +25,7 @@ from dfrestore.cli.training_job import (
 )
 from dfrestore.cli.training_options import (
     Clean,
+    Data,
     Device,
     Minutes,
     Quiet,
@@ -38,7 +39,7 @@ from dfrestore.cli.training_options import (
 )
 from dfrestore.errors import UsageError
 from dfrestore.processes import use_threads
-from dfrestore.tasks import any_pair_folders, any_task, preset_of
+from dfrestore.tasks import any_task, preset_of
 
 if TYPE_CHECKING:
     from dfrestore.training.base import RunBase
@@ -55,13 +56,7 @@ def train(
         ),
     ] = None,
     clean: Clean = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help=f"Folder of pairs: {any_pair_folders()}, at any depth. Repeatable.",
-        ),
-    ] = None,
+    data: Data = None,
     input_: Annotated[
         Path | None,
         typer.Option("--input", metavar="FOLDER", help="Folder of degraded photos, with --target instead of --data."),

@@ -14,10 +14,15 @@ import typer
 
 from dfrestore.cli.options import DEVICE_NAMES, completer, known_device
 from dfrestore.errors import UsageError
+from dfrestore.tasks import any_pair_folders
 
 Clean = Annotated[
     list[Path] | None,
     typer.Option(metavar="FOLDER", help="Folder of clean photos; pairs are made on the fly. Repeatable."),
+]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FOLDER", help=f"Folder of pairs: {any_pair_folders()}, at any depth. Repeatable."),
 ]
 Run = Annotated[
     Path | None,

@@ -10,7 +10,7 @@ from typing import Any
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import METHODS, outline
 from dfrestore.training.config import TrainConfig
-from dfrestore.training.fit import preset_for
+from dfrestore.training.fit import preset_for, require_fit
 from dfrestore.training.photos import Photos
 from dfrestore.training.settings import LAST, last_stage, load_preset, model_values, named_stages
 from dfrestore.training.toml import merge
@@ -29,14 +29,11 @@ def finetune_config(task: str, spec: ModelSpec, photos: Photos, user_settings: M
     It trains the last stage of the model's method. Raises :class:`StartError` and :class:`UsageError` where model,
     photos and settings do not fit together.
     """
-    multiple = require_trainable(spec)
+    require_trainable(spec)
     config = _configured(task, spec, user_settings, len(photos.names), usual_side(photos))
     if config.data.validation < 1:
         raise UsageError("data.validation: finetune needs at least 1, a photo or pair to judge the result by")
-    for stage in config.running.values():
-        for patch in stage.patches:
-            if patch % multiple:
-                raise UsageError(f"patches of {patch} pixels do not fit this model: it takes multiples of {multiple}")
+    require_fit(config)
     return config
 
 
@@ -140,15 +137,14 @@ def require_task(spec: ModelSpec, label: str, task: str) -> None:
         )
 
 
-def require_trainable(spec: ModelSpec) -> int:
-    """What sides of crops are multiples of. Raises :class:`StartError` where its method cannot train it on."""
+def require_trainable(spec: ModelSpec) -> None:
+    """Raise :class:`StartError` where the model's method cannot train it on."""
     network = outline(spec)
     try:
         method = METHODS[spec.method]
         next(kind for kind in method.stages if kind.name == method.finetunes)().trains(network)
     except ValueError as error:
         raise StartError(f"this model cannot be finetuned: {error}") from error
-    return network.multiple * network.scale
 
 
 def require_enough(photos: Photos) -> None:
