@@ -21,7 +21,7 @@ from dfrestore.restore.images import Mask
 from dfrestore.restore.mask_files import read_masks
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp, stamp_of_mask
-from dfrestore.restore.results import Settings
+from dfrestore.restore.results import Masking, Settings
 from dfrestore.restore.streams import read_stdin
 from dfrestore.tasks import TASKS
 
@@ -83,10 +83,20 @@ def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) ->
     blamed = f"{name}: {job.masks[0]}" if job.masks else name
     warning = checked(mask, blamed, *sources, invert=masking.invert)
     filled = describe(mask, *sources, invert=masking.invert)
-    picture = source.photo
-    if AlphaMask() in masking.drawn and not masking.keep_alpha:
-        picture = replace(picture, alpha=None)
-    return replace(source, photo=picture, mask=mask, filled=filled, notes=(*notes, *([warning] if warning else [])))
+    notes += [warning] if warning else []
+    return replace(source, photo=_uncovered(source.photo, masking), mask=mask, filled=filled, notes=tuple(notes))
+
+
+def _uncovered(picture: photo.Photo, masking: Masking) -> photo.Photo:
+    """The photo as its alpha mask leaves it: opaque, unless alpha is kept.
+
+    Colours that lie hidden where it was transparent are those around: of a --strength below 1 they would shine through.
+    """
+    if AlphaMask() not in masking.drawn:
+        return picture
+    if picture.alpha is not None and not masking.invert:  # else what is transparent is kept
+        picture = replace(picture, rgb=with_filled_colours(picture.rgb, picture.alpha))
+    return picture if masking.keep_alpha else replace(picture, alpha=None)
 
 
 @contextmanager

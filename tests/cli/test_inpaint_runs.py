@@ -80,6 +80,34 @@ def test_masks_of_a_folder_are_saved_in_the_same_tree(inpaint: Run, tmp_path: Pa
     assert np.array_equal(array_of(tmp_path / "seen" / "a.png") > 0, ~hole())
 
 
+def test_a_trace_of_one_pass_shows_photo_and_result_and_says_so(inpaint: Run, source: Path, tmp_path: Path) -> None:
+    mask = save_mask(tmp_path / "m.png")
+    answer = inpaint(source, "--mask", mask, "--trace", tmp_path / "t.webp")
+    said = "dfrestore: --trace shows the photo and the result alone: this model makes it in one pass"
+    assert [line for line in answer.err.splitlines() if line.startswith("dfrestore: ")] == [said]
+    with Image.open(tmp_path / "t.webp") as trace:
+        assert (trace.n_frames, trace.size) == (2, (24, 16))
+
+
+# -- less than all of it
+
+
+@pytest.mark.parametrize("strength", [0, 0.5])
+def test_colours_hidden_under_transparent_pixels_never_show(inpaint: Run, tmp_path: Path, strength: float) -> None:
+    """tasks 8: what lies under alpha 0 is no part of the photo; the colours around it are."""
+    colours = np.full((16, 24, 3), 100, np.uint8)
+    colours[hole()] = (255, 0, 255)
+    cut = np.dstack([colours, np.where(hole(), 0, 255).astype(np.uint8)])
+    Image.fromarray(cut).save(tmp_path / "hidden.png")
+    Image.fromarray(np.where(cut[..., 3:] > 0, cut, 0)).save(tmp_path / "black.png")
+    for name in ("hidden", "black"):
+        assert inpaint(tmp_path / f"{name}.png", "--mask", "alpha", "--strength", strength).code == 0
+    result = array_of(tmp_path / "hidden_inpaint.png")
+    assert np.array_equal(result, array_of(tmp_path / "black_inpaint.png"))
+    if strength == 0:
+        assert (result == 100).all()
+
+
 # -- folders
 
 
