@@ -119,7 +119,10 @@ Compare = Annotated[
 ]
 Trace = Annotated[
     str | None,
-    typer.Option(metavar="FILE.gif", help="Animation from noise to photo, .gif or .webp; more --steps show more."),
+    typer.Option(
+        metavar="FILE.gif",
+        help="Animation from noise to photo, .gif or .webp, for models that work in steps; more --steps show more.",
+    ),
 ]
 StripMetadata = Annotated[bool, typer.Option("--strip-metadata", help="Drop EXIF, XMP and IPTC.")]
 ReportPage = Annotated[

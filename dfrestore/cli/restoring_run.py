@@ -14,7 +14,7 @@ from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.options import parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
-from dfrestore.cli.restoring_words import about, described, planned
+from dfrestore.cli.restoring_words import about, described, expected, planned, remarks
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
@@ -24,7 +24,7 @@ from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
     from dfrestore.photo.target_size import TargetSize
-    from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings, Started
+    from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.extras import ExtraOptions, Extras
     from dfrestore.restore.results import Masking
     from dfrestore.restore.shares import Crew
@@ -323,6 +323,8 @@ class _Run:
         )
         if restorer.precision.warning:
             self.report.warn(restorer.precision.warning)
+        for remark in remarks(restorer.network, self.settings, self.options.trace):
+            self.report.warn(remark)
         if self.page is not None:
             self.page.uses(restorer)
         if self.options.dry_run:
@@ -349,10 +351,9 @@ class _Run:
             if isinstance(event, Started):
                 output = event.job.output
                 if not begun:
-                    expected = self._expected(event, todo)
-                    self.report.expect(expected)
-                    photos = 1 if self.crew.described else len(todo)
-                    self.report.say(self._start_line(restorer, described(event), about(expected, photos)))
+                    seconds = expected(event, [job.input for job in todo], self.crew.size)
+                    self.report.expect(seconds)
+                    self.report.say(self._start_line(restorer, described(event), about(seconds, len(todo))))
                 elif not event.whole:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True
@@ -385,12 +386,3 @@ class _Run:
             f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; {self.crew.described}"
             f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}{expected}"
         )
-
-    def _expected(self, first: Started, todo: list[Job]) -> float | None:
-        """How many seconds all photos will take, from the first one's time and the sizes of the files.
-
-        Of several processes, which share the photos: the first one alone.
-        """
-        if first.seconds is None or self.crew.described:
-            return first.seconds
-        return first.seconds * sum(weight_of(job.input) for job in todo) / weight_of(first.job.input)

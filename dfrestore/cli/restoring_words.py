@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.cli.report import duration
+from dfrestore.cli.report import duration, weight_of
 
 if TYPE_CHECKING:
-    from dfrestore.restore import Started
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dfrestore.methods import Network
+    from dfrestore.restore import Settings, Started
 
 
 def described(started: Started) -> str:
     """The plan, and of a single photo what its size and its mask are."""
     size = f"{sizes(started)}; " if started.result != started.size else ""
     return f"{size}{started.filled + '; ' if started.filled else ''}{started.plan}"
+
+
+def remarks(network: Network, settings: Settings, trace: str | None) -> Iterator[str]:
+    """What the user asked for and this model has not: estimates to look at, members that differ by their seeds."""
+    from dfrestore.restore.ensemble import turns_of
+
+    if trace is not None and not network.from_noise:
+        yield "--trace shows the photo and the result alone: this model makes it in one pass"
+    elif trace is not None and settings.steps == 1:
+        yield "--trace shows the noise and the result alone: a single step has nothing between; --steps 8 shows more"
+    members, turns = settings.ensemble, turns_of(settings.task)
+    if members > 1 and not network.from_noise:
+        which = f"its {members} members differ" if members <= turns else f"of its {members} members {turns} differ,"
+        yield f"--ensemble: this model hardly depends on the seed, so {which} by how the photo is turned"
 
 
 def planned(started: Started) -> tuple[dict[str, Any], str]:
@@ -31,6 +49,17 @@ def planned(started: Started) -> tuple[dict[str, Any], str]:
         return item, f"would write {job.input} as it is ({sizes(started)}, large enough) to {job.output}"
     how = f"{sizes(started)}, {started.filled + ', ' if started.filled else ''}{started.plan}{about(started.seconds)}"
     return item, f"would restore {job.input} ({how}) to {job.output}"
+
+
+def expected(first: Started, photos: Sequence[Path], processes: int) -> float | None:
+    """How many seconds all photos will take, from the first one's time and the sizes of the files.
+
+    Several processes share the photos, each as soon as it is free; the first photo takes its own time all the same.
+    """
+    if first.seconds is None:
+        return None
+    one_by_one = first.seconds * sum(map(weight_of, photos)) / weight_of(first.job.input)
+    return max(first.seconds, one_by_one / processes)
 
 
 def sizes(started: Started) -> str:

@@ -105,7 +105,8 @@ class Network(nn.Module):
 
     multiple: sides are padded to multiples of it. scale: how many times larger than the picture the result is. mask:
     whether it takes a fourth plane. padding: how sides are padded. steps: the step counts it can do. default_steps:
-    the model's own count. from_noise: whether its sampler starts from a picture of noise, x_T.
+    the model's own count. from_noise: whether its sampler starts from a picture of noise, x_T; one that does not makes
+    a single estimate, which hardly depends on the seed.
     """
 
     multiple: int

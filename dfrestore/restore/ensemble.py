@@ -51,7 +51,12 @@ def turn_of(member: int, task: str) -> Turn:
 
     Then again from 0. Upright tasks (see :class:`dfrestore.tasks.Task`) have the first four only.
     """
-    return Turn(member % 2 == 1, _QUARTERS[member // 2 % (2 if is_upright(task) else 4)])
+    return Turn(member % 2 == 1, _QUARTERS[member % turns_of(task) // 2])
+
+
+def turns_of(task: str) -> int:
+    """How many turns there are for a task."""
+    return 4 if is_upright(task) else 8
 
 
 class Tally:

@@ -40,8 +40,11 @@ _CHUNK = 500  # jobs in one value of the store, which holds 8 MiB
 
 
 class Crew:
-    """One process alone, which is also what several look like to a command. lost: one of them ended without a word."""
+    """One process alone, which is also what several look like to a command. size: how many there are. lost: one of them
+    ended without a word.
+    """
 
+    size = 1
     lost = False
 
     @property

@@ -93,6 +93,16 @@ def test_the_strip_names_photo_model_steps_and_seed(
     assert captions == ["before: a.png", "after: identity.safetensors, 2 steps, seed 5"]
 
 
+@pytest.mark.parametrize(("steps", "said"), [(1, True), (2, False)])
+def test_a_trace_of_one_step_says_that_nothing_lies_between(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, random_model: Path, steps: int, said: bool
+) -> None:
+    trace = ["--trace", tmp_path / "t.gif", "--steps", steps]
+    answer = restore(make_photo(tmp_path / "a.png"), *trace, model=random_model)
+    line = "--trace shows the noise and the result alone: a single step has nothing between; --steps 8 shows more"
+    assert (f"dfrestore: {line}" in answer.err) == said
+
+
 def test_an_extra_that_exists_is_refused_before_any_work(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     source, there = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "c.png", 7)
     before = snapshot(tmp_path)

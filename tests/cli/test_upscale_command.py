@@ -389,5 +389,4 @@ def test_tiles_leave_no_mark_at_the_larger_scale(upscale: Run, tmp_path: Path, s
 
 
 # Not tested here, for it is looked at and not computed: texture drawn on what is out of focus (11), distorted faces and
-# text (14) and softness beside other models on old photos (17) belong into the model's card. The expected time before
-# the start (19) is told as for every other task.
+# text (14) and softness beside other models on old photos (17) belong into the model's card.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfrestore import photo
+from dfrestore.engine import speed
 from dfrestore.photo.enlarged import enlarged
 from dfrestore.restore import Restorer
 
@@ -319,3 +321,47 @@ def test_steps_that_the_model_cannot_do_are_refused_first_of_all(
     (tmp_path / "torn.png").write_bytes(b"no picture")
     refused(tmp_path / "torn.png")
     refused(photo_folder, "-o", tmp_path / "new", "--dry-run")
+
+
+# -- how long
+
+
+def test_the_expected_time_is_told_before_the_start(
+    upscale: Run, tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tasks 19, Real-ESRGAN#22, chaiNNer#3024: processors are slow, so it is said for how long."""
+    monkeypatch.setenv("DFRESTORE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(speed, "_SMALL", 16)  # of the pictures that are measured
+    monkeypatch.setattr(speed, "_LARGE", 32)
+    Image.new("RGB", (1600, 1000)).save(tmp_path / "large.png")
+    dry = upscale(tmp_path / "large.png", "--dry-run", "--json")  # has to measure the speed first
+    assert objects(dry)[0]["expected_seconds"] > 0
+    assert re.search(r"large\.png \(1600x1000 -> 6400x4000, [^)]*, about [0-9. minsh]+\)", dry.err)
+    first, *_ = upscale(make_photo(tmp_path / "small.png")).err.splitlines()
+    assert re.search(r"24x16 -> 96x64; .*, about [0-9.]+ s$", first)
+
+
+# -- several as one
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ensemble", 3], "its 3 members differ by how the photo is turned"),
+        (["--uncertainty", "u.png"], "its 4 members differ by how the photo is turned"),
+        (["--ensemble", 9], "of its 9 members 8 differ, by how the photo is turned"),
+    ],
+)
+def test_an_ensemble_of_turns_alone_is_told(
+    upscale: Run,
+    tmp_path: Path,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[object],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = upscale(make_photo(tmp_path / "a.png"), *options)
+    assert answer.code == 0
+    told = [line for line in answer.err.splitlines() if line.startswith("dfrestore: ")]
+    assert told == [f"dfrestore: --ensemble: this model hardly depends on the seed, so {words}"]
