@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,9 @@ from PIL import Image
 from dfrestore.errors import PhotoWriteError
 from dfrestore.photo import avif, jpeg, png, tiff, webp
 from dfrestore.photo import exif as exif_block
+from dfrestore.photo.containers import trouble
 from dfrestore.photo.formats import FORMATS, WRITTEN_AS, normal_format
-from dfrestore.photo.photo import Origin, Photo, Pixels
+from dfrestore.photo.photo import Damaged, Origin, Photo, Pixels
 from dfrestore.photo.pillow import pillow_buffer
 
 MIN_QUALITY = 95
@@ -64,7 +65,7 @@ def encode(
     samples, alpha, more = _samples(photo, rgb, target)
     notes += more
     try:
-        data, more = _ENCODERS[target](samples, alpha, origin, quality)
+        data, more = _opening(target, samples, alpha, origin, quality)
     except (MemoryError, OverflowError) as error:
         raise PhotoWriteError(f"the result does not fit into memory as {target}") from error
     except Exception as error:  # encoders raise anything; the user gets one line
@@ -72,6 +73,66 @@ def encode(
             f"the result cannot be written as {target} ({str(error) or type(error).__name__})"
         ) from error
     return data, notes + more
+
+
+def _opening(
+    target: str, colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | None
+) -> tuple[bytes, list[str]]:
+    """A file that was seen to open again, without the metadata that would keep it from it, and warnings."""
+    try:
+        return _seen_to_open(target, colour, alpha, origin, quality)
+    except (MemoryError, OverflowError):
+        raise
+    except Exception:
+        lesser = _without_what_breaks(target, colour, alpha, origin)
+        if lesser is None:
+            raise
+    data, notes = _seen_to_open(target, colour, alpha, lesser[0], quality)
+    return data, [*notes, lesser[1]]
+
+
+def _seen_to_open(
+    target: str, colour: Pixels, alpha: Pixels | None, origin: Origin, quality: int | None
+) -> tuple[bytes, list[str]]:
+    """What the encoder gives. Raises Damaged where it does not open again, or whatever the encoder raises."""
+    data, notes = _ENCODERS[target](colour, alpha, origin, quality)
+    if (why := trouble(data, target, colour.shape[1], colour.shape[0])) is not None:
+        raise Damaged(why)
+    return data, notes
+
+
+def _without_what_breaks(
+    target: str, colour: Pixels, alpha: Pixels | None, origin: Origin
+) -> tuple[Origin, str] | None:
+    """``origin`` without the pieces that keep a file from opening, and a warning; None where no metadata is to blame.
+
+    A corner of the pixels is enough to find out.
+    """
+
+    def opens(origin: Origin) -> bool:
+        try:
+            _seen_to_open(target, colour[:8, :8], None if alpha is None else alpha[:8, :8], origin, None)
+        except Exception:
+            return False
+        return True
+
+    kept, lost = replace(origin, exif=None, xmp=None, iptc=None, icc=None, native=()), []
+    for name, piece in _pieces(origin):
+        more = replace(kept, **{**piece, "native": (*kept.native, *piece.get("native", ()))})
+        if opens(more):
+            kept = more
+        else:
+            lost.append(name)
+    return (kept, f"{', '.join(lost)} dropped: with it the {target} would not open") if lost else None
+
+
+def _pieces(origin: Origin) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, fields of an origin) of each piece of metadata."""
+    for name, field in (("colour profile", "icc"), ("EXIF", "exif"), ("XMP", "xmp"), ("IPTC", "iptc")):
+        if (content := getattr(origin, field)) is not None:
+            yield name, {field: content}
+    for kind in dict.fromkeys(name for name, _ in origin.native):
+        yield kind, {"native": tuple(piece for piece in origin.native if piece[0] == kind)}
 
 
 def exceeded(format: str, height: int, width: int) -> str | None:

@@ -22,20 +22,22 @@ MAX_RESOURCES = 10_000
 
 def orientation(exif: bytes) -> int:
     """1 to 8; 1 where the tag is missing or nonsense. Raises Damaged for an unreadable block."""
-    block = tiff.open_block(exif)
+    block = _opened(exif)
     value = tiff.integer(block, tiff.read_ifd(block, block.first), ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
 
 
 def upright(exif: bytes) -> bytes:
     """The block with orientation 1 and without its thumbnail. Raises Damaged."""
-    block = tiff.open_block(exif)
+    block = _opened(exif)
     main = tiff.read_ifd(block, block.first)
     buffer = bytearray(exif)
     tiff.patch(block, buffer, main.entries.get(ORIENTATION), 1)
     if main.next:
         struct.pack_into(block.order + "I", buffer, main.next_at, 0)
         _erase_thumbnail(block, main, buffer)
+    if orientation(bytes(buffer)) != 1:  # values that overlap the directory
+        raise Damaged("the orientation cannot be set")
     return bytes(buffer)
 
 
@@ -70,6 +72,13 @@ def resolution(block: tiff.Block, main: tiff.Ifd) -> tuple[float, float] | None:
     factor = {2: 1.0, 3: 2.54}.get(tiff.integer(block, main, 0x0128, 2))
     x, y = (tiff.rational(block, main.entries.get(tag)) for tag in (0x011A, 0x011B))
     return (x * factor, y * factor) if factor and x and y else None
+
+
+def _opened(exif: bytes) -> tiff.Block:
+    block = tiff.open_block(exif)
+    if block.big:  # readers of EXIF know the classic structure alone, and some then refuse the whole file
+        raise Damaged("EXIF in the structure of a BigTIFF")
+    return block
 
 
 def _erase_thumbnail(block: tiff.Block, main: tiff.Ifd, buffer: bytearray) -> None:

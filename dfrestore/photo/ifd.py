@@ -86,6 +86,7 @@ def read_ifd(block: Block, offset: int) -> Ifd:
         raise Damaged("directory outside the file")
     entries: dict[int, Entry] = {}
     room = len(data) + _SHARED
+    first = 16 if block.big else 8  # a value within the header would be patched over it
     for at in range(start, end, size):
         tag, kind = struct.unpack_from(order + "HH", data, at)
         number = struct.unpack_from(order + ("Q" if block.big else "I"), data, at + 4)[0]
@@ -93,7 +94,7 @@ def read_ifd(block: Block, offset: int) -> Ifd:
         where = at + size - inline
         if length > inline:
             where = struct.unpack_from(order + ("Q" if block.big else "I"), data, where)[0]
-        if kind in UNIT and where + length <= len(data) and tag not in entries:
+        if kind in UNIT and first <= where <= len(data) - length and tag not in entries:
             room -= length
             if room < 0:
                 raise Damaged("values of a directory overlap")

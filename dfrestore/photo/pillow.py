@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 _pillow = threading.Lock()
+_TEXT = 16 << 20  # bytes that a profile or text of a PNG may unpack to: more than Pillow allows, as large profiles need
 # How libtiff's messages begin: Pillow's name for what it decodes, or a C function's. Python's own errors do not match.
 _LIBTIFF = re.compile(rb"(tempfile\.tif|_?TIFF\w*|(?!\w*(?:Error|Warning|Exception):)[A-Z]\w*[A-Z]\w*): ")
 for _library in ("PIL", "tifffile", "imagecodecs"):  # or logging's last resort prints their messages to stderr
@@ -23,18 +24,18 @@ for _library in ("PIL", "tifffile", "imagecodecs"):  # or logging's last resort 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Pillow without its pixel limit (ours is checked before), without half-read pictures, and without warnings.
+    """Pillow without its limits (ours are checked before), without half-read pictures, and without warnings.
 
     Its settings are global: they are changed for as long as a lock is held, and then put back.
     """
     with _pillow, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = None, False, _TEXT
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 @contextmanager

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from dfrestore.errors import PhotoReadError
-from dfrestore.photo import avif, gif_bmp, heif, jpeg, pixels, png, raw, tiff, webp
 from dfrestore.photo import exif as exif_block
+from dfrestore.photo import pixels, raw, tiff
+from dfrestore.photo.containers import CONTAINERS
 from dfrestore.photo.formats import foreign_format, format_of_content, missing_extra, read_only_format
 from dfrestore.photo.photo import Header, Metadata, Origin, Photo, Pixels, Rgb, Unsupported
 
@@ -22,18 +21,6 @@ MAX_PIXELS = 250_000_000
 _SMALL_FILE = 1 << 30
 _BYTES_A_PIXEL = 16
 """Twice what four channels of 16 bits take: a file beyond it holds more than its first picture."""
-_Containers = Mapping[str, tuple[Callable[[bytes], Header], Callable[[bytes], Metadata]]]
-_CONTAINERS: _Containers = {
-    "PNG": (png.read_header, png.read_metadata),
-    "JPEG": (jpeg.read_header, jpeg.read_metadata),
-    "WEBP": (webp.read_header, webp.read_metadata),
-    "TIFF": (tiff.read_header, tiff.read_metadata),
-    "AVIF": (avif.read_header, avif.read_metadata),
-    "HEIF": (heif.read_header, heif.read_metadata),
-    "RAW": (raw.read_header, raw.read_metadata),
-    "GIF": (partial(gif_bmp.read_header, format="GIF"), partial(gif_bmp.read_metadata, format="GIF")),
-    "BMP": (partial(gif_bmp.read_header, format="BMP"), partial(gif_bmp.read_metadata, format="BMP")),
-}
 _UPRIGHT = ("HEIF", "RAW")  # their decoders turn the pixels
 
 
@@ -104,7 +91,7 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     if (extra := missing_extra(format)) is not None:
         what = "a camera's RAW file" if format == "RAW" else "HEIC"
         raise PhotoReadError(f"{name}: {what}, which needs an extra to be read; pip install 'dfrestore[{extra}]'")
-    read_header, read_metadata = _CONTAINERS[format]
+    read_header, read_metadata = CONTAINERS[format]
     try:
         header = read_header(data)
     except Unsupported as error:
