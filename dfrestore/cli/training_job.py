@@ -215,7 +215,7 @@ def run_job(job: Job, resumed: bool) -> None:
     from dfrestore.training.records import StepRecord
     from dfrestore.training.run import model_path, open_run
     from dfrestore.training.run import train as records
-    from dfrestore.training.start import require_start
+    from dfrestore.training.start import prepare, require_start
     from dfrestore.training.trainer import Trainer
 
     config, folder, quiet, world = job.config, job.folder, job.quiet, job.world or SOLO
@@ -226,6 +226,7 @@ def run_job(job: Job, resumed: bool) -> None:
             print(line, file=sys.stderr)
     elif world.first:
         begin = _beginning(job, trainer)
+        prepare(trainer)
         require_start(trainer)
         open_run(folder, config, begin)
     trainer.take_state_of_first()

@@ -1,11 +1,21 @@
-"""Whether a run has what its stages build on, before the first step."""
+"""Before the first step of a run: what its stages load, and whether they have what they build on."""
 
 from __future__ import annotations
 
-from dfrestore.errors import StartError
+from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import stored_names
 from dfrestore.training.config import stage_kinds
 from dfrestore.training.trainer import Trainer
+
+
+def prepare(trainer: Trainer) -> None:
+    """Let the stages load what their settings name. Raises :class:`UsageError`, and WeightsError for its files."""
+    for stage in trainer.config.running.values():
+        try:
+            stage.own.prepare(trainer.network)
+        except ValueError as error:
+            raise UsageError(f"model: {error}") from error
+    trainer.average.start_over()
 
 
 def require_start(trainer: Trainer) -> None:

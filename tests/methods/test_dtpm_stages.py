@@ -51,7 +51,7 @@ def test_stage_one_trains_the_whole_prior_and_no_other_network() -> None:
     prior = DTPM(DTPMConfig())
     assert len(trainable(Prior(), prior)) == len(list(prior.parameters()))
     with pytest.raises(ValueError, match="neither predictor nor adapters"):
-        Prior().trains(tiny_dtpm(**TASK))
+        Prior().prepare(tiny_dtpm(**TASK))
 
 
 def test_the_pretrained_encoder_is_never_trained() -> None:

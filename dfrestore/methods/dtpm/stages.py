@@ -6,6 +6,7 @@ guess. (Paper, Eqs. 4 and 6.) Few-step training, ``objective = "result"``, is ou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -117,15 +118,17 @@ class Prior(Texture):
 
     def prepare(self, network: DTPM) -> None:
         """Load the semantic encoder's weights."""
+        if network.config.predictor or network.config.adapters:
+            raise ValueError("a texture prior has neither predictor nor adapters; they belong to the stage adapt")
         if self.resnet18:
             if network.config.semantic != "resnet18":
                 raise ValueError(f"resnet18 is for the semantic code 'resnet18', not '{network.config.semantic}'")
             network.semantic.encoder.load_state_dict(load_resnet18(local_file(self.resnet18)))
 
     def trains(self, network: DTPM) -> list[nn.Parameter]:
-        if network.config.predictor or network.config.adapters:
-            raise ValueError("a texture prior has neither predictor nor adapters")
-        return [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return _parameters(
+            network, [network.denoiser, *([network.semantic] if network.config.semantic != "none" else [])]
+        )
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Adapt(Texture):
 
     def trains(self, network: DTPM) -> list[nn.Parameter]:
         if self.trained == "all":
-            return [parameter for parameter in network.parameters() if parameter.requires_grad]
+            return _parameters(network, [network])
         denoiser = network.denoiser
         parts: list[nn.Module] = [denoiser.intro]
         if network.config.predictor:
@@ -163,7 +166,7 @@ class Adapt(Texture):
         if self.trained in ("decoder", "both"):
             parts += [getattr(denoiser, name) for name in places if name.startswith("decoder")]
             parts += [denoiser.ups, denoiser.ending]
-        return [parameter for part in parts for parameter in part.parameters()]
+        return _parameters(network, parts)
 
     def total(self, loss: Tensor, y_eps: Tensor, clean: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -175,3 +178,9 @@ class Adapt(Texture):
 
 
 STAGES = (Prior, Adapt)
+
+
+def _parameters(network: DTPM, parts: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Of the parts, without those of a pretrained encoder, which nothing trains."""
+    fixed = set(map(id, network.semantic.encoder.parameters())) if network.config.semantic == "resnet18" else set()
+    return [parameter for part in parts for parameter in part.parameters() if id(parameter) not in fixed]
