@@ -19,7 +19,7 @@ from dfrestore.cli.evaluation_page import EvaluationPage
 from dfrestore.cli.evaluation_pairs import Asked, checked, complete_presets, find
 from dfrestore.cli.options import complete_models, complete_tasks, parse_window
 from dfrestore.cli.page import page_path
-from dfrestore.cli.restoring_options import Device, Precision, Window
+from dfrestore.cli.restoring_options import Base, Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
 
@@ -105,6 +105,7 @@ def evaluate(
             autocompletion=complete_models,
         ),
     ] = None,
+    base: Base = None,
     steps: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Sampling steps; default: the model's own.")
     ] = None,
@@ -182,7 +183,7 @@ def evaluate(
         raise UsageError("--y-rounded is about luma; leave out --channel rgb")
     if lpips_net is not None and not lpips:
         raise UsageError("--lpips-net is about --lpips; add it")
-    asked = checked(Asked(tuple(folders or ()), task, data, targets, clean, preset, masks), model, steps)
+    asked = checked(Asked(tuple(folders or ()), task, data, targets, clean, preset, masks), model, base, steps)
     window_setting = parse_window(window)
     convention = Convention(
         "y" if y_rounded and channel is None else channel.value if channel else channel_of(asked.task),
@@ -190,7 +191,7 @@ def evaluate(
         crop_border or 0,
         hole=asked.has_holes,
     )
-    options = {"model": model, "device": device, "precision": precision, "window": window_setting}
+    options = {"model": model, "base": base, "device": device, "precision": precision, "window": window_setting}
     restorer = _restorer(asked, options) if asked.enlarges else None  # which pairs there are follows from its scale
     found = find(asked, 1 if restorer is None else restorer.network.scale)
     matching = found.matching

@@ -77,12 +77,12 @@ def complete_presets(context: typer.Context, incomplete: str) -> list[str]:
     return completer(*dict.fromkeys(name for kind in kinds for name in PRESETS[kind]))(incomplete)
 
 
-def checked(asked: Asked, model: str | None, steps: int | None) -> Asked:
+def checked(asked: Asked, model: str | None, base: Path | None, steps: int | None) -> Asked:
     """The options, a single word for the task taken as ``--task``. Raises UsageError for those that do not fit."""
     if len(asked.folders) == 1 and asked.task is None and str(asked.folders[0]) in TASKS:
-        return checked(replace(asked, folders=(), task=str(asked.folders[0])), model, steps)
+        return checked(replace(asked, folders=(), task=str(asked.folders[0])), model, base, steps)
     if asked.folders:
-        _check_folders(asked, model, steps)
+        _check_folders(asked, model, base, steps)
     elif asked.task is None or (asked.data is None and asked.clean is None):
         raise UsageError("give two folders, RESTORED and TARGET, or --task with --data or --clean")
     else:
@@ -124,11 +124,11 @@ def find(asked: Asked, scale: int) -> Found:
     return Found(matching if masks is None else with_masks(matching, masks), opener, about | told)
 
 
-def _check_folders(asked: Asked, model: str | None, steps: int | None) -> None:
+def _check_folders(asked: Asked, model: str | None, base: Path | None, steps: int | None) -> None:
     if len(asked.folders) != 2:
         raise UsageError(f"evaluate takes two folders, RESTORED and TARGET, not {len(asked.folders)}")
-    if asked.data is not None or model is not None or steps is not None:
-        raise UsageError("two folders are measured as they are: leave out --data, --model and --steps")
+    if asked.data is not None or any(option is not None for option in (model, base, steps)):
+        raise UsageError("two folders are measured as they are: leave out --data, --model, --base and --steps")
     if asked.targets is not None or asked.clean is not None or asked.preset is not None:
         raise UsageError("two folders are measured as they are: leave out --targets, --clean and --preset")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfrestore.cli.options import complete_models, complete_tasks
+from dfrestore.cli.restoring_options import Base
 from dfrestore.cli.training_job import (
     Job,
     Start,
@@ -62,10 +63,7 @@ def finetune(
             help="The model to start from: a name or a safetensors file; default: the task's own.",
         ),
     ] = None,
-    base: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The file that the model builds on; default: searched by its sha256."),
-    ] = None,
+    base: Base = None,
     run: Run = None,
     resume: Resume = None,
     minutes: Minutes = None,
@@ -163,20 +161,18 @@ def _start_model(name: str | None, task: str | None, base: Path | None) -> tuple
     """The named model or the task's default, and how the result names it: by file name, without its folders."""
     from dfrestore.training.base import base_of_model
     from dfrestore.training.finetune import require_task
-    from dfrestore.weights import load_checkpoint, resolve
+    from dfrestore.weights import load_checkpoint, on_base, resolve
     from dfrestore.weights.checkpoint import sha256_of
 
     if name is None and task is None:
         raise UsageError("finetune needs a model: name a task, as in 'dfrestore finetune derain', or a --model")
     bare = name is None or ("/" not in name and not Path(name).is_file())
-    found = resolve(name, task=task if bare else None)
+    found = on_base(resolve(name, task=task if bare else None), base)
     for line in found.warnings:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
     require_task(spec, found.label, task or spec.task)
-    if base is not None and spec.base is None:
-        raise UsageError(f"{found.label} builds on no other file; leave out --base")
-    start = Start(tensors, spec, base_of_model(spec, found.path, base) if spec.base else None)
+    start = Start(tensors, spec, base_of_model(spec, found.path, found.base) if spec.base else None)
     if found.label != str(found.path):
         return start, found.label
     return start, f"{found.path.name}, sha256 {sha256_of(found.path)[:16]}"

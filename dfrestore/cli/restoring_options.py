@@ -5,6 +5,7 @@ An option whose help differs between commands stands with its command.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +45,10 @@ Window = Annotated[
         help="Side of the attention's windows in pixels, at all levels or at some (384@2); default: the model's.",
         autocompletion=completer("global"),
     ),
+]
+Base = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The file that the model builds on, if any; default: searched by its sha256."),
 ]
 
 # -- of the commands that restore files alone ----------------------------------------------------------------------

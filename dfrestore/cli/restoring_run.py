@@ -40,6 +40,7 @@ class Options:
     inputs: list[str]
     out: str | None
     model: str | None
+    base: Path | None
     steps: int | None
     seed: int
     device: str
@@ -110,9 +111,9 @@ def run(task: str, crew: Crew, options: Options) -> None:
         inputs=len(plan.jobs) + len(plan.failures),
         paths=options.out != STREAM,
     )
-    from dfrestore.weights import resolve
+    from dfrestore.weights import on_base, resolve
 
-    resolved = crew.in_turn(lambda: resolve(options.model, task=task, factor=parsed.size.factor))
+    resolved = crew.in_turn(lambda: on_base(resolve(options.model, task=task, factor=parsed.size.factor), options.base))
     settings = _settings(options, parsed, task, resolved, plan)
     work = _Run(plan, settings, report, resolved, options, parsed, crew)
     if page is not None and crew.first and not options.dry_run:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfrestore.cli.options import complete_models, complete_tasks
+from dfrestore.cli.restoring_options import Base
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
 from dfrestore.tasks import TASKS, any_task
 
@@ -44,11 +45,6 @@ _Name = Annotated[
         help="compact, derain/compact, a file or hf://ORG/REPO/FILE@REV",
         autocompletion=complete_models,
     ),
-]
-
-_Base = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The file that the model builds on; default: searched by its sha256."),
 ]
 
 
@@ -130,7 +126,7 @@ def verify(
             autocompletion=complete_models,
         ),
     ] = None,
-    base: _Base = None,
+    base: Base = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
     """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
@@ -196,7 +192,7 @@ def publish(
         str | None,
         typer.Option(metavar="TEXT", help="Licence of a file that states none; stored in the published copy only."),
     ] = None,
-    base: _Base = None,
+    base: Base = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
     """Publish a checkpoint and its card on the Hugging Face Hub, and print its table for a weights.toml.

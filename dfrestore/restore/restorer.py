@@ -40,7 +40,7 @@ from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
 from dfrestore.restore.work import Work, checked_mask, on_top, with_known
-from dfrestore.weights import ModelSpec, Resolved, resolve
+from dfrestore.weights import ModelSpec, Resolved, on_base, resolve
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Restorer:
         task: str = "derain",
         model: str | Path | None = None,
         *,
+        base: str | Path | None = None,
         device: str = "auto",
         precision: str = "auto",
         window: windows.WindowSetting | None = None,
@@ -102,17 +103,17 @@ class Restorer:
     ) -> Restorer:
         """The ``model`` (a name, a file, ``hf://ORG/REPO/FILE@REV``; None: the default) of a task.
 
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
-        Raises UsageError for what does not exist, WeightsError and DeviceError for what is not to be had here.
+        base: the file that it builds on, if any; None: searched by its sha256. device: ``auto``, ``cpu``, ``cuda``,
+        ``cuda:1``, ``mps``. precision: ``auto``, ``fp32``, ``bf16``, ``fp16``. Raises UsageError for what does not
+        exist, WeightsError and DeviceError for what is not to be had here.
         """
-        return cls.from_resolved(
-            resolve(model, task=task), device=device, precision=precision, window=window, memory=memory
-        )
+        found = on_base(resolve(model, task=task), None if base is None else Path(base))
+        return cls.from_resolved(found, device=device, precision=precision, window=window, memory=memory)
 
     @classmethod
     def from_resolved(cls, resolved: Resolved, **options: Any) -> Restorer:
         """:meth:`from_pretrained` for a model that has been found already."""
-        network, spec = load_network(resolved.path)
+        network, spec = load_network(resolved.path, base=resolved.base)
         return cls(network, spec, label=resolved.label, **options)
 
     def __call__(

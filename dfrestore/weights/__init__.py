@@ -3,6 +3,7 @@
 Networks are built in ``methods/``, which alone knows the authors' tensor names.
 """
 
+from dfrestore.weights.base import on_base
 from dfrestore.weights.checkpoint import load_checkpoint, save_checkpoint
 from dfrestore.weights.header import Header, read_header, read_spec
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
@@ -18,6 +19,7 @@ __all__ = [
     "Resolved",
     "load_checkpoint",
     "load_registry",
+    "on_base",
     "read_header",
     "read_spec",
     "resolve",

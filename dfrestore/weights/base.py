@@ -7,15 +7,17 @@ never taken by its name alone: another file under the same name would give anoth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrestore.errors import WeightsError
+from dfrestore.errors import UsageError, WeightsError
 from dfrestore.weights.checkpoint import load_checkpoint, sha256_of
 from dfrestore.weights.fetch import cached_blobs, fetch
 from dfrestore.weights.header import read_spec
 from dfrestore.weights.hub import parse_address
 from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.resolve import Resolved
 from dfrestore.weights.spec import Base, ModelSpec
 
 if TYPE_CHECKING:
@@ -58,6 +60,19 @@ def find_base(
         f"{file}: builds on {_named(base)}, which is not on this machine{_other(base, file, registry)}; "
         f"put that file into {file.parent} or give --base FILE"
     )
+
+
+def on_base(model: Resolved, base_file: Path | None = None, *, offline: bool = False) -> Resolved:
+    """``model`` with its base (see :func:`find_base`), where it builds on one.
+
+    Raises :class:`UsageError` for the ``base_file`` of a model that builds on none.
+    """
+    spec = read_spec(model.path)
+    if spec.base is not None:
+        return replace(model, base=find_base(spec, model.path, base_file=base_file, offline=offline))
+    if base_file is not None:
+        raise UsageError(f"{model.label} builds on no other file; leave out --base")
+    return model
 
 
 def with_base(

@@ -23,7 +23,8 @@ _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 @dataclass(frozen=True)
 class Resolved:
     """path: the file. entry: its registry entry, None for files and addresses. label: how to call it in a start
-    line. sha256: what the file must have, for :func:`load_checkpoint`. warnings: one line each.
+    line. sha256: what the file must have, for :func:`load_checkpoint`. warnings: one line each. base: the file that it
+    builds on, once that is found (see :func:`dfrestore.weights.base.on_base`).
     """
 
     path: Path
@@ -31,6 +32,7 @@ class Resolved:
     label: str
     sha256: str | None = None
     warnings: tuple[str, ...] = ()
+    base: Path | None = None
 
 
 def resolve(
