@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import DfrestoreError, StartError
 from dfrestore.files import atomic_file, remedy
 from dfrestore.training.trainer import Trainer
@@ -61,6 +62,8 @@ def load_state(trainer: Trainer, folder: Path) -> list[str]:
         try:
             trainer.load_state_dict(state)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             cause = textwrap.shorten(str(error), 160)
             raise StartError(
                 f"{path}: was saved with other settings ({cause}); leave out what --set changes, or begin a new run "

@@ -67,7 +67,7 @@ class DataConfig:
     quarter_turn: part of the crops turned by 90 degrees together with what fell on them, for photos stored sideways;
     upside_down: part of them turned upside down. eighth_turn: part of them turned by 45 degrees, bilinearly, before the
     degradation (pairs: both pictures alike), where the photo is large enough.
-    mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch.
+    mixup: half of the batches mixed with their permutation, one weight from Beta(1.2, 1.2) a batch; not with masks.
 
     clean_fraction: part of the inputs that is the clean crop itself, so that the network learns to leave clean photos
     alone. For clean photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the
