@@ -15,6 +15,7 @@ from dfrestore.tasks import TASKS
 # For completion, which needs no numpy (a test keeps them equal to those of photo).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
+LEAST_TILE = 64  # pixels
 
 
 def parse_memory(text: str | None) -> int | None:
@@ -36,6 +37,12 @@ def parse_pixels(text: str | None) -> int | None:
 def parse_window(text: str | None) -> windows.WindowSetting | None:
     """``--window`` in its canonical form (see :mod:`dfrestore.windows`). Raises UsageError."""
     return None if text is None else windows.requested_window(text, "--window")
+
+
+def check_tile(side: int | None) -> None:
+    """Raise UsageError for a ``--tile`` so small that a photo would take hours."""
+    if side is not None and 0 < side < LEAST_TILE:
+        raise UsageError(f"--tile {side}: a side of {LEAST_TILE} pixels or more is needed, or 0 for the whole photo")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -77,7 +77,9 @@ Steps = Annotated[
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the noise.")]
 Tile = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="Work in tiles of N pixels; 0: whole; default: whole if it fits."),
+    typer.Option(
+        min=0, metavar="N", help="Work in tiles of N pixels, 64 or more; 0: whole; default: whole if it fits."
+    ),
 ]
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory to use on the device, like 8G; default: what is free.")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
-from dfrestore.cli.options import parse_memory, parse_pixels, parse_window
+from dfrestore.cli.mask_options import parse_masks
+from dfrestore.cli.options import check_tile, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
 from dfrestore.cli.restoring_words import about, described, expected, planned, remarks
@@ -20,7 +21,6 @@ from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
 from dfrestore.files import STREAM
 from dfrestore.processes import PeerFailed, use_threads
-from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
     from dfrestore.photo.target_size import TargetSize
@@ -103,8 +103,6 @@ def run(task: str, crew: Crew, options: Options) -> None:
     """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
     parsed = _Parsed.of(options, task)
     plan = _plan(options, task, parsed)
-    outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
-    page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
     report = Report(
         quiet=options.quiet,
         as_json=options.as_json,
@@ -114,6 +112,12 @@ def run(task: str, crew: Crew, options: Options) -> None:
     from dfrestore.weights import on_base, resolve
 
     resolved = crew.in_turn(lambda: on_base(resolve(options.model, task=task, factor=parsed.size.factor), options.base))
+    if options.steps is not None or parsed.window is not None:
+        from dfrestore.restore.possible import check_possible
+
+        check_possible(resolved.path, options.steps, parsed.window)
+    outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
+    page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
     settings = _settings(options, parsed, task, resolved, plan)
     work = _Run(plan, settings, report, resolved, options, parsed, crew)
     if page is not None and crew.first and not options.dry_run:
@@ -146,6 +150,7 @@ class _Parsed:
 
         if options.seed > 2**63 - options.members:
             raise UsageError(f"--seed {options.seed} is larger than {2**63 - options.members}")
+        check_tile(options.tile)
         check_streams(
             options.inputs,
             options.out,
@@ -160,26 +165,15 @@ class _Parsed:
             parse_window(options.window),
             format_name(options.format) if options.format is not None else None,
             TargetSize.parse(options.scale, options.size, options.long_edge, options.short_edge, options.min_size),
-            *_masks(options, task),
+            *parse_masks(
+                options.mask or [],
+                task,
+                invert=bool(options.invert),
+                dilate=options.dilate or 0,
+                feather=options.feather or 0,
+                keep_alpha=bool(options.keep_alpha),
+            ),
         )
-
-
-def _masks(options: Options, task: str) -> tuple[Path | None, Masking]:
-    """The file or folder that ``--mask`` names, and what else the options say about masks. Raises UsageError."""
-    from dfrestore.photo.mask_source import AlphaMask, PathMask, parse
-    from dfrestore.restore.results import Masking
-
-    sources = [parse(text) for text in options.mask or []]
-    paths = [source.path for source in sources if isinstance(source, PathMask)]
-    drawn = tuple(source for source in sources if not isinstance(source, PathMask))
-    if TASKS[task].mask and not sources:
-        raise UsageError(f"{task} needs a mask: --mask FILE, FOLDER, alpha, color:#rrggbb or rect:x,y,w,h")
-    if len(paths) > 1:
-        raise UsageError(f"--mask names {paths[0]} and {paths[1]}; give one file or folder, others as color: or rect:")
-    if options.keep_alpha and AlphaMask() not in drawn:
-        raise UsageError("--keep-alpha goes with --mask alpha; other masks leave the alpha as it is")
-    masking = Masking(drawn, bool(options.invert), options.dilate or 0, options.feather or 0, bool(options.keep_alpha))
-    return (paths[0] if paths else None), masking
 
 
 def _plan(options: Options, task: str, parsed: _Parsed) -> FilePlan:
@@ -222,16 +216,10 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
 
 
 def _steps(requested: int | None, resolved: Resolved) -> int:
-    """As the header says, before anything else is read. Raises UsageError for what the model cannot do."""
+    """What was asked for, or the model's own count, as its header says."""
     from dfrestore.weights import read_spec
 
-    spec = read_spec(resolved.path)
-    if requested is None:
-        return spec.default_steps
-    from dfrestore.methods import outline
-    from dfrestore.restore.checks import possible_steps
-
-    return possible_steps(outline(spec), requested)
+    return read_spec(resolved.path).default_steps if requested is None else requested
 
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
@@ -354,7 +342,7 @@ class _Run:
                 if not begun:
                     seconds = expected(event, [job.input for job in todo], self.crew.size)
                     self.report.expect(seconds)
-                    self.report.say(self._start_line(restorer, described(event), about(seconds, len(todo))))
+                    self.report.say(self._start_line(restorer, described(event), about(event, seconds, len(todo))))
                 elif not event.whole:
                     self.report.say(f"{event.job.input}: {event.plan}")
                 begun = True

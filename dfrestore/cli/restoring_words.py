@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dfrestore.restore import Settings, Started
 
 
+SLOW = 1.3  # times as long as without the user's tiles, from which it is said
+
+
 def described(started: Started) -> str:
     """The plan, and of a single photo what its size and its mask are."""
     size = f"{sizes(started)}; " if started.result != started.size else ""
@@ -47,7 +50,7 @@ def planned(started: Started) -> tuple[dict[str, Any], str]:
         item["filled"] = started.filled
     if started.plan == UNTOUCHED:
         return item, f"would write {job.input} as it is ({sizes(started)}, large enough) to {job.output}"
-    how = f"{sizes(started)}, {started.filled + ', ' if started.filled else ''}{started.plan}{about(started.seconds)}"
+    how = f"{sizes(started)}, {started.filled + ', ' if started.filled else ''}{started.plan}{about(started)}"
     return item, f"would restore {job.input} ({how}) to {job.output}"
 
 
@@ -68,8 +71,14 @@ def sizes(started: Started) -> str:
     return before if before == after else f"{before} -> {after}"
 
 
-def about(seconds: float | None, photos: int = 1) -> str:
-    """``, about 5.0 s``, or ``, about 5.0 s for 3 photos``; nothing where that is unknown."""
+def about(started: Started, seconds: float | None = None, photos: int = 1) -> str:
+    """``, about 5.0 s``, or ``, about 5.0 s for 3 photos``; nothing where that is unknown. seconds: of all photos.
+
+    Where the user's tiles make it slow, that is said.
+    """
+    seconds = started.seconds if seconds is None else seconds
     if seconds is None:
         return ""
-    return f", about {duration(seconds)}" + (f" for {photos} photos" if photos > 1 else "")
+    slow = started.slowdown
+    why = f", {slow:.1f} times as long as without --tile" if slow is not None and slow >= SLOW else ""
+    return f", about {duration(seconds)}{f' for {photos} photos' if photos > 1 else ''}{why}"

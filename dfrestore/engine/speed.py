@@ -55,6 +55,7 @@ class Speeds:
         self._memory = memory
         self._path = cache_folder() / FILE_NAME
         self._key = self._name()
+        self._of_tiles: dict[int, float] = {}  # side -> speed
 
     def known(self) -> float | None:
         """The speed, if it has been measured before."""
@@ -77,9 +78,25 @@ class Speeds:
         seconds, side = self._seconds(_SMALL), _SMALL
         if seconds * (_LARGE / _SMALL) ** 2 < _PATIENCE:
             seconds, side = self._seconds(_LARGE), _LARGE
-        speed = seconds / side**2 / sum(self._network.parts(self._network.steps[0]))
+        speed = seconds / self._work(side)
         self._keep(speed)
         return speed
+
+    def of_tile(self, side: int) -> float:
+        """The speed within tiles of this side, measured once a run: the smaller, the slower. It is not kept.
+
+        Of large ones it is the whole picture's speed. Raises :class:`OutOfMemoryFailure`.
+        """
+        whole = self.known() or self.measured()
+        if side >= _LARGE:
+            return whole
+        if side not in self._of_tiles:
+            self._seconds(side)  # libraries load on first use
+            self._of_tiles[side] = self._seconds(side) / self._work(side)
+        return max(whole, self._of_tiles[side])
+
+    def _work(self, side: int) -> float:
+        return side**2 * sum(self._network.parts(self._network.steps[0]))
 
     def _seconds(self, side: int) -> float:
         picture = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dfrestore.diffusion import initial_noise
 from dfrestore.methods.differences import Shapes
-from dfrestore.nn import How, Literal
+from dfrestore.nn import LEVELS, How, Literal
 from dfrestore.nn.padding import Padding, pad
 from dfrestore.weights.spec import ModelSpec
 
@@ -106,7 +106,8 @@ class Network(nn.Module):
     multiple: sides are padded to multiples of it. scale: how many times larger than the picture the result is. mask:
     whether it takes a fourth plane. padding: how sides are padded. steps: the step counts it can do. default_steps:
     the model's own count. from_noise: whether its sampler starts from a picture of noise, x_T; one that does not makes
-    a single estimate, which hardly depends on the seed.
+    a single estimate, which hardly depends on the seed. levels: those of its U, from 1, the finest; each may have
+    windows.
     """
 
     multiple: int
@@ -116,6 +117,7 @@ class Network(nn.Module):
     steps: Sequence[int]
     default_steps: int
     from_noise: bool = False
+    levels: Sequence[int] = tuple(sorted(set(LEVELS.values())))
     walk: Callable[..., Tensor]
 
     @property

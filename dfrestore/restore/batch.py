@@ -265,8 +265,16 @@ def _started(
 ) -> Started:
     height, width = source.photo.size
     seconds = restorer.expected_seconds(height, width, settings.steps, plan, settings.ensemble)
-    whole = plan.kind == "whole"
-    return Started(job, (width, height), (result.width, result.height), plan.describe(), whole, seconds, source.filled)
+    return Started(
+        job,
+        (width, height),
+        (result.width, result.height),
+        plan.describe(),
+        whole=plan.kind == "whole",
+        seconds=seconds,
+        filled=source.filled,
+        slowdown=restorer.slowdown(height, width, settings.steps, plan),
+    )
 
 
 def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:

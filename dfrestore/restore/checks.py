@@ -1,12 +1,9 @@
-"""Whether a model can do what is wanted of it, and whether a result may be called one."""
+"""Whether a result may be called one, and whether an error means that memory ran out."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dfrestore.errors import UsageError
-from dfrestore.methods import Network
 
 INPUT_STD = 2 / 255
 """An input that varies less than this may well have a constant result."""
@@ -24,17 +21,6 @@ def fault(rgb: NDArray[np.float32], result: NDArray[np.float32]) -> str | None:
     if spread < RESULT_STD and variation(rgb) > INPUT_STD:
         return "one constant colour"
     return None
-
-
-def possible_steps(network: Network, steps: int) -> int:
-    """``steps``. Raises :class:`UsageError` for a number that this model cannot do."""
-    possible = network.steps
-    if steps not in possible:
-        known = (
-            f"from {possible[0]} to {possible[-1]}" if isinstance(possible, range) else " or ".join(map(str, possible))
-        )
-        raise UsageError(f"--steps is {known} for this model, not {steps}")
-    return steps
 
 
 def variation(rgb: NDArray[np.float32]) -> float:

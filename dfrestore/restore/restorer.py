@@ -35,10 +35,11 @@ from dfrestore.engine import (
 from dfrestore.errors import BadResultError, OutOfMemoryFailure
 from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
-from dfrestore.restore.checks import fault, possible_steps
+from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
+from dfrestore.restore.possible import possible_steps, possible_window
 from dfrestore.restore.work import Work, checked_mask, on_top, with_known
 from dfrestore.weights import ModelSpec, Resolved, on_base, resolve
 
@@ -82,7 +83,7 @@ class Restorer:
         """
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
-        self.spec = _with_window(spec, window)
+        self.spec = spec if window is None else replace(spec, window=possible_window(network, window))
         self.windows = windows.parse(self.spec.window)
         self.network = network.eval()  # the engine moves it to the device
         self.label = label
@@ -222,18 +223,34 @@ class Restorer:
     def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
         """How long a restoration will take here; None where that is unknown.
 
-        An unknown speed is measured first, in a second or two, where the work is much larger than that.
+        An unknown speed is measured first, in a second or two, where the work is much larger than that; so is that of
+        small tiles, which only users choose.
         """
         work = members * amount(self.network, height, width, steps, plan)
         speed = self._speeds.known()
-        if speed is None:
-            if work < WORTH_MEASURING:
-                return None
-            try:
-                speed = self._speeds.measured()
-            except OutOfMemoryFailure:  # the photo itself may fit: this is only a guess for people
-                return None
-        return speed * work
+        in_tiles = plan.explicit and 0 < plan.tile < max(height, width)
+        if work < WORTH_MEASURING and (speed is None or in_tiles):
+            return None
+        try:
+            if in_tiles:
+                speed = self._speeds.of_tile(plan.tile)
+            return work * (speed or self._speeds.measured())
+        except OutOfMemoryFailure:  # the photo itself may fit: this is only a guess for people
+            return None
+
+    def slowdown(self, height: int, width: int, steps: int, plan: Plan) -> float | None:
+        """How many times as long ``plan``, in tiles that the user chose, takes as a plan of ours; None for others.
+
+        None also where either is unknown.
+        """
+        if not plan.explicit or not 0 < plan.tile < max(height, width):
+            return None
+        try:
+            usual = self.expected_seconds(height, width, steps, self.plan(height, width))
+        except OutOfMemoryFailure:
+            return None
+        seconds = self.expected_seconds(height, width, steps, plan)
+        return None if not usual or seconds is None else seconds / usual
 
     def noise(self, height: int, width: int, seed: int = 0) -> Rgb | None:
         """x_T, what a restoration begins with, as a picture: float32 (H, W, 3), clamped to [0, 1].
@@ -290,7 +307,7 @@ class Restorer:
             plan = plan if isinstance(plan, Plan) else self.plan(rgb.shape[0], rgb.shape[1], plan)
             job = Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
             plan, precision = yield from self._members(job, ensemble, plan, tally)
-            if not warnings:  # nothing was done twice
+            if not warnings and not (plan.explicit and plan.tile):  # nothing was done twice, nor in small tiles
                 work = ensemble * amount(self.network, rgb.shape[0], rgb.shape[1], steps, plan)
                 self._speeds.learn(time.perf_counter() - begin, work)
         except (OutOfMemoryFailure, BadResultError) as error:
@@ -379,11 +396,6 @@ class Restorer:
 
 def _counting(progress: Watch | None) -> Callable[[Progress], object]:
     return lambda state: progress(state.done, state.total) if progress is not None else None
-
-
-def _with_window(spec: ModelSpec, window: windows.WindowSetting | None) -> ModelSpec:
-    """The spec with other windows of the attention. Raises :class:`UsageError`."""
-    return spec if window is None else replace(spec, window=windows.requested_window(window, "--window"))
 
 
 def _name_of(image: Picture) -> str:

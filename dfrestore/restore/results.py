@@ -97,9 +97,10 @@ class FileResult:
 
 @dataclass(frozen=True)
 class Started:
-    """A file has been read and its plan made. size, result: (width, height), of the photo and of its result. seconds:
-    it will take about so long, if known. filled: what the mask covers, in words. notes: one line each, of a dry run,
-    whose photos have no result to carry them.
+    """A file has been read and its plan made. size, result: (width, height), of the photo and of its result.
+
+    seconds: it will take about so long, if known; slowdown: so many times as long as without the user's tiles. filled:
+    what the mask covers, in words. notes: one line each, of a dry run, whose photos have no result to carry them.
     """
 
     job: Job
@@ -110,6 +111,7 @@ class Started:
     seconds: float | None = None
     filled: str | None = None
     notes: tuple[str, ...] = ()
+    slowdown: float | None = None
 
 
 def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:

@@ -113,11 +113,11 @@ def test_the_size_need_not_suit_the_network(inpaint: Run, tmp_path: Path, make_p
 
 def test_tiles_fill_as_well(inpaint: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     """tasks 24 and 25."""
-    source = make_photo(tmp_path / "a.png", size=(80, 48))
-    mask = np.zeros((48, 80), bool)
-    mask[20:30, 25:60] = True  # over a border of tiles
-    answer = inpaint(source, "--mask", save_mask(tmp_path / "m.png", mask), "--tile", 32)
-    assert "tiles of 32" in answer.err
+    source = make_photo(tmp_path / "a.png", size=(112, 48))
+    mask = np.zeros((48, 112), bool)
+    mask[20:30, 25:90] = True  # over a border of tiles
+    answer = inpaint(source, "--mask", save_mask(tmp_path / "m.png", mask), "--tile", 64)
+    assert "tiles of 64" in answer.err
     assert is_filled(source, tmp_path / "a_inpaint.png", mask)
 
 

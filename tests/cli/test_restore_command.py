@@ -128,9 +128,9 @@ def test_colours_are_kept_when_asked_to(
 
 
 def test_tiles_and_window_can_be_chosen(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
-    source = make_photo(tmp_path / "a.png", 0, (96, 64))
-    answer = restore(source, "--tile", 32, "--window", "global", "--json")
-    assert "tiles of 32" in objects(answer)[0]["plan"]
+    source = make_photo(tmp_path / "a.png", 0, (96, 80))
+    answer = restore(source, "--tile", 64, "--window", "global", "--json")
+    assert "tiles of 64" in objects(answer)[0]["plan"]
     assert np.array_equal(Image.open(tmp_path / "a_derain.png"), Image.open(source))
 
 
@@ -350,6 +350,28 @@ def test_a_warning_of_a_file_is_one_line(restore: Run, tmp_path: Path) -> None:
     answer = restore(tmp_path / "two.tif")
     (line,) = [line for line in answer.err.splitlines() if "1 of 2" in line]
     assert line.startswith(f"dfrestore: {tmp_path / 'two.tif'}: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--device", "nonsense"),
+        ("--precision", "fp31"),
+        ("--window", "384@9"),
+        ("--window", "some"),
+        ("--tile", "1"),
+        ("--model", "compcat"),
+        ("--compare", "strip.bmp"),
+    ],
+)
+def test_wrong_values_are_noticed_where_the_output_exists_too(
+    dfrestore: Run, tmp_path: Path, make_photo: MakePhoto, identity_model: Path, option: str, value: str
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    make_photo(tmp_path / "a_derain.png")
+    options = {"--model": identity_model, option: value}
+    answer = dfrestore("derain", source, *(word for pair in options.items() for word in pair))
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (2, "", 1)
 
 
 # -- what cannot start

@@ -181,6 +181,11 @@ def test_without_arguments_the_help_is_shown_as_wrong_usage(dfrestore: Run) -> N
         (["derain", "a.png", "--seed", str(2**63 - 3), "--ensemble", "4"], "--seed"),
         (["derain", "a.png", "--ensemble", "0"], "--ensemble"),
         (["derain", "a.png", "--window", "7"], "--window"),
+        (
+            ["derain", "a.png", "--tile", "1"],
+            "--tile 1: a side of 64 pixels or more is needed, or 0",
+        ),
+        (["derain", "a.png", "--tile", "63"], "--tile 63"),
         (["derain", "a.png", "--memory", "lots"], "--memory"),
         (["derain", "a.png", "--format", "gif"], "--format"),
         (["derain"], "INPUT"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Answer
 from reference.fake_network import FakeNetwork
@@ -113,6 +114,32 @@ def test_small_photos_are_not_worth_a_measurement(random_model: Path, cache: Pat
     large = restorer.expected_seconds(2000, 1000, 1, restorer.plan(2000, 1000))
     assert large is not None
     assert restorer.expected_seconds(2000, 1000, 2, restorer.plan(2000, 1000), members=3) == pytest.approx(6 * large)
+
+
+def test_small_tiles_that_the_user_chose_are_slower_and_that_is_expected(random_model: Path, cache: Path) -> None:
+    restorer = Restorer.from_pretrained("derain", random_model, precision="fp32")
+    usual, tiles = restorer.plan(2000, 1000), restorer.plan(2000, 1000, 64)
+    whole = restorer.expected_seconds(2000, 1000, 1, usual)
+    assert whole is not None
+    kept = cache.read_bytes()
+    slowdown = restorer.slowdown(2000, 1000, 1, tiles)
+    assert slowdown is not None
+    assert slowdown >= (64 / 48) ** 2 * 0.99  # what overlaps is computed twice, and small tiles cost more
+    assert restorer.expected_seconds(2000, 1000, 1, tiles) == pytest.approx(slowdown * whole)
+    assert restorer.slowdown(2000, 1000, 1, usual) is None
+    assert cache.read_bytes() == kept
+
+
+def test_a_run_in_tiles_of_the_user_says_nothing_of_whole_photos(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "WORTH_MEASURING", 1)
+    restorer = Restorer.from_pretrained("derain", random_model, precision="fp32")
+    photo = np.full((80, 100, 3), 0.5, np.float32)
+    restorer(photo, tile=64, steps=1)
+    assert restorer._speeds.known() is None
+    restorer(photo, steps=1)
+    assert restorer._speeds.known() is not None
 
 
 def test_the_start_line_and_a_dry_run_tell_the_time(

@@ -37,6 +37,7 @@ class DTPM(Network):
         self.default_steps = default_steps
         self.steps = range(1, self.sampling.train_timesteps + 1)
         self.multiple = max(config.shape.multiple, config.predictor_shape.multiple if config.predictor else 1)
+        self.levels = range(1, config.shape.levels + 2)
         features = config.semantic_features if config.semantic != "none" else 0
         self.denoiser = Denoiser(config.shape, config.time_features, features)
         if features:
