@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from dfrestore.errors import DfrestoreError, one_line
 
 if TYPE_CHECKING:
     from dfrestore.restore import FileResult
+    from dfrestore.restore.change import Change
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<"  # and the time left
 _OWN_PACE = 0.05  # of the work must be done before the time left follows from the bar's own pace
@@ -24,18 +25,20 @@ _OWN_PACE = 0.05  # of the work must be done before the time left follows from t
 class Report:
     """quiet: print failures only. as_json: objects instead of paths. paths: whether results are named on stdout.
 
-    torn: standard output could not be written, other than because its reader closed it.
+    task: of a run that restores. torn: standard output could not be written, other than because its reader closed it.
     """
 
-    def __init__(self, *, quiet: bool, as_json: bool, inputs: int, paths: bool = True) -> None:
+    def __init__(self, *, quiet: bool, as_json: bool, inputs: int, paths: bool = True, task: str = "") -> None:
         self.quiet = quiet
         self.as_json = as_json
         self.inputs = inputs
         self.paths = paths
+        self.task = task
         self.counts: Counter[str] = Counter()
         self._begin = time.perf_counter()
         self.torn = False
         self._left: dict[str, list[Path | None]] = {}
+        self._changes: list[tuple[Path, Change]] = []
         self._bar: Any = None
         self._weights: Mapping[Path | None, int] = {}
         self._position = 0.0
@@ -105,6 +108,8 @@ class Report:
             self._err(f"dfrestore: {result.error}")
         elif result.status == "left":
             self._left.setdefault(str(result.error), []).append(result.output)
+        if result.change is not None:
+            self._changes.append((result.input, result.change))
         for warning in result.warnings:
             self.warn(f"{result.input}: {warning}")
         if self._bar is not None:
@@ -142,12 +147,11 @@ class Report:
         return code
 
     def close(self, ending: str | None = None) -> None:
-        """Clear the bar, name the outputs left as found, sum up. ending: why the run stopped early."""
+        """Clear the bar, name the outputs left as found, sum up, with how much changed. ending: why the run stopped."""
         self.close_bar()
         for why, outputs in self._left.items():
-            names = ", ".join(str(path) for path in outputs[:3]) + (", ..." if len(outputs) > 3 else "")
             count = "1 output" if len(outputs) == 1 else f"{len(outputs)} outputs"
-            self.warn(f"{count} left as found ({why}): {names}; --overwrite redoes them")
+            self.warn(f"{count} left as found ({why}): {first_three(outputs)}; --overwrite redoes them")
         seconds = time.perf_counter() - self._begin
         if self.as_json:
             totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}
@@ -160,7 +164,22 @@ class Report:
         missing = self.inputs - self.counts.total()
         if ending and missing > 0:
             parts.append(f"{missing} not done")
-        self.say(f"{ending + ': ' if ending else ''}{', '.join(parts) or 'nothing to do'} in {duration(seconds)}")
+        told = f"{', '.join(parts) or 'nothing to do'} in {duration(seconds)}"
+        self.say("; ".join([f"{ending}: {told}" if ending else told, *self._changed()]))
+
+    def _changed(self) -> Iterator[str]:
+        """How much the photos of this run changed, in words."""
+        from dfrestore.restore.change import in_words, nothing_found, together
+
+        if not self._changes:
+            return
+        hardly = [path for path, found in self._changes if found.hardly]
+        if self.inputs == 1 and hardly:
+            yield f"{nothing_found(self.task)} ({in_words(self._changes[0][1], self.task)})"
+            return
+        yield in_words(together([found for _, found in self._changes]), self.task)
+        if hardly:
+            yield f"{len(hardly)} {nothing_found(self.task, 'there')} ({first_three(hardly)})"
 
     def _describe(self, number: int) -> None:
         self._bar.set_description_str(f"{min(number, len(self._weights))}/{len(self._weights)}", refresh=False)
@@ -193,6 +212,11 @@ _WORDS = {
     "left": "left as found",
     "failed": "failed",
 }
+
+
+def first_three(paths: Sequence[Path | None]) -> str:
+    """``a.png, b.png, c.png, ...``."""
+    return ", ".join(str(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
 
 
 def _has_size() -> bool:

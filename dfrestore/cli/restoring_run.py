@@ -108,6 +108,7 @@ def run(task: str, crew: Crew, options: Options) -> None:
         as_json=options.as_json,
         inputs=len(plan.jobs) + len(plan.failures),
         paths=options.out != STREAM,
+        task=task,
     )
     from dfrestore.weights import on_base, resolve
 

@@ -82,13 +82,21 @@ class RunPage(Page):
             return
         files: dict[Role, Path] = {"before": result.input, "after": output}
         new = result.status == "done"
-        facts = (duration(result.seconds), str(result.plan)) if new else ("done before",)
+        facts = (duration(result.seconds), str(result.plan), *self._change(result)) if new else ("done before",)
         budget = bytes_each(len(self._numbers))
         most = photo.MAX_PIXELS if self._max_pixels is None else self._max_pixels
         resize = TASKS[self._settings.task].scale
         shots, why = self._look(lambda: shots_of_files(files, budget, max_pixels=most, resize=resize))
         number = self._numbers[result.input, output]
         self._put(Entry(number, self._name(result.input), shots, facts, (*result.warnings, *why)))
+
+    def _change(self, result: FileResult) -> Iterator[str]:
+        from dfrestore.restore.change import in_words, nothing_found
+
+        if result.change is not None:
+            yield in_words(result.change, self._settings.task)
+            if result.change.hardly:
+                yield nothing_found(self._settings.task)
 
     def _name(self, path: Path) -> str:
         try:

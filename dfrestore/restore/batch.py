@@ -18,6 +18,7 @@ from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.photo.enlarged import with_pixels
 from dfrestore.photo.target_size import ResultSize
+from dfrestore.restore.change import Change, change, is_hardly_any
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
@@ -178,8 +179,17 @@ def _finished(restoration: _Restoration, settings: Settings, records: Records, l
         plan=outcome.plan,
         warnings=(*base.warnings, *source.notes, *restoration.notes, *outcome.warnings, *notes, *unrecorded),
         filled=source.filled,
+        change=_change(restoration, settings),
         extras=job.extras.existing,
     )
+
+
+def _change(restoration: _Restoration, settings: Settings) -> Change:
+    source, outcome = restoration.source, restoration.outcome
+    if outcome.rgb is source.photo.rgb:  # as it is
+        return Change(0.0, 0.0)
+    found = change(source.photo.rgb, outcome.rgb, source.mask)
+    return replace(found, hardly=is_hardly_any(found, settings.task, settings.strength))
 
 
 def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], FileResult]) -> FileResult:

@@ -10,6 +10,7 @@ from dfrestore import windows
 from dfrestore.errors import FileFailure
 from dfrestore.photo.mask_source import DrawnMask
 from dfrestore.photo.target_size import TargetSize
+from dfrestore.restore.change import Change, rounded
 from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import settings_hash
@@ -75,7 +76,8 @@ class Settings:
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height) of the result. seconds: wall
-    time. filled: what the mask covers, in words. extras: those that were requested and stand beside the output.
+    time. filled: what the mask covers, in words. change: of the pixels, where they were restored. extras: those that
+    were requested and stand beside the output.
     """
 
     status: Status
@@ -92,6 +94,7 @@ class FileResult:
     error: str | None = None
     ensemble: int | None = None
     filled: str | None = None
+    change: Change | None = None
     extras: Extras = NONE
 
 
@@ -119,7 +122,7 @@ def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:
 
 
 def as_json(result: FileResult) -> dict[str, Any]:
-    """The object of ``--json``: input, output, size, seconds, model, seed, plan, extras, warnings, and any error."""
+    """The object of ``--json``: input, output, size, seconds, model, seed, plan, change, extras, warnings, error."""
     item: dict[str, Any] = {
         **asdict(result),
         "input": str(result.input),
@@ -127,6 +130,7 @@ def as_json(result: FileResult) -> dict[str, Any]:
         "size": list(result.size) if result.size else None,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
+        "change": rounded(result.change),
         **named(result.extras),
     }
     del item["extras"]

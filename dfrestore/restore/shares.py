@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfrestore.processes import PeerFailed, Peers, cores, gone
+from dfrestore.restore.change import Change
 from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
 
@@ -256,12 +257,14 @@ class Ranks(Peers, Crew):
             torch.set_num_threads(max(1, cores() // self.local_size))
 
 
-def _packed(item: Job | FileResult | Extras) -> dict[str, Any]:
-    """For JSON: paths and extras are marked, and tuples become lists."""
+def _packed(item: Job | FileResult | Extras | Change) -> dict[str, Any]:
+    """For JSON: paths, extras and changes are marked, and tuples become lists."""
 
     def packed(value: Any) -> Any:
         if isinstance(value, Path):
             return {"path": str(value)}
+        if isinstance(value, Change):
+            return {"change": _packed(value)}
         return {"extras": _packed(value)} if isinstance(value, Extras) else value
 
     return {field.name: packed(getattr(item, field.name)) for field in fields(item)}
@@ -273,7 +276,9 @@ def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     if isinstance(value, dict):
-        return Path(value["path"]) if "path" in value else Extras(**_unpacked(value["extras"]))
+        if "path" in value:
+            return Path(value["path"])
+        return Change(**value["change"]) if "change" in value else Extras(**_unpacked(value["extras"]))
     return tuple(value) if isinstance(value, list) else value
 
 

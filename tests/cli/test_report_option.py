@@ -56,6 +56,8 @@ def test_the_page_of_one_file_shows_what_was_written(restore: Run, tmp_path: Pat
     assert names(tmp_path / "a.html") == ["a.png"]
     assert "60 &times; 40" in read(tmp_path / "a.html")
     assert settings(tmp_path / "a.html")["Strength"] == "0.5"
+    assert "changed by 0 levels of 255 on average, 0 at most" in read(tmp_path / "a.html")
+    assert "hardly changed: this model finds no rain here" in read(tmp_path / "a.html")
 
 
 def test_every_failure_is_in_the_page_with_its_line(restore: Run, tmp_path: Path, photo_folder: Path) -> None:

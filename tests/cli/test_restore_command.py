@@ -352,6 +352,49 @@ def test_a_warning_of_a_file_is_one_line(restore: Run, tmp_path: Path) -> None:
     assert line.startswith(f"dfrestore: {tmp_path / 'two.tif'}: ")
 
 
+# -- how much changed
+
+
+def test_a_photo_that_hardly_changed_is_said_in_the_summary_and_in_json(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    said = "hardly changed: this model finds no rain here (changed by 0 levels of 255 on average, 0 at most)"
+    assert restore(source).err.splitlines()[-1].endswith(f"; {said}")
+    answer = restore(source, "--overwrite", "--json")
+    assert objects(answer)[0]["change"] == {"mean": 0.0, "largest": 0.0, "hardly": True}
+
+
+def test_how_much_a_photo_changed_is_said(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, random_model: Path
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    answer = restore(source, "--json", model=random_model)
+    found = objects(answer)[0]["change"]
+    before, after = (np.asarray(Image.open(tmp_path / name), float) for name in ("a.png", "a_derain.png"))
+    assert found["mean"] == pytest.approx(np.abs(after - before).mean(), abs=0.5)
+    assert found["largest"] == pytest.approx(np.abs(after - before).max(), abs=0.6)
+    assert found["hardly"] is False
+    assert "; changed by " in answer.err.splitlines()[-1]
+
+
+def test_a_folder_tells_which_photos_hardly_changed(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    last = restore(photo_folder, "-o", tmp_path / "out").err.splitlines()[-1]
+    assert "changed by 0 levels of 255 on average, 0 at most; " in last
+    assert f"4 hardly changed: this model finds no rain there ({photo_folder / 'a.png'}, " in last
+    assert last.endswith(", ...)")
+
+
+def test_a_photo_done_before_has_no_change(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    restore(photo_folder, "-o", tmp_path / "out")
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--json")
+    assert [item["change"] for item in objects(answer)[:-1]] == [None] * 4
+    assert "changed" not in answer.err
+
+
+# -- options are checked first
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -15,6 +15,7 @@ from dfrestore.errors import UsageError
 from dfrestore.processes import PeerFailed, cores
 from dfrestore.restore import FileResult, Job
 from dfrestore.restore import shares as module
+from dfrestore.restore.change import Change
 from dfrestore.restore.shares import Crew, Ranks
 
 Two = tuple[Ranks, Ranks]
@@ -44,7 +45,10 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 
 def results(*names: str) -> list[FileResult]:
-    return [FileResult("done", Path(name), Path("out") / name, (3, 2), warnings=("w", "ü")) for name in names]
+    return [
+        FileResult("done", Path(name), Path("out") / name, (3, 2), warnings=("w", "ü"), change=Change(0.5, 7.0, True))
+        for name in names
+    ]
 
 
 def kill(rank: Ranks) -> None:
