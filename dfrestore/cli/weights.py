@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,11 @@ import typer
 
 from dfrestore.cli.options import complete_models, complete_tasks
 from dfrestore.cli.restoring_options import Base
-from dfrestore.errors import DfrestoreError, UsageError, did_you_mean, one_line
+from dfrestore.errors import DfrestoreError, UsageError, WeightsError, did_you_mean, one_line
 from dfrestore.tasks import TASKS, any_task
 
 if TYPE_CHECKING:
-    from dfrestore.weights import ModelEntry, Registry
+    from dfrestore.weights import ModelEntry, Registry, Resolved
 
 _HELP = """Models: list, find, verify, fetch, convert, describe, publish.
 
@@ -73,7 +74,8 @@ def list_models(
     for entry in entries:
         star = "*" if registry.defaults.get(entry.task) == entry.name else " "
         typer.echo(f"{star} {entry.name:20} {_megabytes(entry.size):>9}  {entry.licence or 'licence not stated'}")
-        for detail in (entry.note, entry.data and f"trained on {entry.data}", *_score_lines(entry)):
+        about = (entry.note, entry.base and f"builds on {entry.base}", entry.data and f"trained on {entry.data}")
+        for detail in (*about, *_score_lines(entry)):
             if detail:
                 typer.echo(f"    {one_line(detail)}")
     if not entries:
@@ -89,10 +91,12 @@ def path_of(name: _Name, task: _Task = None) -> None:
       dfrestore weights path compact
       cp "$(dfrestore weights path compact)" .
     """
-    from dfrestore.weights import resolve
+    from dfrestore.weights import on_base, resolve
 
     resolved = resolve(name, task=task, offline=True, restoring=False)
     _warn(resolved.warnings)
+    with suppress(WeightsError):
+        _say_base(on_base(resolved, offline=True))
     typer.echo(str(resolved.path))
 
 
@@ -104,15 +108,18 @@ def get(
 ) -> None:
     """Fetch a model into the cache (if it is not on this machine already), check it, and print its path.
 
+    What it builds on is fetched too.
+
     \b
     Examples:
       dfrestore weights get compact
       dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
     """
-    from dfrestore.weights import resolve
+    from dfrestore.weights import on_base, resolve
 
     resolved = resolve(name, task=task, offline=offline, restoring=False)
     _warn(resolved.warnings)
+    _say_base(on_base(resolved, offline=offline))
     typer.echo(str(resolved.path))
 
 
@@ -312,17 +319,21 @@ def _convert_and_register(file: Path, task: str, key: str | None, overwrite: boo
 def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | None) -> dict[str, Any]:
     """The outcome for one model: state ``ok``, ``not fetched`` or ``failed``, with its path or error."""
     from dfrestore.methods import load_network
-    from dfrestore.weights import resolve
+    from dfrestore.weights import on_base, read_spec, resolve
+    from dfrestore.weights.base import check_entry
     from dfrestore.weights.fetch import is_fetched
     from dfrestore.weights.hub import parse_address
 
     entry = registry.models.get(name)
-    is_download = entry is not None and entry.local_path is None
-    if entry is not None and is_download and not explicit and not is_fetched(parse_address(entry.source)):
-        return {"model": name, "state": "not fetched", "source": entry.source}
+    for needed in (entry, registry.models.get(entry.base)) if entry is not None and not explicit else ():
+        if needed is not None and needed.local_path is None and not is_fetched(parse_address(needed.source)):
+            return {"model": name, "state": "not fetched", "source": needed.source}
     try:
         resolved = resolve(name, offline=True, restoring=False, registry=registry)
-        load_network(resolved.path, base=base)
+        spec = read_spec(resolved.path)
+        if entry is not None:
+            check_entry(entry, spec, registry)
+        load_network(resolved.path, base=on_base(resolved, base if spec.base else None, offline=True).base)
     except DfrestoreError as error:
         return {"model": name, "state": "failed", "error": str(error)}
     return {"model": name, "state": "ok", "path": str(resolved.path)}
@@ -339,6 +350,7 @@ def _as_json(entry: ModelEntry, registry: Registry) -> dict[str, Any]:
         "model": entry.name,
         "task": entry.task,
         "method": entry.method,
+        "base": entry.base,
         "default": registry.defaults.get(entry.task) == entry.name,
         "source": entry.source,
         "size": entry.size,
@@ -362,6 +374,13 @@ def _score_lines(entry: ModelEntry) -> Iterable[str]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size else "?"
+
+
+def _say_base(resolved: Resolved) -> None:
+    from dfrestore.weights import read_spec
+
+    if resolved.base is not None and (base := read_spec(resolved.path).base) is not None:
+        print(one_line(f"it builds on {base.name}: {resolved.base}"), file=sys.stderr)
 
 
 def _warn(lines: Iterable[str]) -> None:

@@ -75,6 +75,14 @@ def on_base(model: Resolved, base_file: Path | None = None, *, offline: bool = F
     return model
 
 
+def check_entry(entry: ModelEntry, spec: ModelSpec, registry: Registry) -> None:
+    """Raise :class:`WeightsError` where the registry names another base for a model than its header, ``spec``."""
+    named = registry.models[entry.base].sha256 if entry.base else None
+    if entry.base and (spec.base is None or spec.base.sha256 != named):
+        needed = _named(spec.base) if spec.base else "no other file"
+        raise WeightsError(f"{entry.registry}: says that '{entry.name}' builds on '{entry.base}', its file: {needed}")
+
+
 def with_base(
     tensors: Mapping[str, Tensor], spec: ModelSpec, file: Path, *, base_file: Path | None = None, offline: bool = False
 ) -> dict[str, Tensor]:

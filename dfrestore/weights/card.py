@@ -31,7 +31,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 
 @dataclass(frozen=True)
 class Described:
-    """What a card is made of. title: the heading. model: what ``--model`` takes. entry: what a registry says."""
+    """What a card is made of. title: the heading. model: what ``--model`` takes. entry, base: what a registry says of
+    the file, and of the one that it builds on.
+    """
 
     title: str
     model: str
@@ -40,6 +42,7 @@ class Described:
     size: int
     sha256: str
     entry: ModelEntry | None = None
+    base: ModelEntry | None = None
 
 
 def card_of(resolved: Resolved) -> str:
@@ -54,15 +57,17 @@ def card_of(resolved: Resolved) -> str:
     header = read_header(path)
     digest = resolved.sha256 or sha256_of(path)
     entry = resolved.entry or registered(digest)
+    spec = ModelSpec.from_metadata(header.metadata, str(path))
     return generated(
         Described(
             title=entry.name if entry else path.name,
             model=resolved.entry.short_name if resolved.entry else resolved.label,
             header=header,
-            spec=ModelSpec.from_metadata(header.metadata, str(path)),
+            spec=spec,
             size=path.stat().st_size,
             sha256=digest,
             entry=entry,
+            base=registered(spec.base.sha256) if spec.base else None,
         )
     )
 
@@ -91,6 +96,20 @@ def read_card(path: Path) -> str:
     return plain if plain.endswith("\n") else f"{plain}\n"
 
 
+def public_source(entry: ModelEntry) -> str:
+    """Where anybody has the file from: an address, or the package; "" for a path on this machine."""
+    if entry.local_path is None:
+        return entry.source
+    return "ships with dfrestore" if entry.packaged else ""
+
+
+def builds_on(spec: ModelSpec, base: ModelEntry | None) -> str:
+    """``NAME, sha256 ...`` of the file that a model builds on, and where to get it, where the registry knows."""
+    assert spec.base is not None
+    source = public_source(base) if base else ""
+    return f"{spec.base.name}, sha256 {spec.base.sha256}" + (f" ({source})" if source else "")
+
+
 def generated(described: Described) -> str:
     """A card from the header, the file and the registry."""
     entry = described.entry
@@ -112,7 +131,8 @@ def _command(described: Described) -> str:
     task, model = shlex.quote(described.spec.task), shlex.quote(described.model)
     if described.spec.stage:
         return f"dfrestore train {task} --init-from {model}"
-    return f"dfrestore {task} photo.jpg --model {model}"
+    base = " --base FILE" if described.spec.base and described.base is None else ""
+    return f"dfrestore {task} photo.jpg --model {model}{base}"
 
 
 def _rows(described: Described) -> Iterator[tuple[str, str]]:
@@ -124,7 +144,7 @@ def _rows(described: Described) -> Iterator[tuple[str, str]]:
     if spec.stage:
         yield "training stage", f"{spec.stage}, which makes no model to restore with"
     if spec.base is not None:
-        yield "base", f"{spec.base.name}, sha256 {spec.base.sha256}"
+        yield "builds on", builds_on(spec, described.base)
     yield "network", _settings(spec.network)
     yield "parameters", f"{count:,}, stored as {', '.join(sorted({tensor.dtype for tensor in tensors}))}"
     yield "sampling", _settings(spec.sampling)

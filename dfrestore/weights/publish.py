@@ -18,14 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dfrestore.errors import UsageError, WeightsError
+from dfrestore.errors import UsageError, WeightsError, one_line
+from dfrestore.tasks import TASKS
 from dfrestore.version import __version__
-from dfrestore.weights.card import Described, card_beside, generated, read_card
+from dfrestore.weights.card import Described, builds_on, card_beside, generated, public_source, read_card
 from dfrestore.weights.checkpoint import read_bytes
 from dfrestore.weights.fetch import METADATA_TIMEOUT, hub_endpoint, is_offline, quiet_client
 from dfrestore.weights.header import header_of, with_metadata
-from dfrestore.weights.hub import HubAddress, check_branch, check_repo, parse_address
-from dfrestore.weights.registry import FILE_NAME, parse_text, registered
+from dfrestore.weights.hub import SCHEME, HubAddress, check_branch, check_repo, parse_address
+from dfrestore.weights.registry import FILE_NAME, ModelEntry, parse_text, registered
 from dfrestore.weights.spec import ModelSpec
 from dfrestore.weights.user_registry import table
 
@@ -47,7 +48,7 @@ _HUB_LICENCES = frozenset(
 class Publication:
     """What is published where. data: the bytes that are sent. card: where the card's text comes from. relicensed: a
     licence was added, so that ``data`` differs from the file on this machine. credits: the text of the LICENSE-WEIGHTS
-    beside the file, if there is one.
+    beside the file, if there is one. base: the registered model that it builds on, where others can have it too.
     """
 
     repo: str
@@ -60,6 +61,7 @@ class Publication:
     sha256: str
     relicensed: bool
     credits: bytes | None
+    base: str = ""
 
     @property
     def contents(self) -> dict[str, bytes]:
@@ -78,6 +80,8 @@ class Publication:
         fields |= {"size": len(self.data), "sha256": self.sha256, "licence": self.spec.licence}
         if self.spec.trained_on:
             fields["data"] = self.spec.trained_on
+        if self.base:
+            fields["base"] = self.base
         return table(f"{self.spec.task}/{_short_name(self.repo)}", fields)
 
 
@@ -111,17 +115,19 @@ def prepare(
         data, spec = with_metadata(data, {"licence": stated}), replace(spec, licence=stated)
         header = header_of(io.BytesIO(data), len(data), str(path))
     digest = hashlib.sha256(data).hexdigest()
+    base = registered(spec.base.sha256) if spec.base else None
     card_file = card or card_beside(path)
     if card_file is not None:
-        text = read_card(card_file)
+        text = _with_base(read_card(card_file), spec, base)
     else:
         model = str(HubAddress(repo, path.name, branch))
-        text = generated(Described(repo.partition("/")[2], model, header, spec, len(data), digest, entry))
+        text = generated(Described(repo.partition("/")[2], model, header, spec, len(data), digest, entry, base))
     origin = str(card_file) if card_file else "a card made from its header"
-    readme = _with_front_matter(text, spec)
+    readme = _with_front_matter(text, spec, base)
     beside = path.parent / CREDITS
     owed = read_bytes(beside) if beside.is_file() else None
-    found = Publication(repo, branch, path.name, data, readme, origin, spec, digest, relicensed, owed)
+    named = base.name if base and public_source(base) else ""
+    found = Publication(repo, branch, path.name, data, readme, origin, spec, digest, relicensed, owed, named)
     try:
         parse_text(found.registration(), Path(FILE_NAME))
     except WeightsError as error:
@@ -148,6 +154,7 @@ def publish(what: Publication, *, private: bool = False) -> Published:
             endpoint=endpoint, token=token, library_name="dfrestore", library_version=__version__
         )
         _make_room(api, what, endpoint, private)
+        _require_new(what, endpoint, token)
         made = api.create_commit(
             what.repo,
             [huggingface_hub.CommitOperationAdd(name, data) for name, data in what.contents.items()],
@@ -175,6 +182,25 @@ def _make_room(api: Any, what: Publication, endpoint: str, private: bool) -> Non
             )
     if what.branch != MAIN:
         api.create_branch(what.repo, branch=what.branch, exist_ok=True)
+
+
+def _require_new(what: Publication, endpoint: str, token: str) -> None:
+    """Raise where another base would take the place of a published one: the models on that one would miss it."""
+    import huggingface_hub
+    from huggingface_hub import errors as hub
+
+    if what.spec.task in TASKS:
+        return
+    url = huggingface_hub.hf_hub_url(what.repo, what.file, revision=what.branch, endpoint=endpoint)
+    try:
+        found = huggingface_hub.get_hf_file_metadata(url, token=token, timeout=METADATA_TIMEOUT, endpoint=endpoint).etag
+    except hub.EntryNotFoundError:
+        return
+    if found != what.sha256:
+        raise WeightsError(
+            f"{what.repo}: holds another {what.file}, which models may build on, so it is not replaced; "
+            "rename yours, or publish it to another repository"
+        )
 
 
 def _check_address(path: Path, repo: str) -> None:
@@ -211,7 +237,14 @@ def _licence_of(path: Path, spec: ModelSpec, licence: str | None) -> str:
     )
 
 
-def _with_front_matter(card: str, spec: ModelSpec) -> str:
+def _with_base(card: str, spec: ModelSpec, base: ModelEntry | None) -> str:
+    """The card, which says what the model builds on."""
+    if spec.base is None or spec.base.sha256 in card:
+        return card
+    return f"{card}\nBuilds on {one_line(builds_on(spec, base))}.\n"
+
+
+def _with_front_matter(card: str, spec: ModelSpec, base: ModelEntry | None) -> str:
     """The card with the block of metadata that the Hub reads, unless it has one."""
     if card.startswith("---\n"):
         return card
@@ -219,6 +252,8 @@ def _with_front_matter(card: str, spec: ModelSpec) -> str:
     known = name in _HUB_LICENCES
     lines = [f"license: {name}"] if known else ["license: other", f"license_name: {json.dumps(spec.licence)}"]
     lines += ["library_name: dfrestore", "pipeline_tag: image-to-image"]
+    if base is not None and base.source.startswith(SCHEME):
+        lines += [f"base_model: {parse_address(base.source).repo}", "base_model_relation: adapter"]
     lines += ["tags:", "- image-restoration", f"- {json.dumps(spec.task)}"]
     return "\n".join(["---", *lines, "---", "", card])
 

@@ -36,7 +36,8 @@ class ModelEntry:
     name: ``TASK/NAME``. source: ``bundled:FILE``, ``hf://ORG/REPO/FILE@REV``, or a path (the user's file only).
     folder: where a bundled file or a relative path is looked for. registry: the file that names the model.
     scores: a table's name -> its rows, each with the command that made it. size in bytes, 0 when not stated. scale: how
-    many times it enlarges, where it stands in for the task's default that enlarges more; else 0.
+    many times it enlarges, where it stands in for the task's default that enlarges more; else 0. base: the full name of
+    the model that it builds on, or "".
     """
 
     name: str
@@ -55,6 +56,7 @@ class ModelEntry:
     minutes: float = 0
     command: str = ""
     scale: int = 0
+    base: str = ""
 
     @property
     def short_name(self) -> str:
@@ -135,12 +137,19 @@ def packaged_registry() -> Path:
 
 
 def load_registry(user: bool = True) -> Registry:
-    """The packaged registry, with the user's ``weights.toml`` (if there is one) merged over it."""
-    packaged = parse_registry(packaged_registry(), packaged=True, folder=_PACKAGE / "bundled")
+    """The packaged registry, with the user's ``weights.toml`` (if there is one) merged over it.
+
+    Raises :class:`WeightsError` for what is wrong in them, also for a model whose base neither of them names.
+    """
+    found = parse_registry(packaged_registry(), packaged=True, folder=_PACKAGE / "bundled")
     path = config_folder() / FILE_NAME
-    if not user or not path.is_file():
-        return packaged
-    return merge(packaged, parse_registry(path))
+    if user and path.is_file():
+        found = merge(found, parse_registry(path))
+    for entry in found.models.values():
+        if entry.base and entry.base not in found.models:
+            near = did_you_mean(entry.base, found.models) or "; add its table"
+            raise WeightsError(f"{entry.registry}: '{entry.name}' builds on '{entry.base}', which has no table{near}")
+    return found
 
 
 def registered(sha256: str) -> ModelEntry | None:
@@ -312,6 +321,12 @@ def _number(value: object, key: str, place: tuple[str, ...]) -> float:
     return value
 
 
+def _base(value: object, key: str, place: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise _BadKey(f"'{key}' is not the full name of a model, like texture/compact", *place)
+    return value
+
+
 def _scale(value: object, key: str, place: tuple[str, ...]) -> int:
     if type(value) is not int or not 1 <= value <= 8:
         raise _BadKey(f"'{key}' is not a whole number from 1 to 8", *place)
@@ -345,6 +360,7 @@ _FIELDS: dict[str, Callable[[object, str, tuple[str, ...]], Any]] = {
     "minutes": _number,
     "command": _string,
     "scale": _scale,
+    "base": _base,
 }
 
 

@@ -68,7 +68,7 @@ def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> No
     assert answer.code == 0
     assert f"dfrestore {task} photo.jpg" in answer.out
     for option in (
-        "--out", "--model", "--steps", "--seed", "--device", "--precision", "--window", "--tile", "--memory",
+        "--out", "--model", "--base", "--steps", "--seed", "--device", "--precision", "--window", "--tile", "--memory",
         "--max-pixels", "--format", "--quality", "--strength", "--overwrite", "--recursive", "--no-recursive",
         "--dry-run", "--quiet", "--json", "--strip-metadata", "--ensemble", "--keep-color",
         "--uncertainty", "--compare", "--trace",

@@ -90,10 +90,30 @@ def test_what_a_file_builds_on_and_a_stage_that_makes_no_model_are_said(card: Ca
     spec = replace(SPEC, stage="S1", base=Base("texture/prior", "0123" * 16))
     answer = card(save_model(tmp_path / "m.safetensors", spec, 1.0))
     found = rows(answer.out)
-    assert found["base"] == f"texture/prior, sha256 {'0123' * 16}"
+    assert found["builds on"] == f"texture/prior, sha256 {'0123' * 16}"
     assert found["training stage"] == "S1, which makes no model to restore with"
     assert f"\ndfrestore train derain --init-from {tmp_path / 'm.safetensors'}\n" in answer.out
     assert "--model" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("source", "known", "option"),
+    [
+        ("hf://org/repo/p.safetensors@v1", " (hf://org/repo/p.safetensors@v1)", ""),
+        ("/home/me/p.safetensors", "", ""),  # nobody else's
+        (None, "", " --base FILE"),
+    ],
+)
+def test_where_the_base_is_got_is_said_if_the_registry_knows(
+    card: Card, tmp_path: Path, config: Path, source: str | None, known: str, option: str
+) -> None:
+    if source is not None:
+        table = f'task = "texture"\nmethod = "c2f-dft"\nsource = "{source}"\nsha256 = "{"0123" * 16}"\n'
+        (config / "weights.toml").write_text(f'[models."texture/prior"]\n{table}')
+    small = save_model(tmp_path / "m.safetensors", replace(SPEC, base=Base("texture/prior", "0123" * 16)), 1.0)
+    answer = card(small)
+    assert rows(answer.out)["builds on"] == f"texture/prior, sha256 {'0123' * 16}{known}"
+    assert f"--model {small}{option}\n" in answer.out
 
 
 def test_no_command_is_named_for_a_file_that_only_others_build_on(card: Card, tmp_path: Path) -> None:

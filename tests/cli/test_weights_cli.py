@@ -18,6 +18,8 @@ from reference.random_network import random_network
 
 from dfrestore.cli import main
 from dfrestore.weights import Base, Registry, load_registry, read_spec, save_checkpoint
+from dfrestore.weights.fetch import fetch
+from dfrestore.weights.hub import HubAddress
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 DIFFIR = PARITY.parent / "parity_diffir"
@@ -198,6 +200,59 @@ def test_verify_takes_the_file_that_a_model_builds_on(run: Run, tmp_path: Path) 
     assert run("verify", model, "--base", model)[0] == 1
     base.rename(model.with_name("prior.safetensors"))
     assert run("verify", model)[0] == 0
+
+
+@pytest.fixture
+def built(hub: Hub, config: Path, tmp_path: Path) -> tuple[bytes, bytes]:
+    """A model and its base, both to be fetched: derain/small and texture/prior."""
+    network, spec = random_network()
+    tensors = network.state_dict()
+    below = {name: tensors.pop(name) for name in list(tensors)[:3]}
+    digest = save_checkpoint(tmp_path / "p.safetensors", below, replace(spec, task="texture"))
+    small = replace(spec, task="derain", base=Base("texture/prior", digest))
+    own = save_checkpoint(tmp_path / "s.safetensors", tensors, small)
+    hub.files |= {name: (tmp_path / name).read_bytes() for name in ("p.safetensors", "s.safetensors")}
+    config.mkdir()
+    table = '[models."{}"]\ntask = "{}"\nmethod = "c2f-dft"\nsource = "hf://org/repo/{}@{}"\nsha256 = "{}"\n'
+    text = table.format("texture/prior", "texture", "p.safetensors", COMMIT, digest)
+    text += table.format("derain/small", "derain", "s.safetensors", COMMIT, own) + 'base = "texture/prior"\n'
+    (config / "weights.toml").write_text(text)
+    return hub.files["s.safetensors"], hub.files["p.safetensors"]
+
+
+def test_what_a_model_builds_on_is_listed(run: Run, built: tuple[bytes, bytes]) -> None:
+    assert "\n    builds on texture/prior\n" in run("list", "--task", "derain")[1]
+    records = [json.loads(line) for line in run("list", "--json")[1].splitlines()]
+    assert {record["model"]: record["base"] for record in records}["derain/small"] == "texture/prior"
+
+
+def test_a_model_is_got_together_with_its_base(run: Run, built: tuple[bytes, bytes]) -> None:
+    assert run("path", "derain/small")[0] == 3
+    code, printed, said = run("get", "derain/small")
+    base = Path(said.strip().removeprefix("it builds on texture/prior: "))
+    assert (code, Path(printed.strip()).read_bytes(), base.read_bytes()) == (0, *built)
+    assert run("path", "derain/small")[:2] == (0, printed)
+    assert run("verify", "derain/small")[0] == 0
+
+
+def test_without_its_base_a_model_counts_as_not_fetched(run: Run, hub: Hub, built: tuple[bytes, bytes]) -> None:
+    small, _ = built
+    fetch(HubAddress("org/repo", "s.safetensors", COMMIT))
+    hub.requests.clear()
+    assert "not fetched: derain/small\n" in run("verify")[1]
+    code, printed, said = run("path", "derain/small")
+    assert (code, Path(printed.strip()).read_bytes(), said) == (0, small, "")
+    assert run("verify", "derain/small")[0] == 1
+    assert hub.requests == []
+
+
+def test_verify_finds_a_base_that_is_not_the_registry_s(run: Run, config: Path, built: tuple[bytes, bytes]) -> None:
+    run("get", "derain/small")
+    text = (config / "weights.toml").read_text()
+    (config / "weights.toml").write_text(text.replace('base = "texture/prior"', 'base = "derain/compact"'))
+    code, _, said = run("verify", "derain/small")
+    assert code == 1
+    assert "says that 'derain/small' builds on 'derain/compact', its file: 'texture/prior', sha256 " in said
 
 
 def test_a_file_of_a_stage_that_makes_no_model_is_refused_for_restoring_only(

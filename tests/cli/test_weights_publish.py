@@ -215,7 +215,51 @@ def test_a_file_that_builds_on_another_is_published_where_that_one_is_found(
     missing = publish(small, "--dry-run")
     assert (missing.code, missing.out, missing.err.count("\n")) == (3, "", 1)
     assert "builds on 'texture/prior'" in missing.err
-    assert table(publish(small, "--dry-run", "--base", prior))["sha256"] == sha256_of(small)
+    entry = table(publish(small, "--dry-run", "--base", prior))
+    assert entry["sha256"] == sha256_of(small)
+    assert "base" not in entry  # which others could not follow
+
+
+@pytest.fixture
+def on_published(model: Path, tmp_path: Path) -> tuple[Path, str]:
+    """A model on a registered base, and the sha256 of that."""
+    tensors, spec = load_checkpoint(model)
+    below = {name: tensors.pop(name) for name in list(tensors)[:3]}
+    digest = save_checkpoint(tmp_path / "prior.safetensors", below, replace(spec, task="texture"))
+    small = tmp_path / "small.safetensors"
+    save_checkpoint(small, tensors, replace(spec, base=Base("texture/prior", digest)))
+    (tmp_path / "config").mkdir()
+    source = f"hf://other/prior/prior.safetensors@{FIRST}"
+    fields = f'task = "texture"\nmethod = "c2f-dft"\nsource = "{source}"\nsha256 = "{digest}"\n'
+    (tmp_path / "config" / "weights.toml").write_text(f'[models."texture/prior"]\n{fields}')
+    return small, digest
+
+
+def test_the_card_and_the_table_name_the_base(
+    publish: Run, hub: PublishingHub, on_published: tuple[Path, str], tmp_path: Path
+) -> None:
+    small, digest = on_published
+    assert table(publish(small, "--base", tmp_path / "prior.safetensors"))["base"] == "texture/prior"
+    readme = hub.tree("main")["README.md"].decode()
+    where = f"texture/prior, sha256 {digest} (hf://other/prior/prior.safetensors@{FIRST})"
+    assert f"| builds on | {where} |" in readme
+    assert "\nbase_model: other/prior\nbase_model_relation: adapter\n" in readme
+
+    small.with_suffix(".md").write_text("# Mine\n")
+    publish(small, "--base", tmp_path / "prior.safetensors")
+    assert hub.tree("main")["README.md"].decode().endswith(f"\n# Mine\n\nBuilds on {where}.\n")
+
+
+def test_a_published_base_is_not_replaced_under_its_name(publish: Run, hub: PublishingHub, tmp_path: Path) -> None:
+    prior = save_model(tmp_path / "prior.safetensors", replace(LICENSED, task="texture"), 1.0)
+    assert publish(prior).code == publish(prior).code == 0
+    published = hub.tree("main")
+    save_model(prior, replace(LICENSED, task="texture"), 0.5)
+    answer = publish(prior)
+    assert answer.code == 3
+    assert "org/name: holds another prior.safetensors, which models may build on, so it is not replaced" in answer.err
+    assert hub.tree("main") == published
+    assert publish(prior.rename(tmp_path / "prior-2.safetensors")).code == 0
 
 
 def test_the_card_of_a_published_stage_says_what_it_is_for(publish: Run, hub: PublishingHub, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from hub_server import COMMIT, Hub
 
 from dfrestore.errors import WeightsError
-from dfrestore.weights import Base, ModelSpec, save_checkpoint
-from dfrestore.weights.base import find_base, with_base
+from dfrestore.weights import Base, ModelSpec, load_registry, save_checkpoint
+from dfrestore.weights.base import check_entry, find_base, with_base
 from dfrestore.weights.fetch import fetch
 from dfrestore.weights.hub import HubAddress
 
@@ -159,6 +159,21 @@ def test_of_a_tensor_that_both_hold_the_file_s_own_one_counts(small: Path, small
 def test_a_base_of_another_method_is_refused(small: Path, small_spec: ModelSpec, prior: Path) -> None:
     with pytest.raises(WeightsError, match=r"is a c2f-dft file, but .*, which builds on it, is another"):
         with_base(OWN, replace(small_spec, method="another"), small, base_file=prior)
+
+
+def test_a_registry_that_names_another_base_than_the_header_is_refused(
+    small_spec: ModelSpec, prior_spec: ModelSpec, prior: Path, config: Path
+) -> None:
+    assert small_spec.base is not None
+    registered(config, str(prior), small_spec.base.sha256)
+    entry = '[models."derain/small"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "s.safetensors"\n'
+    text = (config / "weights.toml").read_text() + entry + 'base = "texture/prior"\n'
+    (config / "weights.toml").write_text(text)
+    registry = load_registry()
+    check_entry(registry.models["derain/small"], small_spec, registry)
+    for spec in (prior_spec, replace(small_spec, base=Base("texture/prior", "1" * 64))):
+        with pytest.raises(WeightsError, match=r"says that 'derain/small' builds on 'texture/prior', its file: "):
+            check_entry(registry.models["derain/small"], spec, registry)
 
 
 def test_without_a_cache_of_its_own_the_client_s_is_looked_into(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dfrestore.errors import WeightsError
-from dfrestore.weights import load_registry
+from dfrestore.weights import load_registry, read_spec
+from dfrestore.weights.base import check_entry
 from dfrestore.weights.registry import config_folder, packaged_registry, parse_registry
 from dfrestore.weights.user_registry import register, source_for
 
@@ -43,6 +44,15 @@ def refusal(tmp_path: Path, text: str, *, packaged: bool = False) -> str:
 def test_the_packaged_registry_is_valid_and_names_a_default_for_each_task() -> None:
     registry = parse_registry(packaged_registry(), packaged=True)
     assert set(registry.defaults) >= {"derain", "denoise", "deblur"}
+
+
+def test_the_packaged_registry_names_the_base_that_is_in_a_model_s_header() -> None:
+    registry = load_registry(user=False)
+    for entry in registry.models.values():
+        if entry.local_path is not None:
+            spec = read_spec(entry.local_path)
+            check_entry(entry, spec, registry)
+            assert entry.base == (spec.base.name if spec.base else "")
 
 
 def test_the_packaged_registry_says_where_the_authors_files_are_got() -> None:
@@ -133,6 +143,19 @@ def test_an_entry_keeps_everything_that_is_written(tmp_path: Path) -> None:
     assert [row["command"] for row in entry.scores["Test100"]] == ["one", "two"]
 
 
+def test_an_entry_may_name_the_model_that_it_builds_on(config: Path) -> None:
+    (config / "weights.toml").write_text(f'{MINE}base = "derain/compact"\n')
+    assert load_registry().models["derain/mine"].base == "derain/compact"
+
+
+def test_a_base_that_no_registry_names_is_refused(config: Path) -> None:
+    (config / "weights.toml").write_text(f'{MINE}base = "texture/nosuch"\n')
+    with pytest.raises(WeightsError) as error:
+        load_registry()
+    expected = f"{config / 'weights.toml'}: 'derain/mine' builds on 'texture/nosuch', which has no table"
+    assert str(error.value).startswith(expected)
+
+
 def test_an_unknown_key_is_refused_with_the_line_and_the_nearest_name(tmp_path: Path) -> None:
     message = refusal(tmp_path, MINE + 'licens = "CC0"\n')
     assert "line 6" in message
@@ -164,6 +187,7 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
         (MINE + "size = " + "[" * 5000, "not valid TOML"),
         (MINE + "minutes = nan", "'minutes' is not a number"),
         (MINE + 'sha256 = "abc"', "not 64 hexadecimal digits"),
+        (MINE + 'base = "compact"', "'base' is not the full name of a model"),
         (MINE + "licence = 1", "'licence' is not text"),
         (MINE + "minutes = -1", "'minutes' is not a number"),
         (MINE + "[models.'derain/mine'.scores.Rain]\npsnr_y = 1", "lack the command"),
