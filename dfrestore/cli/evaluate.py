@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore.cli.comparison import check_models, check_scales, labels, parted
+from dfrestore.cli.comparison_page import ComparisonPage
 from dfrestore.cli.distances import distances
-from dfrestore.cli.evaluation_page import EvaluationPage
+from dfrestore.cli.evaluation_page import EvaluationPage, PairsPage
 from dfrestore.cli.evaluation_pairs import Asked, checked, complete_presets, find
+from dfrestore.cli.evaluation_print import print_comparisons, print_scores
 from dfrestore.cli.options import complete_models, complete_tasks, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Base, Device, Precision, Window
@@ -24,7 +27,7 @@ from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
 
 if TYPE_CHECKING:
-    from dfrestore.evaluation import Convention, FileScore, Restore
+    from dfrestore.evaluation import Convention, Restore
     from dfrestore.photo import Photo
     from dfrestore.photo.mask import Strength
     from dfrestore.photo.pairs import Matching, Pair
@@ -98,10 +101,10 @@ def evaluate(
         ),
     ] = None,
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="MODEL",
-            help="Name, file or hf:// address; default: the task's own.",
+            help="Name, file or hf:// address; default: the task's own. Given two or three times: they are compared.",
             autocompletion=complete_models,
         ),
     ] = None,
@@ -164,10 +167,14 @@ def evaluate(
     seconds per picture. Numbers go to standard output, messages to standard error. The exit code is 1 when a pair could
     not be measured.
 
+    With --model A --model B (and a third one) all are run on the same pairs, and B - A of each metric stands beside the
+    scores, in the mean with a 95 % interval over the pictures: where 0 lies in it, there is no clear difference.
+
     \b
     Examples:
       dfrestore evaluate restored/ clean/
       dfrestore evaluate --task derain --data pairs/ --report scores.html
+      dfrestore evaluate --task derain --data pairs/ --model derain/compact --model my-model.safetensors
       dfrestore evaluate --task denoise --data pairs/ --model my-model.safetensors --steps 4 --json
       dfrestore evaluate restored/ clean/ --lpips --dists
       dfrestore evaluate upscale --data Set5/ --model my-x4.safetensors
@@ -175,7 +182,7 @@ def evaluate(
       dfrestore evaluate inpaint --data pairs/ --masks masks/
       dfrestore evaluate inpaint --clean photos/ --preset thick
     """
-    from dfrestore.evaluation import Convention, measure_pairs
+    from dfrestore.evaluation import Convention, compare_pairs, measure_pairs
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -183,34 +190,41 @@ def evaluate(
         raise UsageError("--y-rounded is about luma; leave out --channel rgb")
     if lpips_net is not None and not lpips:
         raise UsageError("--lpips-net is about --lpips; add it")
-    asked = checked(Asked(tuple(folders or ()), task, data, targets, clean, preset, masks), model, base, steps)
-    window_setting = parse_window(window)
+    models: list[str | None] = [*model] if model else [None]
+    check_models(models)
+    asked = checked(Asked(tuple(folders or ()), task, data, targets, clean, preset, masks), models[0], base, steps)
     convention = Convention(
         "y" if y_rounded and channel is None else channel.value if channel else channel_of(asked.task),
         y_rounded,
         crop_border or 0,
         hole=asked.has_holes,
     )
-    options = {"model": model, "base": base, "device": device, "precision": precision, "window": window_setting}
-    restorer = _restorer(asked, options) if asked.enlarges else None  # which pairs there are follows from its scale
-    found = find(asked, 1 if restorer is None else restorer.network.scale)
+    options = {"base": base, "device": device, "precision": precision, "window": parse_window(window)}
+    restorers = _restorers(asked, models, options) if asked.enlarges else []  # the pairs follow from their scale
+    found = find(asked, restorers[0].network.scale if restorers else 1)
     matching = found.matching
     place = page_path(report, _all_files(matching))
     pairs = _chosen(matching, limit)
     net = (lpips_net or Net.alex).value if lpips else None
     convention = replace(convention, distances=distances(net, dists, device, quiet=quiet))
-    restore: Restore | None = None
-    told: dict[str, Any] = {}
     plans: Counter[str] = Counter()
+    runs: list[tuple[Restore, dict[str, Any]]] = []
     if asked.restores:
-        restorer = restorer or _restorer(asked, options)
+        restorers = restorers or _restorers(asked, models, options)
         how = {"seed": seed, "plan": tile, "ensemble": ensemble, "keep_color": keep_color}
-        restore, told = _restoration(restorer, asked, steps, how, plans)
-        convention = _of_model(convention, restorer, crop_border)
-        print(", ".join(f"{key} {one_line(value)}" for key, value in told.items()), file=sys.stderr)
-    measured, page = measure_pairs(pairs, convention, restore, found.opener), None
+        runs = [_restoration(restorer, asked, steps, how, plans) for restorer in restorers]
+        convention = _of_model(convention, restorers[0], crop_border)
+    told, own = parted([about for _, about in runs])
+    _tell_settings([about for _, about in runs])
+    restores = [restore for restore, _ in runs]
+    measured: Iterator[Any] = (
+        compare_pairs(pairs, convention, restores, found.opener)
+        if own
+        else measure_pairs(pairs, convention, restores[0] if restores else None, found.opener)
+    )
+    page = None
     if place is not None:
-        page = _page(place, matching, pairs, convention, told | found.about, plans, quiet)
+        page = _page(place, matching, pairs, convention, told | found.about, own, plans, quiet)
     scores = map(attrgetter("score"), measured) if page is None else page.follow(measured)
     form = "json" if as_json else "csv" if as_csv else ""
     # rows that come one by one on the same terminal are progress enough, and a bar would tear them
@@ -220,7 +234,10 @@ def evaluate(
     if asked.clean is not None:
         told |= {key: str(value) for key, value in found.about.items()}  # how the inputs were made
     with nullcontext() if page is None else page.written():
-        failed = _print(scores, convention, width, restore is not None, form, told)
+        if own:
+            failed = print_comparisons(scores, convention, width, form, own, told)
+        else:
+            failed = print_scores(scores, convention, width, bool(runs), form, told)
     if failed or (page is not None and page.failed):
         raise typer.Exit(1)
 
@@ -231,9 +248,10 @@ def _page(
     pairs: list[Pair],
     convention: Convention,
     settings: dict[str, Any],
+    own: list[dict[str, Any]],
     plans: Counter[str],
     quiet: bool,
-) -> EvaluationPage:
+) -> PairsPage[Any]:
     lists = [
         ("No clean picture for", [str(path) for path in matching.lonely_inputs]),
         ("No restored or degraded picture for", [str(path) for path in matching.lonely_targets]),
@@ -245,16 +263,14 @@ def _page(
     def tell(line: str) -> None:
         print(one_line(line), file=sys.stderr)
 
-    return EvaluationPage(
-        path,
-        len(pairs),
-        convention,
-        settings,
-        plans,
-        lists,
-        say=(lambda line: None) if quiet else tell,
-        complain=lambda line: tell(f"dfrestore: {line}"),
-    )
+    says: dict[str, Any] = {
+        "say": (lambda line: None) if quiet else tell,
+        "complain": lambda line: tell(f"dfrestore: {line}"),
+    }
+    if own:
+        words = labels(own, settings["seed"])
+        return ComparisonPage(path, len(pairs), convention, settings, plans, lists, labels=words, **says)
+    return EvaluationPage(path, len(pairs), convention, settings, plans, lists, **says)
 
 
 def _all_files(matching: Matching) -> list[Path]:
@@ -262,12 +278,26 @@ def _all_files(matching: Matching) -> list[Path]:
     return [*pairs, *matching.lonely_inputs, *matching.lonely_targets, *matching.without_mask]
 
 
-def _restorer(asked: Asked, options: dict[str, Any]) -> Restorer:
-    """options: of ``Restorer.from_pretrained``."""
+def _restorers(asked: Asked, models: Sequence[str | None], options: dict[str, Any]) -> list[Restorer]:
+    """One a model; options: of ``Restorer.from_pretrained``.
+
+    All are held at once: weights are small beside what a restoration needs, and only one of those runs at a time.
+    """
     from dfrestore.restore import Restorer
 
     assert asked.task is not None
-    return Restorer.from_pretrained(asked.task, **options)
+    restorers = [Restorer.from_pretrained(asked.task, model, **options) for model in models]
+    check_scales(restorers)
+    return restorers
+
+
+def _tell_settings(abouts: Sequence[Mapping[str, Any]]) -> None:
+    """A line for people on what is about to run, one a model."""
+    from dfrestore.evaluation.comparison import LETTERS
+
+    for letter, about in zip(LETTERS, abouts, strict=False):
+        line = ", ".join(f"{key} {one_line(value)}" for key, value in about.items())
+        print(line if len(abouts) == 1 else f"{letter}: {line}", file=sys.stderr)
 
 
 def _of_model(convention: Convention, restorer: Restorer, crop_border: int | None) -> Convention:
@@ -318,36 +348,7 @@ def _chosen(matching: Matching, limit: int | None) -> list[Pair]:
     return list(matching.pairs[:limit])
 
 
-def _with_progress(scores: Iterable[FileScore], total: int) -> Iterator[FileScore]:
+def _with_progress(scores: Iterable[Any], total: int) -> Iterator[Any]:
     from tqdm import tqdm
 
     yield from tqdm(scores, total=total, unit="picture", file=sys.stderr, leave=False)
-
-
-def _print(
-    scores: Iterable[FileScore], convention: Convention, width: int, restored: bool, form: str, about: dict[str, Any]
-) -> int:
-    """Print each score as it comes and the means at the end; returns how many pictures failed."""
-    from dfrestore.evaluation import csv_text, header, json_line, json_totals, row, summarise, totals
-
-    done = []
-    if not form:
-        print(header(width, restored, convention.titles, convention.hole))
-    for score in scores:
-        done.append(score)
-        if score.error is not None and (form or not sys.stdout.isatty()):  # a terminal shows it in the table
-            print(f"{one_line(score.name)}: {score.error}", file=sys.stderr)
-        for note in score.notes:
-            print(f"{one_line(score.name)}: {one_line(note)}", file=sys.stderr)
-        if form == "json":
-            print(json_line(score), flush=True)
-        elif not form:
-            print(row(score, width, restored), flush=True)
-    summary = summarise(done)
-    if form == "json":
-        print(json_totals(summary, convention, about))
-    elif form == "csv":
-        print(csv_text(done, summary, convention), end="")
-    else:
-        print(totals(summary, convention, width, restored))
-    return summary.failed

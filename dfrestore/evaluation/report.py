@@ -32,7 +32,7 @@ def header(width: int, restored: bool, others: Sequence[str] = (), hole: bool = 
     others, hole: as of :func:`columns`.
     """
     titles = _titles(restored, others, hole)
-    return _line("picture", width, titles, titles)
+    return table_line("picture", width, titles, titles)
 
 
 def row(score: FileScore, width: int, restored: bool) -> str:
@@ -41,7 +41,7 @@ def row(score: FileScore, width: int, restored: bool) -> str:
         return f"{score.name:<{width}}  failed: {score.error}"
     cells = _cells(score.result, score.input, score.seconds, restored)
     titles = _titles(restored, tuple(score.result.others), score.result.hole is not None)
-    return _line(score.name, width, cells, titles)
+    return table_line(score.name, width, cells, titles)
 
 
 def totals(summary: Summary, convention: Convention, width: int, restored: bool) -> str:
@@ -49,7 +49,8 @@ def totals(summary: Summary, convention: Convention, width: int, restored: bool)
     lines = []
     if summary.result is not None:
         cells = _cells(summary.result, summary.input, summary.seconds, restored)
-        lines.append(_line(_mean_label(summary), width, cells, _titles(restored, convention.titles, convention.hole)))
+        titles = _titles(restored, convention.titles, convention.hole)
+        lines.append(table_line(mean_label(summary.count, summary.failed), width, cells, titles))
     lines.append(convention.describe() + "; mean over pictures")
     return "\n".join(lines)
 
@@ -62,27 +63,26 @@ def csv_text(scores: Sequence[FileScore], summary: Summary, convention: Conventi
     fields += ["gain", "seconds", "error", "convention"]
     writer = csv.DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
-    mean = FileScore("mean", summary.result, summary.input, summary.seconds)
-    for score in [*scores, mean]:
-        record = {name: value for name, value in _record(score).items() if name in fields}
+    for score in [*scores, mean_score(summary)]:
+        record = {name: value for name, value in record_of(score).items() if name in fields}
         writer.writerow({**record, "convention": convention.describe()})
     return out.getvalue()
 
 
 def json_line(score: FileScore) -> str:
     """One picture as a JSON object. PSNR is null where it is infinite, and ``identical`` is true then."""
-    return _dump(_record(score))
+    return dump(record_of(score))
 
 
 def json_totals(summary: Summary, convention: Convention, about: Mapping[str, Any]) -> str:
     """The last JSON object: means, counts, the convention, and ``about`` (task, model, steps, ...)."""
-    mean = FileScore("mean", summary.result, summary.input, summary.seconds)
-    record = {name: value for name, value in _record(mean).items() if name not in ("error", "identical")}
+    mean = record_of(mean_score(summary))
+    record = {name: value for name, value in mean.items() if name not in ("error", "identical")}
     record |= {"pictures": summary.count, "failed": summary.failed, "channel": convention.channel}
     record |= {"rounded": convention.rounded, "border": convention.border, "convention": convention.describe()}
     if convention.scale > 1:
         record["scale"] = convention.scale
-    return _dump(record | dict(about))
+    return dump(record | dict(about))
 
 
 def key(title: str) -> str:
@@ -90,12 +90,18 @@ def key(title: str) -> str:
     return title.lower().replace(" ", "_")
 
 
-def _mean_label(summary: Summary) -> str:
-    failed = f", {summary.failed} failed" if summary.failed else ""
-    return f"mean of {summary.count}{failed}"
+def mean_score(summary: Summary) -> FileScore:
+    """The means as if they were a picture's scores."""
+    return FileScore("mean", summary.result, summary.input, summary.seconds)
 
 
-def _record(score: FileScore) -> dict[str, Any]:
+def mean_label(count: int, failed: int) -> str:
+    """What the line of the means is called."""
+    return f"mean of {count}" + (f", {failed} failed" if failed else "")
+
+
+def record_of(score: FileScore) -> dict[str, Any]:
+    """What JSON and CSV tell of one picture."""
     record: dict[str, Any] = {"name": score.name}
     if score.result is not None:
         record |= {"psnr": score.result.psnr, "ssim": score.result.ssim, "identical": math.isinf(score.result.psnr)}
@@ -118,9 +124,15 @@ def _further(scores: Scores, prefix: str) -> dict[str, float]:
     return hole | {f"{prefix}{key(title)}": value for title, value in scores.others.items()}
 
 
-def _dump(record: Mapping[str, Any]) -> str:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    return json.dumps(finite, ensure_ascii=False, allow_nan=False)
+def dump(record: Mapping[str, Any]) -> str:
+    """One JSON object; null for numbers that are not finite, however deep."""
+    return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells(result: Scores, before: Scores | None, seconds: float | None, restored: bool) -> tuple[str, ...]:
@@ -152,7 +164,8 @@ def _titles(restored: bool, others: Sequence[str], hole: bool) -> tuple[str, ...
     return (*titles, SECONDS) if restored else titles
 
 
-def _line(name: str, width: int, cells: Sequence[str], titles: Sequence[str]) -> str:
+def table_line(name: str, width: int, cells: Sequence[str], titles: Sequence[str]) -> str:
+    """One line of a table; a column is as wide as its title, at least 6."""
     widths = [max(len(title), 6) for title in titles]
     numbers = "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
     return f"{name:<{width}}  {numbers}"

@@ -196,7 +196,9 @@ def summarise(scores: Iterable[FileScore]) -> Summary:
 
 def _evaluate(pair: Pair, convention: Convention, restore: Restore | None, opener: Open) -> Measured:
     case = opener(pair)
-    return _finished(pair, case, convention) if restore is None else _restored(pair, case, convention, restore)
+    if restore is None:
+        return _finished(pair, case, convention)
+    return next(restored_by_each(pair, case, convention, [restore]))
 
 
 def _finished(pair: Pair, case: Case, convention: Convention) -> Measured:
@@ -206,17 +208,23 @@ def _finished(pair: Pair, case: Case, convention: Convention) -> Measured:
     return Measured(score, None, result, case.target, case.icc)
 
 
-def _restored(pair: Pair, case: Case, convention: Convention, restore: Restore) -> Measured:
+def restored_by_each(pair: Pair, case: Case, convention: Convention, restores: Iterable[Restore]) -> Iterator[Measured]:
+    """What each restoration makes of one pair, as :func:`measure_pairs` tells it. Raises FileFailure."""
     photo, mask, scale = case.photo, case.mask, convention.scale
     degraded = to_8bit(photo.rgb)
     target = case.target if scale == 1 else cut_to(case.target, photo, scale)
     first = _measure(degraded if scale == 1 else bicubic(photo, scale), target, convention, mask)
-    start = time.perf_counter()
-    result = restore(photo) if mask is None else restore(photo, mask)
-    seconds = time.perf_counter() - start
-    after = to_8bit(result)
-    score = FileScore(pair.name, _measure(after, target, convention, mask), first, seconds=seconds, notes=case.notes)
-    return Measured(score, shown(degraded, scale, mask), after, target, case.icc)
+    before = shown(degraded, scale, mask)
+    for restore in restores:
+        start = time.perf_counter()
+        result = restore(photo) if mask is None else restore(photo, mask)
+        seconds = time.perf_counter() - start
+        after = to_8bit(result)
+        del result  # four times the size of what is kept
+        score = FileScore(
+            pair.name, _measure(after, target, convention, mask), first, seconds=seconds, notes=case.notes
+        )
+        yield Measured(score, before, after, target, case.icc)
 
 
 def _measure(picture: Picture, target: Picture, convention: Convention, mask: Strength | None) -> Scores:

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from dfrestore.errors import PhotoReadError
+from dfrestore.evaluation.comparison import Compared
 from dfrestore.evaluation.score import Measured
 from dfrestore.photo import MAX_PIXELS, read
 from dfrestore.photo.view import in_srgb, on_white, reduced
 
-Role: TypeAlias = Literal["before", "after", "target"]
+Role: TypeAlias = Literal["before", "after", "second", "third", "target"]
+"""What a picture is; ``second`` and ``third``: the results of further models than the one of ``after``."""
+MODEL_ROLES: tuple[Role, ...] = ("after", "second", "third")
 
 PAGE_BYTES = 64_000_000
 """All pictures of a page, as they stand in it (base64)."""
@@ -52,8 +55,8 @@ class Shot:
 class Shots:
     """What a page shows of one photo. size: of the photo; shown: of ``whole``; both (width, height).
 
-    box: (left, top, width, height) of ``part`` in the photo, the same for all. change: mean difference of the first
-    two pictures, in 8-bit levels.
+    box: (left, top, width, height) of ``part`` in the photo, the same for all. change: mean difference of two pictures,
+    before and after unless it is of several models, in 8-bit levels.
     """
 
     pictures: tuple[Shot, ...]
@@ -68,16 +71,16 @@ def bytes_each(photos: int) -> int:
     return min(MOST_BYTES, max(LEAST_BYTES, PAGE_BYTES // max(1, photos)))
 
 
-def shots(sources: Sequence[Source], budget: int = MOST_BYTES) -> Shots | None:
-    """One to three pictures of one size, reduced alike until all fit into ``budget``; None where nothing would.
+def shots(sources: Sequence[Source], budget: int = MOST_BYTES, *, first: int = 0) -> Shots | None:
+    """Pictures of one size, reduced alike until all fit into ``budget``; None where nothing would.
 
-    Raises ValueError where sizes differ.
+    first: number of the one that, with the one after it, tells what changed. Raises ValueError where sizes differ.
     """
     sizes = {source.pixels.shape[1::-1] for source in sources}
     if len(sizes) != 1:
         raise ValueError(f"pictures of different sizes: {', '.join(f'{w}x{h}' for w, h in sorted(sizes))}")
     images = [Image.fromarray(source.pixels) for source in sources]
-    difference = ImageChops.difference(images[0], images[min(1, len(images) - 1)])
+    difference = ImageChops.difference(images[first], images[min(first + 1, len(images) - 1)])
     grid = np.asarray(difference.convert("L").reduce(_CELL), np.float64)
     wholes = [reduced(image, LADDER[0][0]) for image in images]
     for side, quality in LADDER:
@@ -123,6 +126,20 @@ def shots_of_pair(measured: Measured, budget: int = MOST_BYTES) -> Shots | None:
     )
     sources = [Source(role, pixels, icc) for role, pixels, icc in pictures if pixels is not None]
     return shots(sources, budget) if sources else None
+
+
+def shots_of_comparison(compared: Compared, budget: int = MOST_BYTES) -> Shots | None:
+    """:func:`shots` of what several models made of a pair, and where the first two differ; None where it failed."""
+    if not compared.pictures:
+        return None
+    first = compared.pictures[0]
+    of_input, of_target = first.icc
+    sources = [Source("before", first.before, of_input)] if first.before is not None else []
+    before = len(sources)
+    for role, one in zip(MODEL_ROLES, compared.pictures, strict=False):
+        sources += [Source(role, one.after, of_input)] if one.after is not None else []
+    sources += [Source("target", first.target, of_target)] if first.target is not None else []
+    return shots(sources, budget, first=before)
 
 
 def _in_size(source: Source, size: tuple[int, int]) -> Source:

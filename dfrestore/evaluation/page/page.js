@@ -14,18 +14,36 @@
   const numbers = (text) => text.split(' ').map(Number);
   const within = (value, most) => Math.max(-most, Math.min(most, value));
 
+  // the dividers that are seen: one between two pictures, two between three
+  const rangesOf = (stage) => [...stage.querySelectorAll('.split')].slice(0, stage.dataset.middle ? 2 : 1);
+  const PLACES = ['--split', '--next'];
+
   function describe(stage) {
-    const range = stage.querySelector('.split');
-    const word = (role) => stage.querySelector(`.${role} .tag`).textContent;
-    const left = Math.round(Number(range.value));
-    range.setAttribute('aria-valuetext', `${word(stage.dataset.left)} ${left} %, ${word(stage.dataset.right)} ${100 - left} %`);
+    const ranges = rangesOf(stage);
+    const ends = [0, ...ranges.map((range) => Math.round(Number(range.value))), 100];
+    const { left, middle, right } = stage.dataset;
+    const shares = [left, middle, right].filter(Boolean).map((role, i) => {
+      return `${stage.querySelector(`.${role} .tag`).textContent} ${ends[i + 1] - ends[i]} %`;
+    });
+    for (const range of ranges) range.setAttribute('aria-valuetext', shares.join(', '));
   }
 
-  function setSplit(stage, percent) {
-    const range = stage.querySelector('.split');
-    range.value = percent;
-    stage.style.setProperty('--split', `${range.value}%`);
+  function setSplit(stage, percent, which = 0) {
+    const ranges = rangesOf(stage);
+    ranges[which].value = percent;
+    const [value, other] = [Number(ranges[which].value), ranges[1 - which]];
+    if (other && (which ? other.value > value : other.value < value)) other.value = value; // one pushes the other along
+    ranges.forEach((range, i) => stage.style.setProperty(PLACES[i], `${range.value}%`));
     describe(stage);
+  }
+
+  function setView(stage, { left, middle, right }) {
+    const before = Boolean(stage.dataset.middle);
+    Object.assign(stage.dataset, { left, right });
+    if (middle) stage.dataset.middle = middle;
+    else delete stage.dataset.middle;
+    if (before === Boolean(middle)) describe(stage);
+    else (middle ? [33, 67] : [50]).forEach((percent, i) => setSplit(stage, percent, i));
   }
 
   function place(stage, x, y) {
@@ -92,7 +110,7 @@
   };
 
   document.addEventListener('input', (event) => {
-    if (event.target.matches('.split')) setSplit(onStage(event.target), event.target.value);
+    if (event.target.matches('.split')) setSplit(onStage(event.target), event.target.value, event.target.matches('.next') ? 1 : 0);
     if (event.target.id === 'filter' || event.target.id === 'order') arrange();
   });
 
@@ -102,9 +120,8 @@
     if (!stage) return;
     if (button.dataset.to) setZoom(stage, Number(button.dataset.to));
     if (button.dataset.left) {
-      Object.assign(stage.dataset, { left: button.dataset.left, right: button.dataset.right });
       for (const other of button.parentElement.children) other.setAttribute('aria-pressed', String(other === button));
-      describe(stage);
+      setView(stage, button.dataset);
     }
   });
 
@@ -118,12 +135,15 @@
     const stage = onStage(event.target);
     if (!stage || event.button !== 0) return;
     const box = stage.getBoundingClientRect();
-    const range = stage.querySelector('.split');
-    const held = Math.abs(event.clientX - box.left - (box.width * range.value) / 100) <= REACH;
+    const ranges = rangesOf(stage);
+    const far = ranges.map((range) => Math.abs(event.clientX - box.left - (box.width * range.value) / 100));
+    // the nearer divider; of two in one place, the one on the side that is pointed at
+    const which = far.length > 1 && (far[1] < far[0] || (far[1] === far[0] && placeOf(stage, event)[0] * 100 > ranges[1].value)) ? 1 : 0;
+    const held = far[which] <= REACH;
     const [x, y] = offsets.get(stage) || [0, 0];
-    drag = { stage, held, pans: zoomOf(stage) > 0 && !held, left: event.clientX, top: event.clientY, x, y, moved: false };
+    drag = { stage, held, which, pans: zoomOf(stage) > 0 && !held, left: event.clientX, top: event.clientY, x, y, moved: false };
     stage.setPointerCapture(event.pointerId);
-    range.focus({ preventScroll: true });
+    ranges[which].focus({ preventScroll: true });
   });
 
   document.addEventListener('pointermove', (event) => {
@@ -133,7 +153,7 @@
     if (!drag.moved) return;
     drag.stage.classList.toggle('panning', drag.pans);
     if (drag.pans) place(drag.stage, drag.x + right, drag.y + down);
-    else setSplit(drag.stage, 100 * placeOf(drag.stage, event)[0]);
+    else setSplit(drag.stage, 100 * placeOf(drag.stage, event)[0], drag.which);
   });
 
   document.addEventListener('pointerup', (event) => {
