@@ -1,4 +1,4 @@
-"""The tasks: what can be restored, and everything about a task that other rooms need to know.
+"""The tasks: what can be restored or learnt, and everything about a task that other rooms need to know.
 
 One table. A new task is one more entry here; help texts, pairs of folders, ensembles and evaluation read it.
 """
@@ -20,7 +20,8 @@ class Task:
     name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain"; empty
     where it adds instead.
     upright: its pictures have an up and a down (rain falls), so they are not turned by a quarter. channel: what its
-    papers measure PSNR and SSIM on. mask: it needs a mask. scale: its result is larger than the picture.
+    papers measure PSNR and SSIM on. mask: it needs a mask. scale: its result is larger than the picture. restores: a
+    command of its name restores pictures; otherwise its models are only trained, for others to build on.
     folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
     into file names to tell a degraded picture from a clean one. preset: of training, where none is named.
     """
@@ -32,6 +33,7 @@ class Task:
     channel: Channel = "y"
     mask: bool = False
     scale: bool = False
+    restores: bool = True
     folders: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
     preset: str = "compact"
@@ -119,6 +121,14 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 mask=True,
                 preset="diffir-compact-inpaint",
             ),
+            Task(
+                name="texture",
+                summary="Learn the texture of clean photos: the prior that DTPM's tasks build on.",
+                removes="",
+                channel="rgb",
+                restores=False,
+                preset="dtpm-compact-prior",
+            ),
         )
     }
 )
@@ -126,6 +136,11 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 _FOLDERS = (("input", "target"), ("lq", "gt"))
 _ROLES = ("hq", "clean", "degraded", "restored")
 _FOREIGN_TASKS = ("deraindrop",)  # results of other programs have it in their names
+
+
+def restoring_tasks() -> Mapping[str, Task]:
+    """The tasks that have a command."""
+    return {name: task for name, task in TASKS.items() if task.restores}
 
 
 def is_upright(task: str) -> bool:
@@ -150,7 +165,7 @@ def pair_folders() -> tuple[tuple[str, str], ...]:
 
 def role_words() -> frozenset[str]:
     """Words in file names that say which picture of a pair it is, not which scene it shows."""
-    words = {*_ROLES, *_FOREIGN_TASKS, *TASKS, *(word for folders in pair_folders() for word in folders)}
+    words = {*_ROLES, *_FOREIGN_TASKS, *restoring_tasks(), *(word for folders in pair_folders() for word in folders)}
     return frozenset(words.union(*(task.roles for task in TASKS.values())))
 
 
@@ -161,7 +176,12 @@ def any_of(names: Iterable[str], last: str = "or") -> str:
 
 
 def any_task() -> str:
-    """``derain, denoise or deblur``, for help texts."""
+    """``derain, denoise or deblur``, for help texts: the tasks that have a command."""
+    return any_of(restoring_tasks())
+
+
+def any_trained_task() -> str:
+    """As :func:`any_task`, with those that are only trained."""
     return any_of(TASKS)
 
 

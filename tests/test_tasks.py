@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 from dfrestore.photo.pairs import find_pairs
-from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of, is_upright, pair_folders, role_words
+from dfrestore.restore.naming import original_stem
+from dfrestore.tasks import (
+    TASKS,
+    any_of,
+    any_pair_folders,
+    any_task,
+    any_trained_task,
+    channel_of,
+    is_upright,
+    pair_folders,
+    restoring_tasks,
+    role_words,
+)
 
 # One more task in the table, before anything else of the program is imported.
 NEW_TASK = """
@@ -47,9 +59,45 @@ def test_every_task_says_what_it_is(name: str) -> None:
     task = TASKS[name]
     assert task.name == name
     assert task.summary.endswith(".")
+    assert name in any_trained_task()
+
+
+@pytest.mark.parametrize("name", restoring_tasks())
+def test_a_task_that_restores_is_known_by_its_name_and_by_what_it_does(name: str) -> None:
+    task = TASKS[name]
     assert bool(task.removes) != (task.scale or task.mask)  # these add
     assert name in role_words()
     assert name in any_task()
+
+
+def test_a_task_that_is_only_trained_is_none_of_those_that_restore() -> None:
+    assert [name for name in TASKS if name not in restoring_tasks()] == ["texture"]
+    assert "texture" not in any_task()
+    assert "texture" not in role_words()  # a photo of bricks may be called that
+    assert original_stem(Path("bricks_texture.png")) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("texture", "a.png"), "unknown command 'texture'"),
+        (("evaluate", "texture", "--clean", "."), "'texture' restores no pictures (known: derain, "),
+        (("benchmark", "texture"), "'texture' restores no pictures (known: derain, "),
+        (("weights", "convert", "a.pth", "--task", "texture"), "unknown task 'texture' (known: deblur, "),
+    ],
+)
+def test_no_command_restores_with_a_task_that_is_only_trained(
+    dfrestore, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = dfrestore(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"dfrestore: {message}")
+
+
+def test_a_task_that_is_only_trained_stands_in_the_help_of_training_alone(dfrestore) -> None:
+    assert "inpaint or texture" in " ".join(dfrestore("train", "--help").out.split())
+    assert "texture" not in dfrestore("finetune", "--help").out
+    assert "texture" not in dfrestore("--help").out
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def benchmark(
       dfrestore benchmark --preset paper-derain --size 1024x1024 --steps 1 --plain
       dfrestore benchmark derain --train --patch 64 --batch 16 --clean photos/
     """
-    check_task(task)
+    check_task(task, training=train)
     _refuse(context, _RESTORING if train else _TRAINING, "is of no use with --train" if train else "needs --train")
     if train:
         from dfrestore.cli.benchmark_training import benchmark_training

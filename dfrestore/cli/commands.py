@@ -12,10 +12,10 @@ from dfrestore.cli.evaluate import evaluate
 from dfrestore.cli.finetune import finetune
 from dfrestore.cli.info import info
 from dfrestore.cli.train import train
-from dfrestore.tasks import TASKS, any_of
+from dfrestore.tasks import any_of, restoring_tasks
 from dfrestore.version import __version__
 
-_REMOVED = any_of([task.removes for task in TASKS.values() if task.removes], "and")
+_REMOVED = any_of([task.removes for task in restoring_tasks().values() if task.removes], "and")
 _HELP = f"""Take {_REMOVED} out of photos, make them larger, and fill
 holes in them, with few-step diffusion Transformers.
 
@@ -62,7 +62,7 @@ def _root(
     pass
 
 
-for _task in TASKS.values():
+for _task in restoring_tasks().values():
     app.command(_task.name, help=restoring.help_text(_task))(restoring.command_of(_task))
 app.command("train")(train)
 app.command("finetune")(finetune)

@@ -73,7 +73,7 @@ class Found:
 def complete_presets(context: typer.Context, incomplete: str) -> list[str]:
     """The presets of the task's degradation, those of all where no task is named yet."""
     words = (str(context.params.get("task")), *map(str, context.params.get("folders") or ()), *map(str, context.args))
-    kinds = [KIND_OF_TASK[word] for word in words if word in KIND_OF_TASK] or list(PRESETS)
+    kinds = [KIND_OF_TASK[word] for word in words if word in KIND_OF_TASK] or list(KIND_OF_TASK.values())
     return completer(*dict.fromkeys(name for kind in kinds for name in PRESETS[kind]))(incomplete)
 
 

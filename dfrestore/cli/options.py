@@ -10,7 +10,7 @@ import typer
 
 from dfrestore import devices, sizes, windows
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import TASKS, restoring_tasks
 
 # For completion, which needs no numpy (a test keeps them equal to those of photo).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
@@ -69,10 +69,12 @@ def checked(check: Callable[[str], object]) -> Callable[[str], str]:
 known_device, known_precision = checked(devices.parse_device), checked(devices.check_precision)
 
 
-def check_task(task: str) -> None:
-    """Raises UsageError where no command restores ``task``."""
-    if task not in TASKS:
-        raise UsageError(f"unknown task '{task}'{did_you_mean(task, TASKS)} (known: {', '.join(TASKS)})")
+def check_task(task: str, *, training: bool = False) -> None:
+    """Raises UsageError where no command restores ``task``; or, for training, where it is not known at all."""
+    known = TASKS if training else restoring_tasks()
+    if task not in known:
+        what = f"'{task}' restores no pictures" if task in TASKS else f"unknown task '{task}'"
+        raise UsageError(f"{what}{did_you_mean(task, known)} (known: {', '.join(known)})")
 
 
 def completer(*names: str) -> Callable[[str], list[str]]:
@@ -86,6 +88,11 @@ def completer(*names: str) -> Callable[[str], list[str]]:
 
 def complete_tasks(incomplete: str) -> list[str]:
     """The tasks that have a command."""
+    return completer(*restoring_tasks())(incomplete)
+
+
+def complete_trained_tasks(incomplete: str) -> list[str]:
+    """Also those that are only trained."""
     return completer(*TASKS)(incomplete)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.options import complete_models, complete_presets, complete_tasks
+from dfrestore.cli.options import complete_models, complete_presets, complete_trained_tasks
 from dfrestore.cli.together import together
 from dfrestore.cli.training_job import (
     Job,
@@ -39,7 +39,7 @@ from dfrestore.cli.training_options import (
 )
 from dfrestore.errors import UsageError
 from dfrestore.processes import use_threads
-from dfrestore.tasks import any_task, preset_of
+from dfrestore.tasks import any_trained_task, preset_of
 
 if TYPE_CHECKING:
     from dfrestore.training.base import RunBase
@@ -51,8 +51,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="TASK",
-            autocompletion=complete_tasks,
-            help=f"What the model will do: {any_task()}; default: the preset's task.",
+            autocompletion=complete_trained_tasks,
+            help=f"What the model will do: {any_trained_task()}; default: the preset's task.",
         ),
     ] = None,
     clean: Clean = None,

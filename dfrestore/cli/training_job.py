@@ -16,7 +16,7 @@ import typer
 
 from dfrestore.cli.ending import Terminated
 from dfrestore.errors import UsageError
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import restoring_tasks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +103,7 @@ def start_weights(name: str | None, settings: Mapping[str, Any], base: RunBase |
     for line in found.warnings:
         print(line, file=sys.stderr)
     tensors, spec = load_checkpoint(found.path, sha256=found.sha256)
-    if spec.task not in TASKS and spec.task != task:
+    if spec.task not in restoring_tasks() and spec.task != task:
         raise UsageError(f"{found.label} is a base for other models; name it with --base, not with --init-from")
     start = Start(tensors, spec, base_of_model(spec, found.path, known=base) if spec.base else None)
     empty_network(spec, start.whole, str(found.path))  # refuses what does not fit, before a network gets memory

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfrestore.cli.options import complete_models, complete_tasks
+from dfrestore.cli.options import complete_models, complete_tasks, complete_trained_tasks
 from dfrestore.cli.restoring_options import Base
 from dfrestore.errors import DfrestoreError, UsageError, WeightsError, did_you_mean, one_line
-from dfrestore.tasks import TASKS, any_task
+from dfrestore.tasks import TASKS, any_task, any_trained_task, restoring_tasks
 
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry, Registry, Resolved
@@ -37,7 +37,11 @@ app = typer.Typer(
 
 _Task = Annotated[
     str | None,
-    typer.Option(metavar="TASK", help=f"The task that the model is for: {any_task()}.", autocompletion=complete_tasks),
+    typer.Option(
+        metavar="TASK",
+        help=f"The task that the model is for: {any_trained_task()}.",
+        autocompletion=complete_trained_tasks,
+    ),
 ]
 _Name = Annotated[
     str,
@@ -65,7 +69,7 @@ def list_models(
 
     registry = load_registry()
     if task is not None:
-        _check_task(task, registry)
+        _check_task(task, {*TASKS, *registry.defaults})
     entries = [entry for name, entry in sorted(registry.models.items()) if task in (None, entry.task)]
     if as_json:
         for entry in entries:
@@ -266,7 +270,7 @@ def convert(
     from dfrestore.weights import load_registry
 
     registry = load_registry()
-    _check_task(task, registry)
+    _check_task(task, {*restoring_tasks(), *registry.defaults})
     if out is None:
         target = _convert_and_register(file, task, key, overwrite, registry)
     else:
@@ -339,10 +343,10 @@ def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | Non
     return {"model": name, "state": "ok", "path": str(resolved.path)}
 
 
-def _check_task(task: str, registry: Registry) -> None:
-    known = sorted({*TASKS, *registry.defaults})
+def _check_task(task: str, known: Collection[str]) -> None:
     if task not in known:
-        raise UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
+        names = ", ".join(sorted(known))
+        raise UsageError(f"unknown task '{task}'{did_you_mean(task, sorted(known))} (known: {names})")
 
 
 def _as_json(entry: ModelEntry, registry: Registry) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _check_task(task: str, network: Network, name: str) -> None:
     kind = (
         "fills holes" if network.mask else f"enlarges {network.scale} times" if network.scale > 1 else "takes no mask"
     )
-    fitting = [known.name for known in TASKS.values() if fits(known)]
+    fitting = [known.name for known in TASKS.values() if known.restores and fits(known)]
     way_out = f"; give --task {any_of(fitting)}" if fitting else ""
     raise UsageError(f"{name}: this network {kind}, so it is not for {task}{way_out}")
 

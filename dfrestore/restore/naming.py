@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import restoring_tasks
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
@@ -50,7 +50,7 @@ def result_name(source: Path, task: str | None, fmt: str | None) -> str:
 
 def original_stem(name: Path) -> str | None:
     """``photo_derain.jpg`` -> ``photo``: the stem that a result beside its input was made from, else None."""
-    for task in TASKS:
+    for task in restoring_tasks():
         stem = name.stem.removesuffix(f"_{task}")
         if stem and stem != name.stem:
             return stem

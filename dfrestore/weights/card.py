@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dfrestore import windows
 from dfrestore.errors import WeightsError, one_line
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.header import FLOATS, Header, read_header
 from dfrestore.weights.registry import ModelEntry, registered
@@ -126,7 +126,7 @@ def generated(described: Described) -> str:
 
 def _command(described: Described) -> str:
     """The command that uses the file; empty where no command does, as for a base of other files."""
-    if described.spec.task not in TASKS:
+    if described.spec.task not in restoring_tasks():
         return ""
     task, model = shlex.quote(described.spec.task), shlex.quote(described.model)
     if described.spec.stage:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dfrestore.errors import UsageError, WeightsError, did_you_mean
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import TASKS, restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.fetch import fetch
 from dfrestore.weights.header import read_header, read_spec
@@ -190,7 +190,8 @@ def _check_task(label: str, task: str, requested: str | None) -> None:
 
 
 def _for_another_task(label: str, task: str, requested: str) -> str:
-    way_out = f"run 'dfrestore {task}' with it" if task in TASKS else "no command restores pictures with it"
+    restores = task in restoring_tasks()
+    way_out = f"run 'dfrestore {task}' with it" if restores else "no command restores pictures with it"
     return f"{label} is a model for {task}, not for {requested}: {way_out}"
 
 

@@ -12,10 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from dfrestore.cli.options import DEVICE_NAMES, FORMAT_NAMES, complete_presets, complete_tasks
+from dfrestore.cli.options import (
+    DEVICE_NAMES,
+    FORMAT_NAMES,
+    complete_presets,
+    complete_tasks,
+    complete_trained_tasks,
+)
 from dfrestore.devices import DEVICES
 from dfrestore.photo import FORMATS, normal_format
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import TASKS, restoring_tasks
 from dfrestore.training.settings import list_presets
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +100,11 @@ def test_commands_options_models_tasks_presets_kinds_and_formats_are_completed_a
         ("dfrestore evaluate --precision b", {"bf16"}),
         ("dfrestore evaluate --channel ", {"y", "rgb"}),
         ("dfrestore evaluate --lpips-net v", {"vgg"}),
-        ("dfrestore evaluate --task ", set(TASKS)),
+        ("dfrestore evaluate --task ", set(restoring_tasks())),
+        ("dfrestore train te", {"texture"}),
+        ("dfrestore te", set()),
+        ("dfrestore weights convert --task te", set()),
+        ("dfrestore weights list --task te", {"texture"}),
         ("dfrestore benchmark --preset fi", {"finetune"}),
         ("dfrestore degrade noise --preset s", {"sensor"}),
         ("dfrestore degrade rain photos --preset s", {"storm"}),
@@ -117,7 +127,8 @@ def test_the_names_known_to_completion_are_those_of_the_code() -> None:
     assert {normal_format(name) for name in FORMAT_NAMES} == set(FORMATS)
     assert {name.partition(":")[0] for name in DEVICE_NAMES} == set(DEVICES)
     assert complete_presets("") == sorted(list_presets())
-    assert complete_tasks("") == list(TASKS)
+    assert complete_tasks("") == list(restoring_tasks())
+    assert complete_trained_tasks("") == list(TASKS)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

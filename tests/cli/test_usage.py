@@ -19,7 +19,7 @@ from dfrestore import __version__
 from dfrestore.cli.commands import app
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window
 from dfrestore.errors import UsageError
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import restoring_tasks
 
 Run = Callable[..., Answer]
 
@@ -62,8 +62,8 @@ def test_a_missing_input_is_told_without_torch() -> None:
     assert "torch" not in heavy
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_a_command_with_examples(dfrestore: Run, task: str) -> None:
+@pytest.mark.parametrize("task", restoring_tasks())
+def test_every_task_that_restores_has_a_command_with_examples(dfrestore: Run, task: str) -> None:
     answer = dfrestore(task, "--help")
     assert answer.code == 0
     assert f"dfrestore {task} photo.jpg" in answer.out
