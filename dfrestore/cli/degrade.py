@@ -73,6 +73,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "scratches": "old photos",
         "mixed": "",
     },
+    "texture": {"mixed": "none of it is left", "kept25": "25 % of it", "kept50": "", "kept75": ""},
 }
 
 

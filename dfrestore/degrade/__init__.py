@@ -1,5 +1,5 @@
 """Degradations as pure, seeded functions on float pictures in [0, 1]: rain, noise, blur, JPEG, haze, snow, drops on the
-glass, defocus, low resolution, holes, and their presets.
+glass, defocus, low resolution, holes, photos without their texture, and the presets of them all.
 
 :data:`KINDS` holds them all; the names without a prefix are rain's. Pairs of files are made by ``pairs``; choosing
 crops, compression of training inputs and anything about networks live elsewhere.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfrestore.degrade import blur, compression, defocus, drops, haze, holes, lowres, noise, rain, snow
+from dfrestore.degrade import blur, compression, defocus, drops, haze, holes, lowres, noise, rain, snow, texture
 from dfrestore.degrade.presets import PRESETS as RAIN_PRESETS
 
 
@@ -35,9 +35,9 @@ class Apply(Protocol):
 class Kind:
     """One degradation.
 
-    task: the one that undoes it. presets: their names; training uses ``mixed``. scales: by how much a preset makes
-    pictures smaller, where it does; the sides of what it is given must be multiples of that. mask: the result has a
-    fourth channel, 1 where something is missing.
+    task: the one that undoes it, or learns from it. presets: their names; training uses ``mixed``. scales: by how much
+    a preset makes pictures smaller, where it does; the sides of what it is given must be multiples of that. mask: the
+    result has a fourth channel, 1 where something is missing.
     """
 
     name: str
@@ -67,6 +67,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("defocus", "defocus", tuple(defocus.PRESETS), defocus.degrade_batch, defocus.apply),
             Kind("lowres", "upscale", tuple(lowres.PRESETS), lowres.degrade_batch, lowres.apply, lowres.SCALES),
             Kind("holes", "inpaint", tuple(holes.PRESETS), holes.degrade_batch, holes.apply, mask=True),
+            Kind("texture", "texture", tuple(texture.PRESETS), texture.degrade_batch, texture.apply),
         )
     }
 )

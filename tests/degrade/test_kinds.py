@@ -22,7 +22,7 @@ def test_the_command_line_knows_the_same_kinds_and_presets() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_has_a_task_that_undoes_it_and_a_preset_for_training(name: str) -> None:
+def test_every_kind_has_a_task_and_a_preset_for_training(name: str) -> None:
     kind = KINDS[name]
     assert kind.name == name
     assert "mixed" in kind.presets
