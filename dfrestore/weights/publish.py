@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dfrestore.errors import UsageError, WeightsError, one_line
-from dfrestore.tasks import TASKS
+from dfrestore.tasks import restoring_tasks
 from dfrestore.version import __version__
 from dfrestore.weights.card import Described, builds_on, card_beside, generated, public_source, read_card
 from dfrestore.weights.checkpoint import read_bytes
@@ -189,7 +189,7 @@ def _require_new(what: Publication, endpoint: str, token: str) -> None:
     import huggingface_hub
     from huggingface_hub import errors as hub
 
-    if what.spec.task in TASKS:
+    if what.spec.task in restoring_tasks():
         return
     url = huggingface_hub.hf_hub_url(what.repo, what.file, revision=what.branch, endpoint=endpoint)
     try:
