@@ -10,6 +10,7 @@ import typer
 
 from dfrestore.cli.restoring_options import (
     MASK_OPTIONS,
+    SAME_SIZE_OPTIONS,
     SIZE_OPTIONS,
     AsJson,
     Base,
@@ -152,7 +153,7 @@ def restore(
 
 def command_of(task: Task) -> Callable[..., None]:
     """:func:`restore` with the further options of one task, which stand first in its help."""
-    more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else {}
+    more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else SAME_SIZE_OPTIONS
     common = inspect.signature(restore, eval_str=True).parameters
     kind = inspect.Parameter.KEYWORD_ONLY
     own = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in more.items()]

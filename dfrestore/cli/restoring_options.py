@@ -165,6 +165,17 @@ SIZE_OPTIONS: dict[str, Any] = {
     ],
 }
 
+# -- of the tasks that keep the size and see the whole picture --------------------------------------------------------
+
+SAME_SIZE_OPTIONS: dict[str, Any] = {
+    "chroma_only": Annotated[
+        bool | None, typer.Option("--chroma-only", help="Take the result's colours alone; brightness stays as it is.")
+    ],
+    "luma_only": Annotated[
+        bool | None, typer.Option("--luma-only", help="Take the result's brightness alone; colours stay as they are.")
+    ],
+}
+
 # -- of the tasks that fill holes ------------------------------------------------------------------------------------
 
 MASK_OPTIONS: dict[str, Any] = {

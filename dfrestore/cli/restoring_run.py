@@ -15,6 +15,7 @@ from dfrestore.cli.mask_options import parse_masks
 from dfrestore.cli.options import check_tile, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
+from dfrestore.cli.restoring_finish import finish_of
 from dfrestore.cli.restoring_words import about, described, expected, planned, remarks
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dfrestore.photo.target_size import TargetSize
     from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.extras import ExtraOptions, Extras
+    from dfrestore.restore.finish import Finish
     from dfrestore.restore.results import Masking
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
@@ -76,6 +78,8 @@ class Options:
     feather: int | None = None
     keep_alpha: bool | None = None
     save_mask: str | None = None
+    chroma_only: bool | None = None
+    luma_only: bool | None = None
 
     @property
     def members(self) -> int:
@@ -143,6 +147,7 @@ class _Parsed:
     size: TargetSize
     masks: Path | None
     masking: Masking
+    finish: Finish
 
     @classmethod
     def of(cls, options: Options, task: str) -> _Parsed:
@@ -174,6 +179,7 @@ class _Parsed:
                 feather=options.feather or 0,
                 keep_alpha=bool(options.keep_alpha),
             ),
+            finish_of(options.chroma_only, options.luma_only),
         )
 
 
@@ -213,6 +219,7 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
         keep_color=options.keep_color,
         size=parsed.size,
         masking=parsed.masking,
+        finish=parsed.finish,
     )
 
 

@@ -145,6 +145,8 @@ class RunPage(Page):
             yield "Ensemble", f"mean of {settings.ensemble}"
         if settings.keep_color:
             yield "Colour", "as in the input"
+        if settings.finish.changed:
+            yield "Finish", settings.finish.describe()
         if TASKS[settings.task].scale:
             yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
         masking = settings.masking

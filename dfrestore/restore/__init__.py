@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfrestore.restore.batch import run_batch
+    from dfrestore.restore.finish import Finish
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
     from dfrestore.restore.results import FileResult, Settings, Started
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FilePlan",
     "FileResult",
+    "Finish",
     "Job",
     "Outcome",
     "Restorer",
@@ -35,6 +37,7 @@ _HOMES = {
     "Job": "planning",
     "plan_files": "planning",
     "FileResult": "results",
+    "Finish": "finish",
     "Settings": "results",
     "Started": "results",
     "run_batch": "batch",

@@ -136,6 +136,7 @@ def _restored(
         keep_color=settings.keep_color,
         mask=source.mask,
         size=size.size,
+        finish=settings.finish,
         watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )

@@ -48,6 +48,13 @@ def open_picture(image: Picture, *, enlarges: bool = False) -> tuple[Rgb, Finish
     raise TypeError(f"a path, a PIL image or a numpy array is needed, not {type(image).__name__}")
 
 
+def luma_of(rgb: Rgb) -> Mask:
+    """(H, W, 3), differences of pictures too -> (H, W): the luma; that of grey is exactly its value."""
+    red, green, blue = (rgb[..., channel] for channel in range(3))
+    luma: Mask = green + np.float32(LUMA[0]) * (red - green) + np.float32(LUMA[2]) * (blue - green)
+    return luma
+
+
 def enlarged_rgb(rgb: Rgb, height: int, width: int) -> Rgb:
     """The plain resize of a picture to another size; the picture itself where that is its own."""
     if rgb.shape[:2] == (height, width):

@@ -37,6 +37,7 @@ from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
 from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
+from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
 from dfrestore.restore.possible import possible_steps, possible_window
@@ -129,6 +130,7 @@ class Restorer:
         keep_color: bool = False,
         mask: Mask | None = None,
         size: tuple[int, int] | None = None,
+        finish: Finish = PLAIN,
         progress: Watch | None = None,
     ) -> Any:
         """The restored image: path -> PIL image, PIL -> PIL, array -> array of the same shape and dtype.
@@ -140,10 +142,11 @@ class Restorer:
         restorations that are averaged; member k has seed + k, and its picture is turned as
         :func:`dfrestore.restore.ensemble.turn_of` says. keep_color: keep the input's broad colours. mask: (H, W), from
         0, where the input stays as it is, to 1; models that fill holes need one. size: (height, width) of the result;
-        None: the model's own. progress(done, total) is called during the work. Raises FileFailure and
-        its kinds, UsageError for steps that the model cannot do, TypeError, ValueError.
+        None: the model's own. finish: what else is done to the result, before ``strength`` and ``mask``.
+        progress(done, total) is called during the work. Raises FileFailure and its kinds, UsageError for steps that the
+        model cannot do, TypeError, ValueError.
         """
-        rgb, finish = open_picture(image, enlarges=self.network.scale > 1)
+        rgb, as_given = open_picture(image, enlarges=self.network.scale > 1)
         work = self.restore_rgb(
             rgb,
             steps=steps,
@@ -154,10 +157,11 @@ class Restorer:
             keep_color=keep_color,
             mask=checked_mask(mask, rgb),
             size=size,
+            finish=finish,
             watch=progress,
             name=_name_of(image),
         )
-        return finish(drain(work, _counting(progress)).rgb)
+        return as_given(drain(work, _counting(progress)).rgb)
 
     def with_spread(
         self,
@@ -169,10 +173,10 @@ class Restorer:
     ) -> tuple[Any, NDArray[np.float32]]:
         """(the restored image, where its members disagree): see :attr:`Outcome.spread`, float32 (H, W).
 
-        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask``, ``size`` as for a call. Raises
-        ValueError for an ensemble of less than 2, and what a call raises.
+        options: ``steps``, ``seed``, ``tile``, ``strength``, ``keep_color``, ``mask``, ``size``, ``finish`` as for a
+        call. Raises ValueError for an ensemble of less than 2, and what a call raises.
         """
-        rgb, finish = open_picture(image, enlarges=self.network.scale > 1)
+        rgb, as_given = open_picture(image, enlarges=self.network.scale > 1)
         plan, mask = options.pop("tile", None), checked_mask(options.pop("mask", None), rgb)
         work = self.restore_rgb(
             rgb,
@@ -186,7 +190,7 @@ class Restorer:
         )
         outcome = drain(work, _counting(progress))
         assert outcome.spread is not None
-        return finish(outcome.rgb), outcome.spread
+        return as_given(outcome.rgb), outcome.spread
 
     def steps(
         self,
@@ -274,6 +278,7 @@ class Restorer:
         keep_color: bool = False,
         mask: Mask | None = None,
         size: tuple[int, int] | None = None,
+        finish: Finish = PLAIN,
         watch: Watch | None = None,
         name: str = "picture",
     ) -> Generator[Progress, None, Outcome]:
@@ -319,7 +324,7 @@ class Restorer:
             unsure = None if unsure is None else resized(unsure, *size)
         if unsure is not None and mask is not None:  # elsewhere the members do not count
             unsure *= mask if mask.shape == unsure.shape else resized(mask, *unsure.shape)
-        result = on_top(rgb, result, strength=strength, mask=mask, keep_color=keep_color)
+        result = on_top(rgb, result, strength=strength, mask=mask, keep_color=keep_color, finish=finish)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)
 
     def _members(

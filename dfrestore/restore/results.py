@@ -12,6 +12,7 @@ from dfrestore.photo.mask_source import DrawnMask
 from dfrestore.photo.target_size import TargetSize
 from dfrestore.restore.change import Change, rounded
 from dfrestore.restore.extras import NONE, Extras, named
+from dfrestore.restore.finish import Finish
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import settings_hash
 
@@ -36,7 +37,7 @@ class Settings:
     """What decides an output besides its input. model: the checkpoint's sha256 (or what else identifies it).
 
     precision, window, tile: as the user set them, not as chosen on this machine, since another machine may continue.
-    ensemble: number of members. keep_color: broad colours as in the input. size: of the result.
+    ensemble: number of members. keep_color: broad colours as in the input. size: of the result. finish: of the result.
     """
 
     task: str
@@ -54,13 +55,14 @@ class Settings:
     keep_color: bool = False
     size: TargetSize = field(default_factory=TargetSize)
     masking: Masking = field(default_factory=Masking)
+    finish: Finish = field(default_factory=Finish)
 
     @property
     def hash(self) -> str:
         """Settings that later versions added are left out at their defaults, so that older records stay valid."""
-        values = asdict(self) | {"size": self.size.describe()}
+        values = asdict(self) | {"size": self.size.describe(), "finish": self.finish.changed}
         values["masking"] |= {"drawn": [repr(how) for how in self.masking.drawn]}
-        later = {"ensemble": 1, "keep_color": False, "size": TargetSize().describe()}
+        later = {"ensemble": 1, "keep_color": False, "size": TargetSize().describe(), "finish": {}}
         if self.masking == Masking():
             del values["masking"]
         return settings_hash({key: value for key, value in values.items() if later.get(key, ...) != value})
@@ -69,7 +71,8 @@ class Settings:
         """``derain/compact, 1 step, seed 0``."""
         steps = f"{self.steps} step{'s' if self.steps > 1 else ''}"
         members = f", ensemble of {self.ensemble}" if self.ensemble > 1 else ""
-        return f"{model}, {steps}, seed {self.seed}{members}"
+        finish = f", {self.finish.describe()}" if self.finish.changed else ""
+        return f"{model}, {steps}, seed {self.seed}{members}{finish}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dfrestore.engine import Watch
 from dfrestore.photo.enlarged import resized
 from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Turn
+from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.images import Mask, Rgb, enlarged_rgb
 
 
@@ -65,16 +66,19 @@ def with_known(estimate: Rgb, rgb: Rgb, mask: Mask | None) -> Rgb:
     return on_top(rgb, estimate, strength=1, mask=mask, keep_color=False)
 
 
-def on_top(rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool) -> Rgb:
-    """The network's result with the input's broad colours where wanted, blended with the input.
+def on_top(
+    rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool, finish: Finish = PLAIN
+) -> Rgb:
+    """The network's result with the input's broad colours where wanted, finished, blended with the input.
 
     If the result is larger, the input and the mask are resized to it first.
     """
     size = result.shape[:2]
-    if strength == 1 and mask is None and not keep_color:
+    if strength == 1 and mask is None and not keep_color and finish == PLAIN:
         return result
     base = enlarged_rgb(rgb, *size)
     result = with_colour_of(base, result) if keep_color else result
+    result = finish.apply(base, result)
     if strength == 1 and mask is None:
         return result
     return blend(base, result, strength, mask if mask is None or mask.shape == size else resized(mask, *size))

@@ -1,0 +1,63 @@
+"""``--chroma-only`` and ``--luma-only``: what they do to a file, who has them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Answer
+from PIL import Image
+
+from dfrestore.restore.finish import only_part
+
+MakePhoto = Callable[..., Path]
+Run = Callable[..., Answer]
+
+
+def array_of(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path), np.float32) / 255
+
+
+@pytest.mark.parametrize("part", ["chroma", "luma"])
+def test_a_part_of_the_result_is_taken(
+    restore: Run, random_model: Path, tmp_path: Path, make_photo: MakePhoto, part: Any
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    for name, more in (("full.png", []), ("part.png", [f"--{part}-only"])):
+        assert restore(source, "-o", tmp_path / name, *more, model=random_model).code == 0
+    wanted = only_part(array_of(source), array_of(tmp_path / "full.png"), part)
+    made = array_of(tmp_path / "part.png")
+    assert np.abs(made - wanted).max() < 2 / 255  # both were rounded
+    assert np.abs(made - array_of(tmp_path / "full.png")).max() > 10 / 255
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--chroma-only", "--luma-only"], ["--chroma-only", "--luma-only", "exclude each other"])],
+)
+def test_what_makes_no_sense_is_wrong_usage(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, more: list[str], words: list[str]
+) -> None:
+    answer = restore(make_photo(tmp_path / "a.png"), *more)
+    assert (answer.code, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) == 1
+    assert all(word in answer.err for word in words)
+
+
+@pytest.mark.parametrize("option", ["--chroma-only", "--luma-only"])
+def test_tasks_that_enlarge_or_fill_take_no_part(dfrestore: Run, option: str) -> None:
+    for task, has in (("derain", True), ("dejpeg", True), ("upscale", False), ("inpaint", False)):
+        assert (option in dfrestore(task, "--help").out) == has
+
+
+def test_a_finish_counts_as_other_settings_and_is_told(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "in" / "a.png")
+    assert "1 done" in restore(tmp_path / "in", "-o", tmp_path / "out").err
+    answer = restore(tmp_path / "in", "-o", tmp_path / "out", "--luma-only")
+    assert "1 left as found" in answer.err
+    answer = restore(tmp_path / "in", "-o", tmp_path / "out", "--luma-only", "--overwrite")
+    assert "seed 0, luma alone;" in answer.err.splitlines()[0]
+    assert "1 skipped" in restore(tmp_path / "in", "-o", tmp_path / "out", "--luma-only").err
