@@ -45,6 +45,16 @@ def check_tile(side: int | None) -> None:
         raise UsageError(f"--tile {side}: a side of {LEAST_TILE} pixels or more is needed, or 0 for the whole photo")
 
 
+def parse_share(text: str, option: str) -> float:
+    """``25%`` or ``0.25`` -> 0.25. Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})\s*(%?)", text.strip(), re.ASCII)
+    share = None if match is None else float(match[1]) / (100 if match[2] else 1)
+    if share is None or share > 1:
+        way = f"; give {text.strip()}% or {float(match[1]) / 100:g}" if match and 1 < float(match[1]) <= 100 else ""
+        raise UsageError(f"{option} is from 0% to 100%, or from 0 to 1, not {text}{way}")
+    return share
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """``1024x768`` -> (width, height). Raises UsageError."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text.strip().lower())

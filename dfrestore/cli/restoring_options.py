@@ -111,6 +111,10 @@ Ensemble = Annotated[
 KeepColor = Annotated[
     bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
 ]
+Grain = Annotated[
+    str | None,
+    typer.Option(metavar="A", help="Film-like grain onto the result, 0 % to 100 % (or 0 to 1); follows --seed alone."),
+]
 Uncertainty = Annotated[
     str | None,
     typer.Option(

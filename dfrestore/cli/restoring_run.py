@@ -57,6 +57,7 @@ class Options:
     strength: float
     ensemble: int | None
     keep_color: bool
+    grain: str | None
     uncertainty: str | None
     compare: str | None
     trace: str | None
@@ -179,7 +180,7 @@ class _Parsed:
                 feather=options.feather or 0,
                 keep_alpha=bool(options.keep_alpha),
             ),
-            finish_of(options.chroma_only, options.luma_only),
+            finish_of(options.chroma_only, options.luma_only, options.grain),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from dfrestore.restore.grain import is_grey, with_grain
 from dfrestore.restore.images import Rgb, luma_of
 
 Part: TypeAlias = Literal["chroma", "luma"]
@@ -15,14 +16,20 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Finish:
-    """only: the part of the result that is taken; the other stays the input's; None: both."""
+    """only: the part of the result that is taken; the other stays the input's; None: both.
+
+    grain: how much grain is put onto the result, from 0 to 1 (see :mod:`.grain`).
+    """
 
     only: Part | None = None
+    grain: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
         if self.only not in ("chroma", "luma", None):
             raise ValueError(f"only is chroma or luma, not {self.only}")
+        if not 0 <= self.grain <= 1:
+            raise ValueError(f"grain is from 0 to 1, not {self.grain}")
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -31,12 +38,19 @@ class Finish:
         return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
     def describe(self) -> str:
-        """``luma alone``; empty for :data:`PLAIN`."""
-        return f"{self.only} alone" if self.only else ""
+        """``luma alone, grain 25 %``; empty for :data:`PLAIN`."""
+        parts = [f"{self.only} alone"] if self.only else []
+        if self.grain:
+            parts.append(f"grain {100 * self.grain:g} %")
+        return ", ".join(parts)
 
-    def apply(self, rgb: Rgb, result: Rgb) -> Rgb:
+    def apply(self, rgb: Rgb, result: Rgb, seed: int) -> Rgb:
         """The result (H, W, 3), finished; rgb: the input in the same size. All in [0, 1]; PLAIN: the result itself."""
-        return only_part(rgb, result, self.only) if self.only else result
+        if self.only:
+            result = only_part(rgb, result, self.only)
+        if self.grain:
+            result = with_grain(result, self.grain, seed, coloured=not is_grey(rgb))
+        return result
 
 
 PLAIN = Finish()

@@ -324,7 +324,8 @@ class Restorer:
             unsure = None if unsure is None else resized(unsure, *size)
         if unsure is not None and mask is not None:  # elsewhere the members do not count
             unsure *= mask if mask.shape == unsure.shape else resized(mask, *unsure.shape)
-        result = on_top(rgb, result, strength=strength, mask=mask, keep_color=keep_color, finish=finish)
+        how: dict[str, Any] = {"strength": strength, "mask": mask, "keep_color": keep_color}
+        result = on_top(rgb, result, **how, finish=finish, seed=seed)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)
 
     def _members(

@@ -67,7 +67,14 @@ def with_known(estimate: Rgb, rgb: Rgb, mask: Mask | None) -> Rgb:
 
 
 def on_top(
-    rgb: Rgb, result: Rgb, *, strength: float, mask: Mask | None, keep_color: bool, finish: Finish = PLAIN
+    rgb: Rgb,
+    result: Rgb,
+    *,
+    strength: float,
+    mask: Mask | None,
+    keep_color: bool,
+    finish: Finish = PLAIN,
+    seed: int = 0,
 ) -> Rgb:
     """The network's result with the input's broad colours where wanted, finished, blended with the input.
 
@@ -78,7 +85,7 @@ def on_top(
         return result
     base = enlarged_rgb(rgb, *size)
     result = with_colour_of(base, result) if keep_color else result
-    result = finish.apply(base, result)
+    result = finish.apply(base, result, seed)
     if strength == 1 and mask is None:
         return result
     return blend(base, result, strength, mask if mask is None or mask.shape == size else resized(mask, *size))

@@ -1,4 +1,4 @@
-"""``--chroma-only`` and ``--luma-only``: what they do to a file, who has them, and what is refused."""
+"""``--chroma-only``, ``--luma-only``, ``--grain``: what they do to a file, who has them, and what is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def test_a_part_of_the_result_is_taken(
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [(["--chroma-only", "--luma-only"], ["--chroma-only", "--luma-only", "exclude each other"])],
+    [
+        (["--chroma-only", "--luma-only"], ["--chroma-only", "--luma-only", "exclude each other"]),
+        (["--grain", "25"], ["--grain", "25% or 0.25"]),
+        (["--grain", "101%"], ["--grain", "0% to 100%"]),
+        (["--grain", "much"], ["--grain", "much"]),
+    ],
 )
 def test_what_makes_no_sense_is_wrong_usage(
     restore: Run, tmp_path: Path, make_photo: MakePhoto, more: list[str], words: list[str]
@@ -51,6 +56,18 @@ def test_what_makes_no_sense_is_wrong_usage(
 def test_tasks_that_enlarge_or_fill_take_no_part(dfrestore: Run, option: str) -> None:
     for task, has in (("derain", True), ("dejpeg", True), ("upscale", False), ("inpaint", False)):
         assert (option in dfrestore(task, "--help").out) == has
+
+
+def test_the_same_seed_gives_the_same_grain_however_it_is_written(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source, made = make_photo(tmp_path / "a.png"), []
+    for name, more in (("1", ["25%"]), ("2", ["0.25"]), ("3", ["25%", "--seed", 1]), ("4", ["0"]), ("5", None)):
+        options = [] if more is None else ["--grain", *more]
+        assert restore(source, "-o", tmp_path / f"{name}.png", *options).code == 0
+        made.append((tmp_path / f"{name}.png").read_bytes())
+    assert made[0] == made[1] != made[2]
+    assert made[3] == made[4] != made[0]
 
 
 def test_a_finish_counts_as_other_settings_and_is_told(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:

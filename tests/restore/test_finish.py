@@ -1,4 +1,4 @@
-"""The finish of a result: a part of it alone."""
+"""The finish of a result: a part of it alone, grain."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from conftest import pixels
 
 from dfrestore.restore import Restorer
 from dfrestore.restore.finish import PLAIN, Finish, only_part
+from dfrestore.restore.grain import with_grain
 from dfrestore.restore.images import luma_of
 from dfrestore.restore.results import Settings
+
+FINISHES = (PLAIN, Finish("luma"), Finish("chroma"), Finish("luma", grain=0.125), Finish(grain=0.5))
 
 
 @pytest.fixture
@@ -24,21 +27,22 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_plain_finish_is_the_result_itself(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    assert PLAIN.apply(*pair) is pair[1]
+    assert PLAIN.apply(*pair, seed=0) is pair[1]
 
 
-@pytest.mark.parametrize("wrong", [{"only": "hue"}])
+@pytest.mark.parametrize("wrong", [{"only": "hue"}, {"grain": 1.5}, {"grain": float("nan")}])
 def test_an_impossible_finish_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Finish(**wrong)
 
 
 def test_a_finish_is_another_setting_and_a_plain_one_is_none() -> None:
-    settings = [Settings("denoise", "sha", 1, finish=finish) for finish in (PLAIN, Finish("luma"), Finish("chroma"))]
-    assert len({one.hash for one in settings}) == 3
+    settings = [Settings("denoise", "sha", 1, finish=finish) for finish in FINISHES]
+    assert len({one.hash for one in settings}) == len(FINISHES)
     assert settings[0].hash == Settings("denoise", "sha", 1).hash
     assert settings[0].made_by("m") == "m, 1 step, seed 0"
     assert settings[1].made_by("m") == "m, 1 step, seed 0, luma alone"
+    assert settings[3].made_by("m") == "m, 1 step, seed 0, luma alone, grain 12.5 %"
 
 
 def test_the_restorer_finishes_before_strength_and_mask(random_model: Path) -> None:
@@ -51,6 +55,24 @@ def test_the_restorer_finishes_before_strength_and_mask(random_model: Path) -> N
     assert np.array_equal(half[:, :16], rgb[:, :16])
     wanted = (rgb + only_part(rgb, plain, "luma")) / 2
     np.testing.assert_allclose(half[:, 16:], wanted[:, 16:], atol=1e-6)
+
+
+def test_grain_is_the_seeds_and_spares_what_the_mask_keeps(identity_model: Path) -> None:
+    restorer = Restorer.from_pretrained("derain", identity_model, precision="fp32")
+    rgb = pixels(32, 32).astype(np.float32) / 255
+    mask = np.zeros((32, 32), np.float32)
+    mask[:, 16:] = 1
+    made = restorer(rgb, steps=1, seed=7, mask=mask, finish=Finish(grain=0.5))
+    assert np.array_equal(made[:, :16], rgb[:, :16])
+    grained = with_grain(restorer(rgb, steps=1, seed=7), 0.5, 7)
+    np.testing.assert_allclose(made[:, 16:], grained[:, 16:], atol=1e-6)
+
+
+def test_grain_on_grey_is_grey() -> None:
+    grey = np.full((8, 8, 3), 0.5, np.float32)
+    made = Finish(grain=1).apply(grey, grey, 0)
+    assert made.std() > 0.05
+    assert np.ptp(made, axis=2).max() == 0
 
 
 # -- a part alone
@@ -84,6 +106,6 @@ def test_parts_stay_in_range() -> None:
     dice = np.random.default_rng(0)
     rgb, result = (dice.integers(0, 2, (9, 9, 3)).astype(np.float32) for _ in range(2))
     for part in ("chroma", "luma"):
-        made = Finish(part).apply(rgb, result)
+        made = Finish(part).apply(rgb, result, 0)
         assert made.dtype == np.float32
         assert 0 <= made.min() <= made.max() <= 1
