@@ -54,9 +54,9 @@ def help_text(task: Task) -> str:
     return f"""{task.summary} {kept}, alpha, colour profile and metadata are kept.
 
 INPUT: files and folders. A result stands beside its input as NAME_{name}.EXT, or where -o says: a file for one
-input file, otherwise a folder, under which the trees of input folders are mirrored. Runs over folders can be
-interrupted and started again: finished photos are skipped. INPUT - reads a picture from standard input, -o - writes
-the result to standard output.
+input file, otherwise a folder, under which the trees of input folders are mirrored; a name without extension is a
+folder. Runs can be interrupted and started again: photos that the same command has finished are skipped. INPUT - reads
+a picture from standard input, -o - writes the result to standard output.
 
 --uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. A photo that is
 skipped gets none of these; --overwrite restores it again.

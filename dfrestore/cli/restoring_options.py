@@ -60,7 +60,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="OUT",
-        help="Where results go: a file for one input file, else a folder; default: beside the input.",
+        help="Where results go: a file (NAME.EXT) for one input file, else a folder; default: beside the input.",
     ),
 ]
 Model = Annotated[

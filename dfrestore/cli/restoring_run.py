@@ -233,7 +233,7 @@ def _steps(requested: int | None, resolved: Resolved) -> int:
 
 def _identity(resolved: Resolved, plan: FilePlan) -> str:
     """What records identify a model by: the sha256 of its file, which is not computed where there is no record."""
-    if resolved.sha256 is not None or all(job.record is None for job in plan.jobs):
+    if resolved.sha256 is not None or not any(job.recorded for job in plan.jobs):
         return resolved.sha256 or str(resolved.path)
     from dfrestore.weights.checkpoint import sha256_of
 
@@ -273,6 +273,8 @@ class _Run:
         todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=overwrite, lone=lone)
         for result in settled:
             self._settle(result)
+            if lone and result.status == "skipped":
+                self.report.say(f"{result.output}: made before, with the same settings; --overwrite makes it again")
         self._warn_of_missing_extras(settled)
         code = self.report.during(lambda: self._with_page(todo if dry else crew.agreed(todo), records))
         return code or int(

@@ -24,9 +24,17 @@ def format_name(name: str) -> str:
 
 
 def out_is_folder(out: str, file_inputs: int, folder_inputs: int) -> bool:
-    """Whether ``out`` means a folder: for several inputs or a folder, with a slash at its end, or if it is one."""
-    separators = tuple(s for s in (os.sep, os.altsep) if s)
-    return folder_inputs > 0 or file_inputs != 1 or out.endswith(separators) or is_folder(Path(out))
+    """Whether ``out`` means a folder: for several inputs or a folder, with a slash at its end, or if it is one.
+
+    A name without extension is one too, unless a file of that name exists.
+    """
+    several = folder_inputs > 0 or file_inputs != 1
+    return several or ends_like_folder(out) or is_folder(Path(out)) or not (Path(out).suffix or os.path.lexists(out))
+
+
+def ends_like_folder(out: str) -> bool:
+    """Whether there is a slash at its end."""
+    return out.endswith(tuple(s for s in (os.sep, os.altsep) if s))
 
 
 def is_folder(path: Path) -> bool:

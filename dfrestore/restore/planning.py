@@ -14,6 +14,7 @@ from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_i
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
 from dfrestore.restore.naming import (
     check_out_file,
+    ends_like_folder,
     identity,
     is_folder,
     out_is_folder,
@@ -24,7 +25,8 @@ from dfrestore.restore.scan import Scan, file_of, scan_folder
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` lists it; None where files were named.
+    """One picture to make. record: the folder whose ``.dfrestore.jsonl`` lists it; None for files that were named, for
+    which there is one in the cache folder.
 
     replace: an existing output, and its extras, may be replaced. stdin, stdout: the picture comes from, or goes to, a
     stream. masks: pictures that say together where the photo may change.
@@ -38,6 +40,11 @@ class Job:
     stdout: bool = False
     extras: Extras = NONE
     masks: tuple[Path, ...] = ()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a record lists it: both ends are files."""
+        return not (self.stdin or self.stdout)
 
 
 @dataclass(frozen=True)
@@ -143,9 +150,12 @@ def _destination(out: str | Path | None, files: int, folders: int, fmt: str | No
     if not out_is_folder(str(out), files, folders):
         check_out_file(Path(out), fmt)
         return _Destination(file=Path(out), single=single)
-    named_like_one = format_of_path(out) is not None and not str(out).endswith(("/", os.sep))
-    if not is_folder(Path(out)) and (_mode(Path(out)) or named_like_one):
-        raise UsageError(f"{out}: is a file, but several results need a folder")
+    if not is_folder(Path(out)):
+        if _mode(Path(out)):
+            raise UsageError(f"{out}: is a file, but several results need a folder")
+        if Path(out).suffix and not ends_like_folder(str(out)):
+            why = "is the name of a file, but several results need a folder; end it with / if it is one"
+            raise UsageError(f"{out}: {why}")
     return _Destination(folder=Path(out), single=single)
 
 

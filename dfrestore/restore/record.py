@@ -1,11 +1,15 @@
-"""The record of finished outputs, ``.dfrestore.jsonl`` in their folder, and what it says of a job.
+"""The record of finished outputs, and what it says of a job: ``.dfrestore.jsonl`` in the folder of a run over folders.
 
-It is append-only, with one JSON object per line; the last line about an output counts. Torn or foreign lines are
+For files that were named it is one in the cache folder: nobody wants such a file beside each photo, and the photo
+itself, whose metadata stay as they are, cannot hold it. Where it is lost, an existing output is refused as any other.
+
+A record is append-only, with one JSON object per line; the last line about an output counts. Torn or foreign lines are
 skipped. Several processes may append to one record: each line is one write, at the end, under a lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dfrestore.files import locked
+from dfrestore.files import cache_folder, locked
 from dfrestore.restore.mask_files import blaming_mask
 from dfrestore.restore.planning import Job
 
@@ -67,11 +71,16 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
 
 
 class Record:
-    """The record of one folder: read once, and again on :meth:`refresh`; appended to."""
+    """The record of one folder: read once, and again on :meth:`refresh`; appended to.
 
-    def __init__(self, folder: Path) -> None:
+    most_bytes: how long it may get before the older half of its lines goes.
+    """
+
+    most_bytes: int | None = None
+
+    def __init__(self, folder: Path, name: str = NAME) -> None:
         self.folder = folder
-        self.path = folder / NAME
+        self.path = folder / name
         self._lock = threading.Lock()  # between what reads ahead and what writes
         self.refresh()
 
@@ -110,6 +119,9 @@ class Record:
             with locked(file.fileno()):
                 if file.seek(0, os.SEEK_END) and not _ends_with_newline(file):
                     data = b"\n" + data  # a torn line of a killed run must not swallow this one
+                if self.most_bytes is not None and file.tell() > self.most_bytes:
+                    data = _newer_half(file) + data
+                    file.truncate(0)
                 while data:  # more than one write only where the disk is full, which the next one says
                     data = data[file.write(data) :]
             os.fsync(file.fileno())
@@ -117,6 +129,32 @@ class Record:
 
     def _key(self, output: Path) -> str:
         return output.relative_to(self.folder).as_posix()
+
+
+class OwnRecord(Record):
+    """Of outputs made of files that were named, wherever they lie; a cache folder that cannot be written has none."""
+
+    most_bytes = 1 << 20
+
+    def __init__(self) -> None:
+        super().__init__(cache_folder(), "finished.jsonl")
+
+    def add(
+        self, output: Path, source: Stamp, settings: str, bytes: int | None = None, masks: Sequence[Stamp] = ()
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            super().add(output, source, settings, bytes, masks)
+
+    def get(self, output: Path) -> Entry | None:
+        """None also where another file has come to lie there since."""
+        entry = super().get(output)
+        with contextlib.suppress(OSError):
+            return entry if entry is not None and output.stat().st_size == entry.bytes else None
+        return None
+
+    def _key(self, output: Path) -> str:
+        return os.path.abspath(output)  # noqa: PTH100 (keeps links)
 
 
 def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
@@ -164,6 +202,12 @@ def _read(path: Path) -> dict[str, Entry]:
 
 def _stamp(path: object, size: Any, mtime_ns: Any) -> Stamp:
     return Stamp(str(path), int(size), int(mtime_ns))
+
+
+def _newer_half(file: Any) -> bytes:
+    file.seek(0)
+    lines: list[bytes] = file.read().splitlines(keepends=True)
+    return b"".join(lines[len(lines) // 2 :])
 
 
 def _ends_with_newline(file: Any) -> bool:

@@ -47,9 +47,8 @@ class Source:
 def read_source(job: Job, settings: Settings, max_pixels: int) -> Source:
     """Read a job's photo, and the mask that goes with it. Raises FileFailure, OSError."""
     # before reading: a file that changes meanwhile is redone next time
-    recorded = job.record is not None
-    stamp = Stamp.of(job.input) if recorded else None
-    mask_stamps = tuple(map(stamp_of_mask, job.masks)) if recorded else ()
+    stamp = Stamp.of(job.input) if job.recorded else None
+    mask_stamps = tuple(map(stamp_of_mask, job.masks)) if job.recorded else ()
     picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
     if TASKS[settings.task].scale:
         picture = _without_rim(picture, job, settings)

@@ -50,7 +50,9 @@ def plan_stream(
     if out == STREAM:
         return FilePlan((Job(STDIN, STDOUT, None, stdin=True, stdout=True, masks=files),))
     if out_is_folder(str(out), 1, 0):
-        raise UsageError(f"{out}: is a folder, but a picture from standard input has no name; name a file")
+        raise UsageError(
+            f"{out}: is a folder, but a picture from standard input has no name; name a file, like result.png"
+        )
     check_out_file(Path(out), fmt)
     return FilePlan((Job(STDIN, Path(out), None, stdin=True, masks=files),))
 

@@ -11,7 +11,7 @@ from dfrestore.errors import FileFailure
 from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.extras import obstacle
 from dfrestore.restore.planning import Job
-from dfrestore.restore.record import Record, verdict
+from dfrestore.restore.record import OwnRecord, Record, Verdict, verdict
 from dfrestore.restore.results import FileResult, Settings, failed_result
 
 _WHY_LEFT = {
@@ -20,28 +20,36 @@ _WHY_LEFT = {
     "other-input": "made from another input",
     "edited": "its input changed, but it was changed too",
 }
+_WHY_REFUSED: dict[Verdict, str] = {
+    "todo": "exists already, made from this photo before it changed",
+    "foreign": "exists already",
+    "other-settings": "exists already, made with other settings",
+    "other-input": "exists already, made from another photo",
+    "edited": "exists already, and was changed since",
+}
 
 
 class Records:
-    """The records of the folders of a run, each read when first needed. closed: those that could not be written."""
+    """The records of a run, each read when first needed. closed: those that could not be written."""
 
     def __init__(self) -> None:
         self.closed: set[Path] = set()
-        self._open: dict[Path, Record] = {}
+        self._open: dict[Path | None, Record] = {}
 
     def of(self, job: Job) -> Record | None:
-        if job.record is None:
+        if not job.recorded:
             return None
         if job.record not in self._open:
-            self._open[job.record] = Record(job.record)
+            self._open[job.record] = OwnRecord() if job.record is None else Record(job.record)
         return self._open[job.record]
 
 
 def triage(
     jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool
 ) -> tuple[list[Job], list[FileResult]]:
-    """(jobs to do, results of those that are settled already). lone: a run of one file, where an output that exists
-    is a failure and not something done before.
+    """(jobs to do, results of those that are settled already).
+
+    lone: a run of one file, where an output that exists is a failure unless it is what would be made again.
     """
     if overwrite:
         return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
@@ -57,15 +65,15 @@ def triage(
         except OSError as error:
             settled.append(failed_result(job, f"{job.input}: cannot be read ({error.strerror or error})"))
             continue
-        if found == "todo":
+        if lone and found != "done" and os.path.lexists(job.output):
+            settled.append(failed_result(job, f"{job.output}: {_WHY_REFUSED[found]}; --overwrite replaces it"))
+        elif found == "todo":
             # An output may be there: the one whose input has changed.
             blocked = obstacle(job.extras)
             if blocked is None:
                 todo.append(replace(job, replace=os.path.lexists(job.output)))
             else:
                 settled.append(failed_result(job, blocked))
-        elif lone:
-            settled.append(failed_result(job, f"{job.output}: exists already; --overwrite replaces it"))
         elif found == "done":
             settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.existing))
         else:

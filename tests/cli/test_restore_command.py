@@ -48,10 +48,34 @@ def test_out_names_the_file_and_its_format(restore: Run, tmp_path: Path, make_ph
         assert image.format == "WEBP"
 
 
-def test_out_without_an_ending_keeps_the_inputs_format(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
-    assert restore(make_photo(tmp_path / "photo.tif"), "-o", tmp_path / "result").code == 0
+def test_out_without_an_ending_is_a_folder(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    answer = restore(make_photo(tmp_path / "photo.tif"), "-o", tmp_path / "new" / "result")
+    assert answer.paths == [str(tmp_path / "new" / "result" / "photo.tif")]
+    with Image.open(answer.paths[0]) as image:
+        assert image.format == "TIFF"
+
+
+def test_out_without_an_ending_is_the_file_of_that_name_where_there_is_one(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    (tmp_path / "result").write_bytes(b"old")
+    source = make_photo(tmp_path / "photo.tif")
+    assert restore(source, "-o", tmp_path / "result").code == 1
+    assert restore(source, "-o", tmp_path / "result", "--overwrite").code == 0
     with Image.open(tmp_path / "result") as image:
         assert image.format == "TIFF"
+
+
+@pytest.mark.parametrize("out", ["two.png", "two.xyz", "holiday.2024"])
+def test_a_name_with_an_ending_is_no_folder_for_several_results(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, out: str
+) -> None:
+    sources = [make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png")]
+    answer = restore(*sources, "-o", tmp_path / out)
+    assert (answer.code, names(tmp_path)) == (2, ["a.png", "b.png"])
+    assert "several results need a folder; end it with / if it is one" in answer.err
+    assert restore(*sources, "-o", f"{tmp_path / out}/").code == 0  # or where it exists
+    assert "2 skipped" in restore(*sources, "-o", tmp_path / out).err
 
 
 def test_an_output_that_exists_is_refused_without_overwrite(
@@ -65,6 +89,66 @@ def test_an_output_that_exists_is_refused_without_overwrite(
     assert there.read_bytes() == before
     assert restore(source, "-o", there, "--overwrite").code == 0
     assert np.array_equal(Image.open(there), Image.open(source))
+
+
+@pytest.mark.parametrize("more", [(), ("-o", "new.png"), ("-o", "out/")])
+def test_the_same_command_again_is_skipped_and_leaves_nothing_beside_the_photo(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, more: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_photo(tmp_path / "a.png")
+    (output,) = restore("a.png", *more).paths
+    assert names(tmp_path) == sorted(["a.png", output])
+    before = snapshot(tmp_path)
+    answer = restore("a.png", *more)
+    assert (answer.code, answer.out) == (0, "")
+    assert f"{output}: made before, with the same settings; --overwrite makes it again" in answer.err
+    assert "1 skipped (done before)" in answer.err
+    assert snapshot(tmp_path) == before
+    assert restore("a.png", *more, "--overwrite").paths == [output]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("settings", "made with other settings"),
+        ("input", "made from this photo before it changed"),
+        ("output", "exists already; --overwrite replaces it"),
+    ],
+)
+def test_an_output_that_another_command_made_or_of_another_input_is_refused(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, change: str, why: str
+) -> None:
+    source = make_photo(tmp_path / "a.png")
+    assert restore(source).code == 0
+    if change != "settings":
+        make_photo(tmp_path / {"input": "a.png", "output": "a_derain.png"}[change], 7, (32, 20))
+    before = snapshot(tmp_path)
+    answer = restore(source, *(("--seed", 3) if change == "settings" else ()))
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
+    assert why in answer.err
+    assert snapshot(tmp_path) == before
+
+
+def test_several_named_files_are_skipped_too_and_changed_ones_redone(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    sources = [make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png", 1)]
+    assert len(restore(*sources).paths) == 2
+    assert "2 skipped (done before)" in restore(*sources).err
+    make_photo(tmp_path / "b.png", 2, (30, 20))
+    assert restore(*sources).paths == [str(tmp_path / "b_derain.png")]
+
+
+def test_where_the_cache_cannot_be_written_all_else_works(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DFRESTORE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    source = make_photo(tmp_path / "a.png")
+    answer = restore(source)
+    assert (answer.code, "cache" in answer.err) == (0, False)
+    assert restore(source).code == 1
 
 
 def test_an_output_over_an_input_is_wrong_usage(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:

@@ -149,7 +149,7 @@ def test_several_files_make_out_a_folder(tmp_path: Path, make_photo: MakePhoto) 
 
 def test_a_name_of_a_picture_is_no_folder_for_several_results(tmp_path: Path, make_photo: MakePhoto) -> None:
     a, b = (make_photo(tmp_path / name) for name in ("a.png", "b.png"))
-    with pytest.raises(UsageError, match=r"new\.png: is a file, but several results need a folder"):
+    with pytest.raises(UsageError, match=r"new\.png: is the name of a file, but several results need a folder"):
         plan_files([a, b], tmp_path / "new.png", "derain")
     assert len(plan_files([a, b], f"{tmp_path / 'new.png'}/", "derain").jobs) == 2
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dfrestore.restore import Job, Settings
-from dfrestore.restore.record import NAME, Record, Stamp, verdict
+from dfrestore.restore.record import NAME, OwnRecord, Record, Stamp, verdict
 
 MakePhoto = Callable[..., Path]
 SETTINGS = "0123456789abcdef"
@@ -220,3 +220,44 @@ def test_a_folder_finished_by_an_earlier_version_is_done(tmp_path: Path) -> None
     job = Job(source, output, output.parent)
     assert judge(job, Settings("derain", "0" * 64, 1).hash) == "done"
     assert judge(job, Settings("derain", "0" * 64, 2).hash) == "other-settings"
+
+
+# -- of files that were named
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder, still missing."""
+    monkeypatch.setenv("DFRESTORE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_outputs_anywhere_are_recorded_in_the_cache_folder(own: Path, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source, output = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "far" / "b.png")
+    OwnRecord().add(output, Stamp.of(source), SETTINGS)
+    assert verdict(Job(source, output, None), OwnRecord(), SETTINGS) == "done"
+    assert verdict(Job(source, tmp_path / "a.png", None), OwnRecord(), SETTINGS) == "foreign"
+    assert [path.name for path in own.iterdir()] == ["finished.jsonl"]
+    assert [path.name for path in output.parent.iterdir()] == ["b.png"]
+
+
+def test_another_file_in_the_outputs_place_is_foreign(own: Path, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source, output = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png")
+    OwnRecord().add(output, Stamp.of(source), SETTINGS)
+    output.write_bytes(b"of someone else")
+    assert verdict(Job(source, output, None), OwnRecord(), SETTINGS) == "foreign"
+
+
+def test_the_record_in_the_cache_folder_does_not_grow_for_ever(
+    own: Path, tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OwnRecord, "most_bytes", 2000)
+    source, output = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "b.png")
+    stamp = Stamp.of(source)
+    for number in range(40):
+        OwnRecord().add(tmp_path / f"{number}.png", stamp, SETTINGS, 1)
+    OwnRecord().add(output, stamp, SETTINGS)
+    lines = (own / "finished.jsonl").read_bytes().splitlines()
+    assert sum(map(len, lines)) < 3000
+    assert [json.loads(line)["output"] for line in lines][-2:] == [str(tmp_path / "39.png"), str(output)]
+    assert verdict(Job(source, output, None), OwnRecord(), SETTINGS) == "done"
