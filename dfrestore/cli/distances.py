@@ -1,4 +1,4 @@
-"""``--lpips`` and ``--dists`` of ``dfrestore evaluate``."""
+"""``--lpips``, ``--dists`` and ``--gmsd`` of ``dfrestore evaluate``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from dfrestore.evaluation import Distance
 
 
-def distances(lpips: str | None, dists: bool, device: str, *, quiet: bool) -> tuple[Distance, ...]:
+def distances(lpips: str | None, dists: bool, gmsd: bool, device: str, *, quiet: bool) -> tuple[Distance, ...]:
     """What is measured beside PSNR and SSIM. lpips: its backbone. Raises StartError where the extra or weights miss."""
-    if lpips is None and not dists:
-        return ()
+    learned = _learned(lpips, dists, device, quiet=quiet) if lpips is not None or dists else []
+    return (*learned, _edges()) if gmsd else tuple(learned)
+
+
+def _edges() -> Distance:
+    from dfrestore.evaluation import Distance
+    from dfrestore.metrics import gmsd
+
+    return Distance("GMSD", "luma of 0 to 255, halved, c = 170", gmsd)
+
+
+def _learned(lpips: str | None, dists: bool, device: str, *, quiet: bool) -> list[Distance]:
+    """Those of features that a network has learnt."""
     from dfrestore.engine import choose_device
     from dfrestore.evaluation import Distance
     from dfrestore.metrics.perceptual import NETS, load_dists, load_lpips
@@ -29,7 +40,7 @@ def distances(lpips: str | None, dists: bool, device: str, *, quiet: bool) -> tu
     if dists:
         about = "VGG-16, RGB in [0, 1], not resized"
         found.append(Distance("DISTS", about, _fitting(load_dists(place, progress=progress))))
-    return tuple(found)
+    return found
 
 
 def _fitting(measure: Callable[[Any, Any], float]) -> Callable[[Any, Any], float]:

@@ -143,6 +143,7 @@ def evaluate(
         Net | None, typer.Option(help="Network of --lpips: alex (the usual one for scores) or vgg; default: alex.")
     ] = None,
     dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same extra as --lpips.")] = False,
+    gmsd: Annotated[bool, typer.Option("--gmsd", help="Also GMSD, which compares edges; needs nothing more.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per picture, and one with the means.")
     ] = False,
@@ -153,7 +154,7 @@ def evaluate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Measure restored pictures: PSNR, SSIM, LPIPS and DISTS against clean ones.
+    """Measure restored pictures: PSNR, SSIM, LPIPS, DISTS and GMSD against clean ones.
 
     Either two folders whose pictures share their names, or --task with --data or --clean to restore and measure.
 
@@ -162,10 +163,10 @@ def evaluate(
     measuring, and PSNR is also measured inside the holes alone. Two folders are measured as they are; --masks adds
     the score inside the holes. Usual for finished x4 results: --crop-border 4.
 
-    PSNR is in dB; higher is better. SSIM is at most 1; higher is better. LPIPS and DISTS are distances; 0 is best. The
-    weights that these two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for VGG-16). Time is in
-    seconds per picture. Numbers go to standard output, messages to standard error. The exit code is 1 when a pair could
-    not be measured.
+    PSNR is in dB; higher is better. SSIM is at most 1; higher is better. LPIPS, DISTS and GMSD are distances: 0 is
+    best. The weights that the first two need are downloaded once, into TORCH_HOME (233 MB for AlexNet, 528 MB for
+    VGG-16). Time is in seconds per picture. Numbers go to standard output, messages to standard error. The exit code is
+    1 when a pair could not be measured.
 
     With --model A --model B (and a third one) all are run on the same pairs, and B - A of each metric stands beside the
     scores, in the mean with a 95 % interval over the pictures: where 0 lies in it, there is no clear difference.
@@ -176,7 +177,7 @@ def evaluate(
       dfrestore evaluate --task derain --data pairs/ --report scores.html
       dfrestore evaluate --task derain --data pairs/ --model derain/compact --model my-model.safetensors
       dfrestore evaluate --task denoise --data pairs/ --model my-model.safetensors --steps 4 --json
-      dfrestore evaluate restored/ clean/ --lpips --dists
+      dfrestore evaluate restored/ clean/ --lpips --dists --gmsd
       dfrestore evaluate upscale --data Set5/ --model my-x4.safetensors
       dfrestore evaluate upscale --clean Set14/ --report scores.html
       dfrestore evaluate inpaint --data pairs/ --masks masks/
@@ -206,7 +207,7 @@ def evaluate(
     place = page_path(report, _all_files(matching))
     pairs = _chosen(matching, limit)
     net = (lpips_net or Net.alex).value if lpips else None
-    convention = replace(convention, distances=distances(net, dists, device, quiet=quiet))
+    convention = replace(convention, distances=distances(net, dists, gmsd, device, quiet=quiet))
     plans: Counter[str] = Counter()
     runs: list[tuple[Restore, dict[str, Any]]] = []
     if asked.restores:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the papers compute them: numpy arrays in, one number out, in fp64.
+"""PSNR, SSIM and GMSD as the papers compute them: numpy arrays in, one number out, in fp64.
 
 Files, folders, tables and everything about models live elsewhere. ``perceptual`` (LPIPS and DISTS) is imported on its
 own: it needs torch, and computes in fp32.
@@ -6,8 +6,9 @@ own: it needs torch, and computes in fp32.
 
 from __future__ import annotations
 
+from dfrestore.metrics.gmsd import gmsd
 from dfrestore.metrics.luma import crop, luma, to_8bit
 from dfrestore.metrics.psnr import psnr, psnr_hole, psnr_rgb, psnr_y
 from dfrestore.metrics.ssim import ssim, ssim_rgb, ssim_y
 
-__all__ = ["crop", "luma", "psnr", "psnr_hole", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]
+__all__ = ["crop", "gmsd", "luma", "psnr", "psnr_hole", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb", "ssim_y", "to_8bit"]

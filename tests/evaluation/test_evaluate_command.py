@@ -20,7 +20,7 @@ from dfrestore.cli import main
 from dfrestore.cli.evaluate import evaluate
 from dfrestore.errors import StartError, UsageError
 from dfrestore.methods import build_network
-from dfrestore.metrics import psnr_rgb, psnr_y
+from dfrestore.metrics import gmsd, psnr_rgb, psnr_y
 from dfrestore.metrics.perceptual import ALEX, VGG
 from dfrestore.weights import ModelSpec, save_checkpoint
 
@@ -236,6 +236,19 @@ def test_lpips_and_dists_stand_in_table_json_csv_and_page(data: Path, monkeypatc
     assert float(mean["lpips_alex"]) == pytest.approx(total["lpips_alex"])
     record = json.loads(run(*asked[:3], "--lpips-net", "vgg", "--json").stdout.splitlines()[-1])
     assert record["lpips_vgg"] > 0
+
+
+def test_gmsd_stands_in_table_json_csv_and_page_without_any_extra(data: Path) -> None:
+    asked = (data / "input", data / "target", "--gmsd")
+    table = run(*asked, "--report", data / "page.html").stdout.splitlines()
+    assert table[0].split() == ["picture", "PSNR", "SSIM", "GMSD"]
+    assert "GMSD: luma of 0 to 255" in table[-1]
+    assert "Mean GMSD" in (data / "page.html").read_text(encoding="utf-8")
+    one, _, total = (json.loads(line) for line in run(*asked, "--json").stdout.splitlines())
+    assert one["gmsd"] == gmsd(pixels(data / "input" / "one.png"), pixels(data / "target" / "one.png"))
+    assert total["gmsd"] == pytest.approx(means(data, gmsd))
+    *_, mean = csv.DictReader(io.StringIO(run(*asked, "--csv").stdout))
+    assert float(mean["gmsd"]) == pytest.approx(total["gmsd"])
 
 
 def vgg_shapes() -> list[tuple[int, int, int]]:
