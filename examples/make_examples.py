@@ -82,6 +82,7 @@ MORE_PRESETS = {
     "defocus": ("astronaut", 7),
     "lowres": ("chelsea", 2),
     "holes": ("astronaut", 6),
+    "texture": ("chelsea", 0),
 }
 
 
