@@ -251,7 +251,10 @@ def run_job(job: Job, resumed: bool) -> None:
     if stop:
         print(f"saved; continue with: dfrestore train --resume {folder}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
-    typer.echo(str(model_path(trainer, folder)))
+    made = model_path(trainer, folder)
+    if job.base is not None and not quiet and not job.base.is_found_by(made):
+        print(f"it needs its base: --base {job.base.path.absolute()}, or that file beside it", file=sys.stderr)
+    typer.echo(str(made))
 
 
 def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:

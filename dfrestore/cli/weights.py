@@ -335,8 +335,8 @@ def _verified(name: str, registry: Registry, *, explicit: bool, base: Path | Non
     try:
         resolved = resolve(name, offline=True, restoring=False, registry=registry)
         spec = read_spec(resolved.path)
-        if entry is not None:
-            check_entry(entry, spec, registry)
+        if resolved.entry is not None:
+            check_entry(resolved.entry, spec, registry)
         load_network(resolved.path, base=on_base(resolved, base if spec.base else None, offline=True).base)
     except DfrestoreError as error:
         return {"model": name, "state": "failed", "error": str(error)}

@@ -20,7 +20,7 @@ from dfrestore.methods import outline
 from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.training.config import TrainConfig, spec_of
 from dfrestore.training.toml import merge
-from dfrestore.weights import ModelSpec, load_checkpoint, resolve
+from dfrestore.weights import ModelSpec, load_checkpoint, read_spec, resolve
 from dfrestore.weights.base import find_base
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.fetch import fetch
@@ -38,6 +38,14 @@ class RunBase:
     spec: ModelSpec
     tensors: Mapping[str, Tensor]
     warnings: tuple[str, ...] = ()
+
+    def is_found_by(self, file: Path) -> bool:
+        """Whether the model ``file``, which builds on it, is loaded without being told where it is."""
+        try:
+            find_base(read_spec(file), file, offline=True)
+        except WeightsError:
+            return False
+        return True
 
 
 # -- finding it -----------------------------------------------------------------------------------------------------

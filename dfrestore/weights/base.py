@@ -77,8 +77,9 @@ def on_base(model: Resolved, base_file: Path | None = None, *, offline: bool = F
 
 def check_entry(entry: ModelEntry, spec: ModelSpec, registry: Registry) -> None:
     """Raise :class:`WeightsError` where the registry names another base for a model than its header, ``spec``."""
-    named = registry.models[entry.base].sha256 if entry.base else None
-    if entry.base and (spec.base is None or spec.base.sha256 != named):
+    if not entry.base:
+        return
+    if spec.base is None or registry.models[entry.base].sha256 not in (None, spec.base.sha256):
         needed = _named(spec.base) if spec.base else "no other file"
         raise WeightsError(f"{entry.registry}: says that '{entry.name}' builds on '{entry.base}', its file: {needed}")
 

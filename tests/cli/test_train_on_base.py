@@ -73,13 +73,15 @@ def test_a_run_on_a_base_remembers_it_and_its_model_names_it(
     assert table["network"]["dim"] == 8  # type: ignore[index]
     assert read_spec(tmp_path / "run" / "model.safetensors").base == Base("plain", digest)
 
-    longer = ["--set", "stages.fine.iterations=3", "--quiet"]
+    longer = ["--set", "stages.fine.iterations=3"]
     plain_prior.rename("moved.safetensors")
     missing = dfrestore("train", "--resume", "run", *longer)
     assert missing.code == 3
     assert "run/config.toml: builds on 'plain', sha256 " in missing.err
     assert len(missing.err.splitlines()) == 1
-    assert dfrestore("train", "--resume", "run", "--base", "moved.safetensors", *longer).code == 0
+    resumed = dfrestore("train", "--resume", "run", "--base", "moved.safetensors", *longer)
+    assert (resumed.code, resumed.paths) == (0, ["run/model.safetensors"])
+    assert f"it needs its base: --base {tmp_path / 'moved.safetensors'}, or that file beside it\n" in resumed.err
 
 
 def test_a_registered_base_is_called_by_its_name(dfrestore: Run, pairs: Path, plain_prior: Path, config: Path) -> None:
