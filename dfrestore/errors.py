@@ -19,7 +19,8 @@ bound with what a file says: the middle of a very long one is left out.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 _LONGEST = 4000  # the longest path there is, or nearly
 
@@ -83,7 +84,28 @@ def one_line(text: object) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'compact'?"`` when a known name is close to ``name``, else ``""``."""
-    if len(name) > 100:  # no slip of the fingers, and costly to compare
+    near = _nearest(name, list(known))
+    return f": did you mean '{near}'?" if near is not None else ""
+
+
+def nearest_beside(missing: Path) -> str:
+    """:func:`did_you_mean` for a file that is not there, among the names in its folder.
+
+    Endings are not compared: that both are photos makes no name like another.
+    """
+    try:
+        names = sorted(path.name for path in missing.parent.iterdir())
+    except OSError:
         return ""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f": did you mean '{near[0]}'?" if near else ""
+    by_stem = {Path(name).stem: name for name in reversed(names)}
+    near = missing.stem if missing.stem in by_stem else _nearest(missing.stem, list(by_stem))
+    return f": did you mean '{by_stem[near]}'?" if near is not None else ""
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that a slip of the fingers turns into ``name``, or that begins with it."""
+    if len(name) > 100:  # no slip, and costly to compare
+        return None
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
+    near = near or [word for word in known if len(name) >= 3 and word.startswith(name)]
+    return near[0] if near else None

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-from dfrestore.errors import PhotoReadError, UsageError, did_you_mean
+from dfrestore.errors import PhotoReadError, UsageError, nearest_beside
 from dfrestore.photo import MAX_PIXELS, Photo
 from dfrestore.photo.mask import Strength, fitted, read_mask
 from dfrestore.photo.mask_source import united
@@ -211,17 +211,10 @@ def _check_there(masks: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         if masks.is_symlink():
             raise UsageError(f"--mask {masks}: leads nowhere (a link to {masks.readlink()})") from None
-        raise UsageError(f"--mask {masks}: no such file or folder{_nearest(masks)}") from None
+        raise UsageError(f"--mask {masks}: no such file or folder{nearest_beside(masks)}") from None
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be searched
         why = getattr(error, "strerror", None) or error
         raise UsageError(f"--mask {masks}: cannot be reached ({why})") from None
-
-
-def _nearest(missing: Path) -> str:
-    try:
-        return did_you_mean(missing.name, (path.name for path in missing.parent.iterdir()))
-    except OSError:
-        return ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dfrestore.errors import UsageError, did_you_mean
+from dfrestore.errors import UsageError, nearest_beside
 from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
@@ -287,14 +287,7 @@ def _absence(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             return f"leads nowhere (a link to {path.readlink()})"
-        return f"no such file or folder{_nearest(path)}"
+        return f"no such file or folder{nearest_beside(path)}"
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be searched
         return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
     return None
-
-
-def _nearest(missing: Path) -> str:
-    try:
-        return did_you_mean(missing.name, (path.name for path in missing.parent.iterdir()))
-    except OSError:
-        return ""

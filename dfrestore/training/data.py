@@ -19,13 +19,13 @@ Degrade = Callable[[Tensor, str, torch.Generator], Tensor]
 def degradation(task: str, preset: str = "mixed") -> Degrade:
     """The synthetic degradation that a task undoes, once it knows this preset of it.
 
-    Raises :class:`StartError` for a task without one, :class:`UsageError` for an unknown preset.
+    Raises :class:`StartError` for a task without one, :class:`UsageError` for an unknown task or preset.
     """
     from dfrestore.degrade import KINDS
 
     known = {kind.task: kind for kind in KINDS.values() if kind.task in TASKS}
     if task not in known:
-        raise StartError(
+        raise (StartError if task in TASKS else UsageError)(
             f"no synthetic degradation for '{task}'{did_you_mean(task, known)} (known: {', '.join(known)}); "
             "train it on pairs with --data FOLDER"
         )

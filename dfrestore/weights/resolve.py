@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from dfrestore.errors import UsageError, WeightsError, did_you_mean
+from dfrestore.errors import UsageError, WeightsError, did_you_mean, nearest_beside
 from dfrestore.tasks import TASKS, restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.fetch import fetch
@@ -197,7 +197,7 @@ def _for_another_task(label: str, task: str, requested: str) -> str:
 
 def _from_file(path: Path, label: str) -> Resolved:
     if not os.path.lexists(path):
-        raise UsageError(f"{path}: no such file")
+        raise UsageError(f"{path}: no such file{nearest_beside(path)}")
     return Resolved(path, None, label)
 
 

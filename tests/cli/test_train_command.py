@@ -85,7 +85,7 @@ def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> Non
         (["train", "derain", "--set", "stages.fine.lrr=1", "--clean", ".", "--run", "r"], 2, "did you mean 'lr'"),
         (["train", "derain", "--clean", "nowhere", "--run", "r"], 3, "nothing to train on"),
         (["train", "--resume", "nowhere"], 3, "not a run folder"),
-        (["train", "derian", "--clean", ".", "--run", "r"], 3, "did you mean 'derain'"),
+        (["train", "derian", "--clean", ".", "--run", "r"], 2, "did you mean 'derain'"),
         (["train", "--data", ".", "--run", "r"], 3, "no folders of pairs in here"),
         (["train", "--input", ".", "--run", "r"], 2, "--target FOLDER"),
         (["train", "--preset", "finetune", "--clean", ".", "--run", "r"], 2, "--init-from NAME or FILE"),

@@ -131,7 +131,7 @@ def test_a_folder_without_pairs_is_refused_with_the_known_layouts(tmp_path: Path
 def test_each_task_has_its_degradation_and_presets() -> None:
     for task in ("derain", "denoise", "deblur"):
         assert degradation(task)(torch.rand(1, 3, 32, 32), "mixed", torch.Generator()).shape == (1, 3, 32, 32)
-    with pytest.raises(StartError, match=r"did you mean 'derain'.*--data FOLDER"):
+    with pytest.raises(UsageError, match=r"did you mean 'derain'.*--data FOLDER"):
         degradation("derian")
     with pytest.raises(UsageError, match="no rain preset 'drizle': did you mean 'drizzle'"):
         degradation("derain", "drizle")
