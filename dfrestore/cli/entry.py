@@ -6,19 +6,17 @@ import contextlib
 import io
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from dfrestore.cli.complaints import complaint
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
-from dfrestore.errors import DfrestoreError, StartError, UsageError, did_you_mean, one_line
+from dfrestore.errors import DfrestoreError, StartError, one_line
 from dfrestore.files import remedy
 from dfrestore.processes import let_waiting_threads_sleep
-from dfrestore.tasks import any_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,47 +87,15 @@ def _run(arguments: list[str]) -> int:
 
 def _usage(error: Exception, arguments: list[str]) -> int:
     """Typer's own complaints (an option that does not exist, ...) as one line; anything else goes on up."""
-    context = getattr(error, "ctx", None)
     describe = getattr(error, "format_message", None)
     if describe is None:
         raise error
     if type(error).__name__ == "NoArgsIsHelpError":
         print(describe(), file=sys.stderr)
         return 2
-    path = context.command_path if context is not None else "dfrestore"
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return 2  # of several processes with the same arguments, the first one speaks
-    if isinstance(error.__cause__, UsageError):
-        return _say(str(error.__cause__), 2, arguments)
-    complaint = " ".join(describe().split()).rstrip(".").replace("Value error, ", "")
-    text = _misspelt(complaint, context) or complaint
-    end = "" if text.endswith("?") else ";"
-    return _say(f"{text}{end} see '{path} --help'", 2, arguments)
-
-
-def _misspelt(complaint: str, context: Any) -> str | None:
-    """``unknown option '--stpes': did you mean '--steps'?``; None for another complaint."""
-    found = re.match(r"No such (option|command):? '?([^'\s]+?)'?(?:[.\s]|$)", complaint)
-    if found is None or context is None:
-        return None
-    kind, name = found.groups()
-    if kind == "command":
-        known = context.command.list_commands(context)
-    else:
-        known = [option for item in context.command.params for option in (*item.opts, *item.secondary_opts)]
-        owners = _owners(name, context)
-        if owners:
-            return f"unknown option '{name}' (of dfrestore {any_of(owners)})"
-    return f"unknown {kind} '{name}'{did_you_mean(name, known)}"
-
-
-def _owners(option: str, context: Any) -> list[str]:
-    """The other commands that have this option, where they are few."""
-    if context.parent is None:
-        return []
-    commands = context.parent.command.commands
-    owners = [name for name, item in commands.items() if any(option in parameter.opts for parameter in item.params)]
-    return owners if len(owners) <= 3 else []
+    return _say(complaint(error, arguments), 2, arguments)
 
 
 def _say(text: str, code: int, arguments: Sequence[str]) -> int:

@@ -76,6 +76,23 @@ def checked(check: Callable[[str], object]) -> Callable[[str], str]:
     return callback
 
 
+def share(option: str) -> Callable[[str | float], float]:
+    """A parser of options that take a share of a whole: ``0.5`` or ``50%`` -> 0.5."""
+
+    def parse(text: str | float) -> float:
+        words = str(text).strip()
+        try:
+            value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:  # nor NaN
+            error = UsageError(f"{option} {words}: a number from 0 to 1, or a percentage, is needed")
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    return parse
+
+
 known_device, known_precision = checked(devices.parse_device), checked(devices.check_precision)
 
 

@@ -17,6 +17,7 @@ from dfrestore.cli.options import (
     completer,
     known_device,
     known_precision,
+    share,
 )
 from dfrestore.devices import PRECISIONS
 
@@ -98,7 +99,8 @@ Quality = Annotated[
     typer.Option(min=1, max=100, metavar="Q", help="For JPEG, WebP and AVIF; default: as the input, at least 95."),
 ]
 Strength = Annotated[
-    float, typer.Option(min=0.0, max=1.0, metavar="S", help="From 0, the input, to 1, the full result.")
+    float,
+    typer.Option(metavar="S", parser=share("--strength"), help="From 0, the input, to 1 or 100%, the full result."),
 ]
 Ensemble = Annotated[
     int | None,

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from dfrestore import __version__
 from dfrestore.cli.commands import app
-from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window
+from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window, share
 from dfrestore.errors import UsageError
 from dfrestore.tasks import restoring_tasks
 
@@ -180,6 +180,20 @@ def test_without_arguments_the_help_is_shown_as_wrong_usage(dfrestore: Run) -> N
         (["derain", "a.png", "--seed", str(2**64)], "--seed"),
         (["derain", "a.png", "--seed", str(2**63 - 3), "--ensemble", "4"], "--seed"),
         (["derain", "a.png", "--ensemble", "0"], "--ensemble"),
+        (["derain", "a.png", "--steps", "0"], "--steps 0: a whole number from 1 to 1000 is needed"),
+        (["derain", "a.png", "--steps=four"], "--steps four: a whole number from 1 to 1000 is needed"),
+        (["derain", "a.png", "--seed", "-1"], "--seed -1: a whole number from 0 up is needed"),
+        (["upscale", "a.png", "--long-edge", "x"], "--long-edge x: a whole number is needed"),
+        (["train", "derain", "--minutes", "soon"], "--minutes soon: a number is needed"),
+        (["benchmark", "--train", "--patch", "64", "--patch", "0"], "--patch 0: a whole number from 1 up is needed"),
+        (["evaluate", "--channel", "rgv", "--data", "."], "--channel rgv: y or rgb is needed: did you mean 'rgb'?"),
+        (["derain", "a.png", "--strength", "1.5"], "--strength 1.5: a number from 0 to 1, or a percentage, is needed"),
+        (["derain", "a.png", "--strength", "120%"], "--strength 120%: a number from 0 to 1"),
+        (["derain", "a.png", "--strength", "nan"], "--strength nan: a number from 0 to 1"),
+        (["derain", "-dash.jpg"], "'-dash.jpg' begins like an option; for a file of that name give './-dash.jpg'"),
+        (["derain", "--dash.jpg"], "give './--dash.jpg'"),
+        (["derain", "-quarry.jpg"], "give './-quarry.jpg'"),
+        (["derain", "a.jpg", "-d"], "unknown option '-d'; see"),
         (["derain", "a.png", "--window", "7"], "--window"),
         (
             ["derain", "a.png", "--tile", "1"],
@@ -206,6 +220,11 @@ def test_wrong_usage_is_one_line_and_two(dfrestore: Run, arguments: list[str], w
 )
 def test_sizes_of_memory(text: str | None, size: int | None) -> None:
     assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.5", 0.5), ("50%", 0.5), (" 12.5% ", 0.125), ("1", 1.0), (0.25, 0.25)])
+def test_shares_of_a_whole(text: str | float, value: float) -> None:
+    assert share("--strength")(text) == value
 
 
 def test_numbers_of_pixels() -> None:
