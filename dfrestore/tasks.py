@@ -20,8 +20,9 @@ class Task:
     name: of its command. summary: one sentence for help texts. removes: what it takes away, as in "without rain"; empty
     where it adds instead.
     upright: its pictures have an up and a down (rain falls), so they are not turned by a quarter. channel: what its
-    papers measure PSNR and SSIM on. mask: it needs a mask. scale: its result is larger than the picture. restores: a
-    command of its name restores pictures; otherwise its models are only trained, for others to build on.
+    papers measure PSNR and SSIM on. noise: it takes away noise, from which detail can be told. mask: it needs a mask.
+    scale: its result is larger than the picture. restores: a command of its name restores pictures; otherwise its
+    models are only trained, for others to build on.
     folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
     into file names to tell a degraded picture from a clean one. preset: of training, where none is named.
     """
@@ -31,6 +32,7 @@ class Task:
     removes: str
     upright: bool = False
     channel: Channel = "y"
+    noise: bool = False
     mask: bool = False
     scale: bool = False
     restores: bool = True
@@ -55,6 +57,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 name="denoise",
                 summary="Take noise out of photos.",
                 removes="noise",
+                noise=True,
                 channel="rgb",
                 roles=("noisy", "real", "mean"),
             ),

@@ -10,6 +10,7 @@ import typer
 
 from dfrestore.cli.restoring_options import (
     MASK_OPTIONS,
+    NOISE_OPTIONS,
     SAME_SIZE_OPTIONS,
     SIZE_OPTIONS,
     AsJson,
@@ -108,6 +109,7 @@ def _examples(task: Task) -> str:
   dfrestore {name} photo.jpg --uncertainty unsure.png
   dfrestore {name} photo.jpg --steps 20 --trace photo.gif
   dfrestore {name} photo.jpg --keep-color --compare strip.jpg
+  dfrestore {name} photo.jpg --luma-only --grain 10%
   dfrestore {name} holiday/ -o holiday-{name}/
   dfrestore {name} *.jpg -o results/ --format png --json
   dfrestore {name} holiday/ -o holiday-{name}/ --report holiday.html
@@ -156,6 +158,7 @@ def restore(
 def command_of(task: Task) -> Callable[..., None]:
     """:func:`restore` with the further options of one task, which stand first in its help."""
     more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else SAME_SIZE_OPTIONS
+    more = more | NOISE_OPTIONS if task.noise else more
     common = inspect.signature(restore, eval_str=True).parameters
     kind = inspect.Parameter.KEYWORD_ONLY
     own = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in more.items()]

@@ -182,6 +182,15 @@ SAME_SIZE_OPTIONS: dict[str, Any] = {
     ],
 }
 
+# -- of the tasks that take away noise ---------------------------------------------------------------------------------
+
+NOISE_OPTIONS: dict[str, Any] = {
+    "keep_detail": Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="A", help="Give detail back that was taken for noise: 0 none, 1 all."),
+    ],
+}
+
 # -- of the tasks that fill holes ------------------------------------------------------------------------------------
 
 MASK_OPTIONS: dict[str, Any] = {

@@ -81,6 +81,7 @@ class Options:
     save_mask: str | None = None
     chroma_only: bool | None = None
     luma_only: bool | None = None
+    keep_detail: float | None = None
 
     @property
     def members(self) -> int:
@@ -180,7 +181,7 @@ class _Parsed:
                 feather=options.feather or 0,
                 keep_alpha=bool(options.keep_alpha),
             ),
-            finish_of(options.chroma_only, options.luma_only, options.grain),
+            finish_of(options.chroma_only, options.luma_only, options.keep_detail, options.grain),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from dfrestore.restore.detail import with_detail
 from dfrestore.restore.grain import is_grey, with_grain
 from dfrestore.restore.images import Rgb, luma_of
 
@@ -18,18 +19,22 @@ _ROWS = 256
 class Finish:
     """only: the part of the result that is taken; the other stays the input's; None: both.
 
+    keep_detail: how much of the detail comes back that was taken out as noise, from 0 to 1 (see :mod:`.detail`); not
+    for results of which more is gone than noise.
     grain: how much grain is put onto the result, from 0 to 1 (see :mod:`.grain`).
     """
 
     only: Part | None = None
+    keep_detail: float = 0.0
     grain: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
         if self.only not in ("chroma", "luma", None):
             raise ValueError(f"only is chroma or luma, not {self.only}")
-        if not 0 <= self.grain <= 1:
-            raise ValueError(f"grain is from 0 to 1, not {self.grain}")
+        for name in ("keep_detail", "grain"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is from 0 to 1, not {getattr(self, name)}")
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -38,14 +43,18 @@ class Finish:
         return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
     def describe(self) -> str:
-        """``luma alone, grain 25 %``; empty for :data:`PLAIN`."""
+        """``luma alone, detail 0.5 kept, grain 25 %``; empty for :data:`PLAIN`."""
         parts = [f"{self.only} alone"] if self.only else []
+        if self.keep_detail:
+            parts.append(f"detail {self.keep_detail:g} kept")
         if self.grain:
             parts.append(f"grain {100 * self.grain:g} %")
         return ", ".join(parts)
 
     def apply(self, rgb: Rgb, result: Rgb, seed: int) -> Rgb:
         """The result (H, W, 3), finished; rgb: the input in the same size. All in [0, 1]; PLAIN: the result itself."""
+        if self.keep_detail:
+            result = with_detail(rgb, result, self.keep_detail)
         if self.only:
             result = only_part(rgb, result, self.only)
         if self.grain:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfrestore.restore.images import Mask, Rgb, luma_of
+from dfrestore.restore.smoothing import smoothed
 
 MOST = 20 / 255
 """Standard deviation of the brightness in mid grey at an amount of 1."""
@@ -69,7 +70,7 @@ def _grained(white: Mask) -> Mask:
     """(H + 2 * reach, W + 2 * reach) -> (H, W), smoothed to grains; of variance 1 where ``white`` has it."""
     grain = np.zeros((white.shape[0] - 2 * _REACH, white.shape[1] - 2 * _REACH), np.float32)
     for taps in _filters():
-        grain += _along(_along(white, taps, 0), taps, 1)
+        grain += smoothed(white, taps)
     return grain
 
 
@@ -80,14 +81,3 @@ def _filters() -> list[NDArray[np.float32]]:
     scaled = [taps * (share**0.5 / np.linalg.norm(taps)) for taps, (share, _) in zip(padded, _SIZES, strict=True)]
     norm = np.linalg.norm(sum(np.outer(taps, taps) for taps in scaled))
     return [(taps / norm**0.5).astype(np.float32) for taps in scaled]
-
-
-def _along(plane: Mask, taps: NDArray[np.float32], axis: int) -> Mask:
-    """The filter along one axis, where it lies inside."""
-    count = plane.shape[axis] - len(taps) + 1
-    made = np.zeros((count, plane.shape[1]) if axis == 0 else (plane.shape[0], count), np.float32)
-    for start, weight in enumerate(taps):
-        if weight:
-            rows = slice(start, start + count)
-            made += weight * (plane[rows] if axis == 0 else plane[:, rows])
-    return made

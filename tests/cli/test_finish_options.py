@@ -1,4 +1,4 @@
-"""``--chroma-only``, ``--luma-only``, ``--grain``: what they do to a file, who has them, and what is refused."""
+"""The options for the finish of a result: what they do to a file, which tasks have them, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Answer
+from conftest import Answer, save_model, tiny_spec
 from PIL import Image
 
 from dfrestore.restore.finish import only_part
@@ -52,10 +52,31 @@ def test_what_makes_no_sense_is_wrong_usage(
     assert all(word in answer.err for word in words)
 
 
-@pytest.mark.parametrize("option", ["--chroma-only", "--luma-only"])
-def test_tasks_that_enlarge_or_fill_take_no_part(dfrestore: Run, option: str) -> None:
-    for task, has in (("derain", True), ("dejpeg", True), ("upscale", False), ("inpaint", False)):
-        assert (option in dfrestore(task, "--help").out) == has
+@pytest.mark.parametrize(
+    ("option", "tasks"),
+    [
+        ("--chroma-only", {"derain", "denoise"}),
+        ("--luma-only", {"derain", "denoise"}),
+        ("--keep-detail", {"denoise"}),
+        ("--grain", {"derain", "denoise", "upscale", "inpaint"}),
+    ],
+)
+def test_tasks_have_what_makes_sense_for_them(dfrestore: Run, option: str, tasks: set[str]) -> None:
+    for task in ("derain", "denoise", "upscale", "inpaint"):
+        assert (f"  {option} " in dfrestore(task, "--help").out) == (task in tasks)
+
+
+def test_detail_comes_back(dfrestore: Run, tmp_path: Path) -> None:
+    model = save_model(tmp_path / "denoise.safetensors", tiny_spec(task="denoise"), 1.0)
+    photo = np.random.default_rng(0).integers(120, 130, (48, 48, 3), np.uint8)
+    photo[20:24, 20:24] = 250  # stands out of the noise
+    source, made = tmp_path / "a.png", []
+    Image.fromarray(photo).save(source)
+    for name, more in (("1", []), ("2", ["--keep-detail", 0]), ("3", ["--keep-detail", 1])):
+        options = ("-o", tmp_path / f"{name}.png", "--model", model, "--precision", "fp32", *more)
+        assert dfrestore("denoise", source, *options).code == 0
+        made.append((tmp_path / f"{name}.png").read_bytes())
+    assert made[0] == made[1] != made[2]
 
 
 def test_the_same_seed_gives_the_same_grain_however_it_is_written(

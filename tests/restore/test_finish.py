@@ -1,4 +1,4 @@
-"""The finish of a result: a part of it alone, grain."""
+"""The finish of a result: a part of it alone, detail, grain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ import pytest
 from conftest import pixels
 
 from dfrestore.restore import Restorer
+from dfrestore.restore.detail import with_detail
 from dfrestore.restore.finish import PLAIN, Finish, only_part
 from dfrestore.restore.grain import with_grain
 from dfrestore.restore.images import luma_of
 from dfrestore.restore.results import Settings
 
-FINISHES = (PLAIN, Finish("luma"), Finish("chroma"), Finish("luma", grain=0.125), Finish(grain=0.5))
+FINISHES = (
+    PLAIN,
+    Finish("luma"),
+    Finish("chroma"),
+    Finish("luma", grain=0.125),
+    Finish(grain=0.5),
+    Finish(keep_detail=0.5),
+)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def test_a_plain_finish_is_the_result_itself(pair: tuple[np.ndarray, np.ndarray]
     assert PLAIN.apply(*pair, seed=0) is pair[1]
 
 
-@pytest.mark.parametrize("wrong", [{"only": "hue"}, {"grain": 1.5}, {"grain": float("nan")}])
+@pytest.mark.parametrize("wrong", [{"only": "hue"}, {"grain": 1.5}, {"keep_detail": -0.1}, {"grain": float("nan")}])
 def test_an_impossible_finish_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Finish(**wrong)
@@ -43,6 +51,7 @@ def test_a_finish_is_another_setting_and_a_plain_one_is_none() -> None:
     assert settings[0].made_by("m") == "m, 1 step, seed 0"
     assert settings[1].made_by("m") == "m, 1 step, seed 0, luma alone"
     assert settings[3].made_by("m") == "m, 1 step, seed 0, luma alone, grain 12.5 %"
+    assert settings[5].made_by("m") == "m, 1 step, seed 0, detail 0.5 kept"
 
 
 def test_the_restorer_finishes_before_strength_and_mask(random_model: Path) -> None:
@@ -55,6 +64,12 @@ def test_the_restorer_finishes_before_strength_and_mask(random_model: Path) -> N
     assert np.array_equal(half[:, :16], rgb[:, :16])
     wanted = (rgb + only_part(rgb, plain, "luma")) / 2
     np.testing.assert_allclose(half[:, 16:], wanted[:, 16:], atol=1e-6)
+
+
+def test_a_share_of_the_detail_comes_back(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    rgb, result = pair
+    rgb[100:110] += np.float32(0.25)
+    assert np.array_equal(Finish(keep_detail=0.5).apply(rgb, result, 0), with_detail(rgb, result, 0.5))
 
 
 def test_grain_is_the_seeds_and_spares_what_the_mask_keeps(identity_model: Path) -> None:
