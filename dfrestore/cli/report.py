@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated, silence
 from dfrestore.errors import DfrestoreError, one_line
@@ -17,6 +17,8 @@ from dfrestore.errors import DfrestoreError, one_line
 if TYPE_CHECKING:
     from dfrestore.restore import FileResult
     from dfrestore.restore.change import Change
+
+T = TypeVar("T")
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<"  # and the time left
 _OWN_PACE = 0.05  # of the work must be done before the time left follows from the bar's own pace
@@ -39,6 +41,8 @@ class Report:
         self.torn = False
         self._left: dict[str, list[Path | None]] = {}
         self._changes: list[tuple[Path, Change]] = []
+        self._limit: int | None = None
+        self._after = 0  # photos that are left for a later run
         self._bar: Any = None
         self._weights: Mapping[Path | None, int] = {}
         self._position = 0.0
@@ -55,6 +59,12 @@ class Report:
     def complain(self, line: str) -> None:
         """One line on what went wrong besides the inputs; printed even with ``--quiet``."""
         self._err(f"dfrestore: {line}")
+
+    def limited(self, photos: list[T], limit: int | None) -> list[T]:
+        """The first ``limit`` photos that are left to do; how many are left after them is told at the end."""
+        self._limit = limit
+        self._after = 0 if limit is None else max(0, len(photos) - limit)
+        return photos[:limit]
 
     def open_bar(self, weights: Mapping[Path | None, int]) -> None:
         """A bar over these outputs, each as long as its input is large; on terminals only."""
@@ -156,6 +166,7 @@ class Report:
         if self.as_json:
             totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}
             totals |= {"planned": self.counts["planned"]} if self.counts["planned"] else {}
+            totals |= {"remaining": self._after} if self._limit is not None else {}
             totals |= {"interrupted": True} if ending else {}
             self._out(json.dumps({"totals": {**totals, "seconds": round(seconds, 3)}}))
         if self.inputs == 1 and self.counts["failed"] and not ending:
@@ -164,6 +175,8 @@ class Report:
         missing = self.inputs - self.counts.total()
         if ending and missing > 0:
             parts.append(f"{missing} not done")
+        elif self._after:
+            parts.append(f"{self._after} left to do (--limit {self._limit})")
         told = f"{', '.join(parts) or 'nothing to do'} in {duration(seconds)}"
         self.say("; ".join([f"{ending}: {told}" if ending else told, *self._changed()]))
 

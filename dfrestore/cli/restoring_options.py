@@ -147,6 +147,20 @@ ReportPage = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo and replace outputs that exist.")]
+Newer = Annotated[
+    bool, typer.Option("--newer", help="Redo outputs that are older than their input; others that exist count as done.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEMPLATE",
+        help="Names of results, without ending: {stem}, {task}, {model}, {steps}, {seed}; default: {stem}, beside the "
+        "input {stem}_{task}.",
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Stop after N photos that had to be done, and say what is left.")
+]
 Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into folders below an input folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.mask_options import parse_masks
+from dfrestore.cli.name_option import of_files, template_of
 from dfrestore.cli.options import check_tile, parse_memory, parse_pixels, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
@@ -64,6 +66,9 @@ class Options:
     strip_metadata: bool
     page: str | None
     overwrite: bool
+    newer: bool
+    name: str | None
+    limit: int | None
     recursive: bool
     dry_run: bool
     quiet: bool
@@ -108,7 +113,13 @@ class Options:
 def run(task: str, crew: Crew, options: Options) -> None:
     """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
     parsed = _Parsed.of(options, task)
-    plan = _plan(options, task, parsed)
+    from dfrestore.weights import on_base, resolve
+
+    def of_model() -> Resolved:
+        return on_base(resolve(options.model, task=task, factor=parsed.size.factor), options.base)
+
+    find = cache(lambda: crew.in_turn(of_model))  # once
+    plan = _plan(options, task, parsed, find)
     report = Report(
         quiet=options.quiet,
         as_json=options.as_json,
@@ -116,9 +127,7 @@ def run(task: str, crew: Crew, options: Options) -> None:
         paths=options.out != STREAM,
         task=task,
     )
-    from dfrestore.weights import on_base, resolve
-
-    resolved = crew.in_turn(lambda: on_base(resolve(options.model, task=task, factor=parsed.size.factor), options.base))
+    resolved = find()
     if options.steps is not None or parsed.window is not None:
         from dfrestore.restore.possible import check_possible
 
@@ -165,7 +174,7 @@ class _Parsed:
             as_json=options.as_json,
             page=options.page is not None,
             dry_run=options.dry_run,
-            extras=options.extras.requested,
+            extras=[*options.extras.requested, *of_files(options.name, options.newer, options.overwrite)],
         )
         return cls(
             parse_memory(options.memory),
@@ -185,7 +194,8 @@ class _Parsed:
         )
 
 
-def _plan(options: Options, task: str, parsed: _Parsed) -> FilePlan:
+def _plan(options: Options, task: str, parsed: _Parsed, find: Callable[[], Resolved]) -> FilePlan:
+    """find: the model, which is part of some names."""
     from dfrestore.restore import plan_files
     from dfrestore.restore.streams import is_stream, plan_stream
 
@@ -199,6 +209,7 @@ def _plan(options: Options, task: str, parsed: _Parsed) -> FilePlan:
         recursive=options.recursive,
         extras=options.extras,
         masks=parsed.masks,
+        template=template_of(options.name, task, options.seed, options.steps, find),
     )
 
 
@@ -270,13 +281,14 @@ class _Run:
             tidy(self.plan.jobs)
         records = Records()
         lone = len(self.plan.jobs) == 1 and self.plan.jobs[0].record is None
-        overwrite = self.options.replaces
-        todo, settled = triage(self.plan.jobs, self.settings, records, overwrite=overwrite, lone=lone)
+        how = {"overwrite": self.options.replaces, "newer": self.options.newer, "lone": lone}
+        todo, settled = triage(self.plan.jobs, self.settings, records, **how)
         for result in settled:
             self._settle(result)
             if lone and result.status == "skipped":
                 self.report.say(f"{result.output}: made before, with the same settings; --overwrite makes it again")
         self._warn_of_missing_extras(settled)
+        todo = self.report.limited(todo, self.options.limit)
         code = self.report.during(lambda: self._with_page(todo if dry else crew.agreed(todo), records))
         return code or int(
             self.report.counts["failed"] > 0 or self.report.torn or (self.page is not None and self.page.failed)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
+from dfrestore.restore.name_template import NameTemplate
 from dfrestore.tasks import restoring_tasks
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
@@ -45,14 +46,18 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def result_name(source: Path, task: str | None, fmt: str | None) -> str:
+def result_name(source: Path, task: str | None, fmt: str | None, template: NameTemplate | None = None) -> str:
     """The result's file name: the input's, with ``_TASK`` if a task is given, and the ending of the format.
+
+    template: says the name instead.
 
     An input whose ending no writer knows (none, ``.dat``) becomes a PNG; for read-only formats see ``WRITTEN_AS``.
     """
     own = format_of_path(source)
     wanted = fmt or own or WRITTEN_AS.get(read_only_format(source) or "", "PNG")
     suffix = source.suffix if wanted == own else FORMATS[wanted][0]
+    if template is not None:
+        return template.of(source.stem) + suffix
     return f"{source.stem}_{task}{suffix}" if task else f"{source.stem}{suffix}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from dfrestore.errors import UsageError, nearest_beside
 from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
+from dfrestore.restore.name_template import NameTemplate
 from dfrestore.restore.naming import (
     check_out_file,
     ends_like_folder,
@@ -20,6 +21,7 @@ from dfrestore.restore.naming import (
     out_is_folder,
     result_name,
 )
+from dfrestore.restore.recorded import results_beside
 from dfrestore.restore.scan import Scan, file_of, scan_folder
 
 
@@ -65,11 +67,13 @@ def plan_files(
     recursive: bool = True,
     extras: ExtraOptions | None = None,
     masks: Path | None = None,
+    template: NameTemplate | None = None,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
-    extras: what is made beside the results. masks: a mask file for all, or a folder of them. Raises
-    :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an input or a mask.
+    extras: what is made beside the results. masks: a mask file for all, or a folder of them. template: what results
+    are called. Raises :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an
+    input or a mask.
     """
     if not all(str(item) for item in inputs):
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
@@ -81,6 +85,8 @@ def plan_files(
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
         _check_out_folder(into.folder, folders)
+    if into.file is not None and template is not None:
+        raise UsageError(f"-o {out} names the result, and so does --name; leave one of them out")
     beside = places_of(extras or ExtraOptions(), len(sources) - len(folders), len(folders))
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
@@ -89,18 +95,23 @@ def plan_files(
     scans: list[Scan] = []
     for source in sources:
         if not source.is_dir():
-            planned.append((_file_job(source, into, task, fmt, beside), None))
+            planned.append((_file_job(source, into, task, fmt, beside, template), None))
             continue
-        scan = scan_folder(source, recursive=recursive, leave_out=[*made, *_mask_folder(masks, source)])
+        left_out = [*made, *_mask_folder(masks, source)]
+        scan = scan_folder(source, recursive=recursive, leave_out=left_out, template=template if out is None else None)
+        if out is None:
+            _pass_over(results_beside(source, scan.pictures), scan)
         if masks is not None:
             scan.pictures = without_masks(scan.pictures, source, masks)
         scans.append(scan)
         failures += scan.barred
-        planned += ((_folder_job(path, source, into.folder, task, fmt, beside), source) for path in scan.pictures)
+        planned += (
+            (_folder_job(path, source, into.folder, task, fmt, beside, template), source) for path in scan.pictures
+        )
         if not scan.pictures and not scan.barred:
             failures.append((source, _nothing_in(source, scan, recursive)))
     planned = _without_repeats(planned)
-    _check_outputs([job for job, _ in planned])
+    _check_outputs([job for job, _ in planned], "-o" if template is None else "--name")
     jobs, found = _with_masks(planned, masks)
     _check_masks_apart(jobs, masks, made)
     notes = (*_notes(scans, beside=out is None), *_rewritten(jobs), *found.notes)
@@ -167,21 +178,37 @@ def _check_out_folder(out: Path, folders: Iterable[Path]) -> None:
             )
 
 
-def _file_job(source: Path, into: _Destination, task: str, fmt: str | None, beside: Places) -> Job:
+def _pass_over(results: Collection[Path], scan: Scan) -> None:
+    """Pictures that turned out to be results of ours are no inputs."""
+    scan.results += [path for path in scan.pictures if path in results]
+    scan.pictures = [path for path in scan.pictures if path not in results]
+
+
+def _file_job(
+    source: Path, into: _Destination, task: str, fmt: str | None, beside: Places, template: NameTemplate | None
+) -> Job:
     extras = beside.of(Path(source.name))
     if into.file is not None:
         return Job(source, into.file, None, extras=extras)
     if into.folder is not None:
         record = None if into.single else into.folder
-        return Job(source, into.folder / result_name(source, None, fmt), record, extras=extras)
-    return Job(source, source.with_name(result_name(source, task, fmt)), None, extras=extras)
+        return Job(source, into.folder / result_name(source, None, fmt, template), record, extras=extras)
+    return Job(source, source.with_name(result_name(source, task, fmt, template)), None, extras=extras)
 
 
-def _folder_job(path: Path, root: Path, out: Path | None, task: str, fmt: str | None, beside: Places) -> Job:
+def _folder_job(
+    path: Path,
+    root: Path,
+    out: Path | None,
+    task: str,
+    fmt: str | None,
+    beside: Places,
+    template: NameTemplate | None,
+) -> Job:
     name = path.relative_to(root)
     if out is None:
-        return Job(path, path.with_name(result_name(path, task, fmt)), root, extras=beside.of(name))
-    return Job(path, out / name.with_name(result_name(path, None, fmt)), out, extras=beside.of(name))
+        return Job(path, path.with_name(result_name(path, task, fmt, template)), root, extras=beside.of(name))
+    return Job(path, out / name.with_name(result_name(path, None, fmt, template)), out, extras=beside.of(name))
 
 
 def _without_repeats(planned: Iterable[tuple[Job, Path | None]]) -> list[tuple[Job, Path | None]]:
@@ -192,13 +219,14 @@ def _without_repeats(planned: Iterable[tuple[Job, Path | None]]) -> list[tuple[J
     return list(once.values())
 
 
-def _check_outputs(jobs: Sequence[Job]) -> None:
+def _check_outputs(jobs: Sequence[Job], naming: str) -> None:
+    """naming: the option that names results."""
     inputs = {identity(job.input): job.input for job in jobs}
     files = {file_of(job.input) for job in jobs} - {None}
     makers: dict[str, tuple[Path, str]] = {}
     for job in jobs:
         for kind, path in {"o": job.output, **job.extras.places}.items():
-            what, option = ("result", "-o") if kind == "o" else (f"{kind} picture", option_of(kind))
+            what, option = ("result", naming) if kind == "o" else (f"{kind} picture", option_of(kind))
             place = identity(path)
             if place in inputs or file_of(path) in files:
                 raise UsageError(f"{path}: the {what} of {job.input} would replace an input; choose another {option}")

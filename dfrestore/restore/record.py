@@ -23,8 +23,8 @@ from typing import Any, Literal
 from dfrestore.files import cache_folder, locked
 from dfrestore.restore.mask_files import blaming_mask
 from dfrestore.restore.planning import Job
+from dfrestore.restore.recorded import NAME
 
-NAME = ".dfrestore.jsonl"
 Verdict = Literal["todo", "done", "foreign", "other-settings", "other-input", "edited"]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfrestore.photo import is_candidate, is_unread
+from dfrestore.restore.name_template import NameTemplate
 from dfrestore.restore.naming import original_stem
 
 # Folders of generated thumbnails (Synology) and of resource forks in archives.
@@ -26,20 +27,24 @@ class Scan:
     barred: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def scan_folder(folder: Path, *, recursive: bool = True, leave_out: Iterable[Path] = ()) -> Scan:
+def scan_folder(
+    folder: Path, *, recursive: bool = True, leave_out: Iterable[Path] = (), template: NameTemplate | None = None
+) -> Scan:
     """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
 
     Links to folders are followed, except those that lead back to a folder above; of those inside a linked folder only
     the first to each folder, for folders that link to each other have more ways through them than can be walked.
-    ``leave_out``: folders below that are not entered (where results go).
+    ``leave_out``: folders below that are not entered (where results go). template: of results beside their inputs.
     """
     scan = Scan()
     closed = frozenset(map(file_of, leave_out)) - {None}
     for path, names in _walk(folder, recursive, closed, scan.barred):
         candidates = [name for name in names if is_candidate(name)]
         stems = {Path(name).stem for name in candidates}
+        named = {made for stem in stems if (made := template.of(stem)) != stem} if template is not None else set()
         for name in candidates:
-            (scan.results if original_stem(Path(name)) in stems else scan.pictures).append(path / name)
+            ours = Path(name).stem in named or original_stem(Path(name)) in stems
+            (scan.results if ours else scan.pictures).append(path / name)
         scan.unread += (path / name for name in names if is_unread(name))
     return scan
 

@@ -45,11 +45,13 @@ class Records:
 
 
 def triage(
-    jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool
+    jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool, newer: bool = False
 ) -> tuple[list[Job], list[FileResult]]:
     """(jobs to do, results of those that are settled already).
 
-    lone: a run of one file, where an output that exists is a failure unless it is what would be made again.
+    lone: a run of one file, where an output that exists is a failure unless it is what would be made again. newer: of
+    outputs that the record does not settle, those that are older than their input are redone, and those that it does
+    not know and that are no older count as done.
     """
     if overwrite:
         return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
@@ -65,20 +67,32 @@ def triage(
         except OSError as error:
             settled.append(failed_result(job, f"{job.input}: cannot be read ({error.strerror or error})"))
             continue
-        if lone and found != "done" and os.path.lexists(job.output):
+        older = newer and found not in ("todo", "done") and _is_older(job)
+        if older and job.extras.replace == "none":
+            job = replace(job, extras=replace(job.extras, replace="ours"))
+        known = found == "done" or (newer and found == "foreign")
+        if lone and not known and not older and os.path.lexists(job.output):
             settled.append(failed_result(job, f"{job.output}: {_WHY_REFUSED[found]}; --overwrite replaces it"))
-        elif found == "todo":
+        elif found == "todo" or older:
             # An output may be there: the one whose input has changed.
             blocked = obstacle(job.extras)
             if blocked is None:
                 todo.append(replace(job, replace=os.path.lexists(job.output)))
             else:
                 settled.append(failed_result(job, blocked))
-        elif found == "done":
+        elif known:
             settled.append(FileResult("skipped", job.input, job.output, extras=job.extras.existing))
         else:
             settled.append(FileResult("left", job.input, job.output, error=_WHY_LEFT[found]))
     return todo, settled
+
+
+def _is_older(job: Job) -> bool:
+    """Whether the output was last written before its input, or a mask of it, was."""
+    try:
+        return job.output.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in (job.input, *job.masks))
+    except OSError:
+        return False
 
 
 def tidy(jobs: Iterable[Job]) -> None:
