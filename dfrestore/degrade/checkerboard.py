@@ -115,7 +115,8 @@ def _conjugate_gradients(matrix: Callable[[Tensor], Tensor], right: Tensor, x: T
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a.flatten(2), b.flatten(2))[..., None, None]
+    product: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))
+    return product[..., None, None]
 
 
 def _split(pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ def smooth(
     check_batch(pictures, "smoothing")
     clean = pictures.float()
     # one after the other, a processor keeps a picture in its cache
-    parts = clean.split(1) if clean.device.type == "cpu" else (clean,)
+    parts = torch.split(clean, 1) if clean.device.type == "cpu" else (clean,)
     done = torch.cat([_smooth(part, strength, sigma, sharpness, rounds, tolerance) for part in parts])
     return done.clamp_(0, 1).to(pictures.dtype)
 
