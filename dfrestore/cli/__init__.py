@@ -14,7 +14,7 @@ __all__ = ["app", "main"]
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from dfrestore.cli.commands import app
+        from dfrestore.cli.commands import build
 
-        return app
+        return build()
     raise AttributeError(f"module 'dfrestore.cli' has no attribute '{name}'")

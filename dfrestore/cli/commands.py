@@ -1,17 +1,14 @@
-"""The tree of commands."""
+"""The tree of commands. What a command line does not name is in it by name and help alone: options cost time."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from dfrestore.cli import degrade, restoring, weights
-from dfrestore.cli.benchmark import benchmark
-from dfrestore.cli.evaluate import evaluate
-from dfrestore.cli.finetune import finetune
-from dfrestore.cli.info import info
-from dfrestore.cli.train import train
 from dfrestore.tasks import any_of, restoring_tasks
 from dfrestore.version import __version__
 
@@ -39,12 +36,61 @@ Exit codes:
 Results go to standard output, messages for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.
 """
 
-app = typer.Typer(
-    help=_HELP,
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain text in pipes too, and nothing heavy to import
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+WEIGHTS = "weights"  # a group of its own
+
+
+def _command(name: str) -> tuple[Callable[..., Any], str | None]:
+    """(what it does, its help, where that is not the docstring). Its module is imported now."""
+    tasks = restoring_tasks()
+    if name in tasks:
+        from dfrestore.cli import restoring
+
+        return restoring.command_of(tasks[name]), restoring.help_text(tasks[name])
+    if name == WEIGHTS:
+        from dfrestore.cli import weights
+
+        return _nothing, weights.app.info.short_help
+    module = import_module(f"dfrestore.cli.{name}")
+    return getattr(module, name), module.help_text() if hasattr(module, "help_text") else None
+
+
+def build(wanted: str | None = None) -> typer.Typer:
+    """wanted: the command that has its options; None: all have. Where it is none of ours, all have their help."""
+    app = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # plain text in pipes too, and nothing heavy to import
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    names = (*restoring_tasks(), "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
+    for name in names:
+        if wanted in names and wanted != name:
+            app.command(name)(_nothing)
+            continue
+        command, text = _command(name)
+        if wanted not in (None, name):
+            app.command(name, help=text or inspect.getdoc(command))(_nothing)
+        elif name == WEIGHTS:
+            from dfrestore.cli import weights
+
+            app.add_typer(weights.app, name=name)
+        else:
+            app.command(name, help=text)(command)
+    return app
+
+
+def wanted_by(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The first word of a command line, or of the one that a shell wants completed; empty where there is none."""
+    if "_DFRESTORE_COMPLETE" in environment:
+        words = environment.get("COMP_WORDS") or environment.get("_TYPER_COMPLETE_ARGS") or ""
+        arguments = words.split()[1:]
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _nothing() -> None:
+    """In place of a command that is not wanted."""
 
 
 def _version(requested: bool) -> None:
@@ -53,21 +99,9 @@ def _version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     pass
-
-
-for _task in restoring_tasks().values():
-    app.command(_task.name, help=restoring.help_text(_task))(restoring.command_of(_task))
-app.command("train")(train)
-app.command("finetune")(finetune)
-app.command("evaluate")(evaluate)
-app.command("degrade", help=degrade.help_text())(degrade.degrade)
-app.add_typer(weights.app, name="weights")
-app.command("benchmark")(benchmark)
-app.command("info")(info)

@@ -53,7 +53,11 @@ def _owners(option: str, context: Any) -> list[str]:
     """The other commands that have this option, where they are few."""
     if context.parent is None:
         return []
-    commands = context.parent.command.commands
+    from typer.main import get_command
+
+    from dfrestore.cli.commands import build
+
+    commands = get_command(build()).commands  # type: ignore[attr-defined]
     owners = [name for name, item in commands.items() if any(option in parameter.opts for parameter in item.params)]
     return owners if len(owners) <= 3 else []
 

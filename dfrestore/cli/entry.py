@@ -64,9 +64,9 @@ def _run(arguments: list[str]) -> int:
     import typer
     from typer.main import get_command
 
-    from dfrestore.cli.commands import app
+    from dfrestore.cli.commands import build, wanted_by
 
-    command = get_command(app)
+    command = get_command(build(wanted_by(arguments, os.environ)))
     try:
         code = command.main(arguments, prog_name="dfrestore", standalone_mode=False)
     except typer.Exit as end:

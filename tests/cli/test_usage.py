@@ -16,7 +16,7 @@ from conftest import Answer
 from typer.main import get_command
 
 from dfrestore import __version__
-from dfrestore.cli.commands import app
+from dfrestore.cli.commands import build
 from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window, share
 from dfrestore.errors import UsageError
 from dfrestore.tasks import restoring_tasks
@@ -84,7 +84,7 @@ def every_command() -> list[list[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from below(inner, [*words, name])
 
-    return list(below(get_command(app), []))
+    return list(below(get_command(build()), []))
 
 
 @pytest.mark.parametrize("command", every_command(), ids=" ".join)
@@ -107,7 +107,7 @@ def examples() -> set[str]:
 
 
 def found(words: list[str]) -> Any:
-    command: Any = get_command(app)
+    command: Any = get_command(build())
     for word in words:
         command = command.commands[word]
     return command
