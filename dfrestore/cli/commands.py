@@ -38,6 +38,7 @@ Results go to standard output, messages for people to standard error. DFRESTORE_
 
 
 WEIGHTS = "weights"  # a group of its own
+NAMES = (*restoring_tasks(), "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
 
 
 def _command(name: str) -> tuple[Callable[..., Any], str | None]:
@@ -64,9 +65,8 @@ def build(wanted: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    names = (*restoring_tasks(), "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
-    for name in names:
-        if wanted in names and wanted != name:
+    for name in NAMES:
+        if wanted in NAMES and wanted != name:
             app.command(name)(_nothing)
             continue
         command, text = _command(name)
@@ -79,6 +79,12 @@ def build(wanted: str | None = None) -> typer.Typer:
         else:
             app.command(name, help=text)(command)
     return app
+
+
+def may_be_an_option(name: str) -> bool:
+    """Whether some command could have this option, ``--name``; seen without building them."""
+    parameter = name.lstrip("-").replace("-", "_")
+    return any(parameter in inspect.signature(_command(one)[0]).parameters for one in NAMES)
 
 
 def wanted_by(arguments: Sequence[str], environment: Mapping[str, str]) -> str:

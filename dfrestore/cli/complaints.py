@@ -55,8 +55,10 @@ def _owners(option: str, context: Any) -> list[str]:
         return []
     from typer.main import get_command
 
-    from dfrestore.cli.commands import build
+    from dfrestore.cli.commands import build, may_be_an_option
 
+    if not may_be_an_option(option):
+        return []
     commands = get_command(build()).commands  # type: ignore[attr-defined]
     owners = [name for name, item in commands.items() if any(option in parameter.opts for parameter in item.params)]
     return owners if len(owners) <= 3 else []

@@ -143,7 +143,7 @@ def test_a_run_that_cannot_start_writes_no_page(restore: Run, tmp_path: Path, ph
         (["in.html", "--report", "in.html"], "is an input"),
         (["in.html", "--report", "sub/../in.html", "--overwrite"], "is an input"),
         (["a.png", "--report", "out.html", "-o", "out.html", "--format", "png"], "a result goes there"),
-        (["a.png", "sub", "--report", "out.html", "-o", "out.html"], "a result goes there"),
+        (["a.png", "sub", "--report", "out.html", "-o", "out.html"], "several results need a folder"),
         (["a.png", "--report", "b.png/page.html", "-o", "b.png"], "a result goes there"),
         (["a.png", "--report", "page.txt"], "ends in .html"),
         (["a.png", "--report", ""], "ends in .html"),

@@ -74,7 +74,7 @@ def test_folders_of_extras_below_an_input_are_not_taken_for_photos(
     ("kind", "name", "words"),
     [
         ("uncertainty", "map.jpg", "ends in .png"),
-        ("uncertainty", "map", "ends in .png"),
+        ("uncertainty", "map.tif", "ends in .png"),
         ("compare", "strip.webp", "ends in .jpg or .jpeg or .png"),
         ("trace", "trace.mp4", "ends in .gif or .webp"),
         ("compare", "", "needs the name"),
@@ -85,6 +85,12 @@ def test_a_name_without_the_right_ending_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         planned(make_photo(tmp_path / "a.jpg"), None, **{kind: tmp_path / name if name else ""})
+
+
+def test_a_name_without_ending_is_a_folder(tmp_path: Path, make_photo: MakePhoto) -> None:
+    (job,) = planned(make_photo(tmp_path / "a.jpg"), None, uncertainty=tmp_path / "maps").jobs
+    assert job.extras.uncertainty is not None
+    assert job.extras.uncertainty.parent == tmp_path / "maps"
 
 
 def test_a_trace_is_of_one_file(tmp_path: Path, photo_folder: Path) -> None:
