@@ -5,10 +5,12 @@ One table. A new task is one more entry here; help texts, pairs of folders, ense
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+
+from dfrestore.errors import UsageError
 
 Channel = Literal["y", "rgb"]
 
@@ -136,6 +138,9 @@ TASKS: Mapping[str, Task] = MappingProxyType(
     }
 )
 
+CHAIN = "run"
+"""The command of several tasks in turn; its results have it in their names."""
+
 _FOLDERS = (("input", "target"), ("lq", "gt"))
 _ROLES = ("hq", "clean", "degraded", "restored")
 _FOREIGN_TASKS = ("deraindrop",)  # results of other programs have it in their names
@@ -170,6 +175,18 @@ def role_words() -> frozenset[str]:
     """Words in file names that say which picture of a pair it is, not which scene it shows."""
     words = {*_ROLES, *_FOREIGN_TASKS, *restoring_tasks(), *(word for folders in pair_folders() for word in folders)}
     return frozenset(words.union(*(task.roles for task in TASKS.values())))
+
+
+def check_chain(tasks: Sequence[str]) -> None:
+    """Whether these tasks can follow one another. Raises UsageError."""
+    if not tasks:
+        raise UsageError("a chain needs a task at least, like derain,denoise")
+    for number, task in enumerate(tasks):
+        if task in tasks[:number]:
+            raise UsageError(f"{','.join(tasks)}: {task} stands there twice; a chain does each task once")
+    larger = [task for task in tasks if task in TASKS and TASKS[task].scale]
+    if len(larger) > 1:
+        raise UsageError(f"{','.join(tasks)}: {any_of(larger, 'and')} both enlarge; take one of them")
 
 
 def any_of(names: Iterable[str], last: str = "or") -> str:

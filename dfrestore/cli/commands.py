@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfrestore.tasks import any_of, restoring_tasks
+from dfrestore.tasks import CHAIN, any_of, restoring_tasks
 from dfrestore.version import __version__
 
 _REMOVED = any_of([task.removes for task in restoring_tasks().values() if task.removes], "and")
@@ -38,7 +38,7 @@ Results go to standard output, messages for people to standard error. DFRESTORE_
 
 
 WEIGHTS = "weights"  # a group of its own
-NAMES = (*restoring_tasks(), "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
+NAMES = (*restoring_tasks(), CHAIN, "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
 
 
 def _command(name: str) -> tuple[Callable[..., Any], str | None]:
@@ -48,6 +48,10 @@ def _command(name: str) -> tuple[Callable[..., Any], str | None]:
         from dfrestore.cli import restoring
 
         return restoring.command_of(tasks[name]), restoring.help_text(tasks[name])
+    if name == CHAIN:
+        from dfrestore.cli import chain
+
+        return chain.run_tasks, chain.HELP
     if name == WEIGHTS:
         from dfrestore.cli import weights
 

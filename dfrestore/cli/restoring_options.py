@@ -232,3 +232,16 @@ MASK_OPTIONS: dict[str, Any] = {
         ),
     ],
 }
+
+# -- of one task of a chain ------------------------------------------------------------------------------------------
+
+STEP_OPTIONS = frozenset(
+    {"model", "base", "steps", "seed", "window", "tile", "strength", "ensemble", "keep_color", "grain"}
+    | SAME_SIZE_OPTIONS.keys()
+    | NOISE_OPTIONS.keys()
+    | SIZE_OPTIONS.keys()
+    | MASK_OPTIONS.keys()
+)
+"""The options that each task of a chain has for itself, as TASK.OPTION=VALUE; the others hold for all of it."""
+ALONE_OPTIONS = frozenset({"uncertainty", "trace", "name"})
+"""Those that a chain has not."""

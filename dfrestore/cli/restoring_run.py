@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +18,8 @@ from dfrestore.cli.options import check_tile, parse_memory, parse_pixels, parse_
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
 from dfrestore.cli.restoring_finish import finish_of
-from dfrestore.cli.restoring_words import about, described, expected, planned, remarks
+from dfrestore.cli.restoring_models import check_possible, identity_of, loaded, named_models, naming, steps_of
+from dfrestore.cli.restoring_words import about, described, expected, planned, remarks, what
 from dfrestore.cli.run_page import RunPage
 from dfrestore.cli.streams import check_streams
 from dfrestore.errors import UsageError, one_line
@@ -27,10 +28,10 @@ from dfrestore.processes import PeerFailed, use_threads
 
 if TYPE_CHECKING:
     from dfrestore.photo.target_size import TargetSize
-    from dfrestore.restore import FilePlan, FileResult, Job, Restorer, Settings
+    from dfrestore.restore import Chain, FilePlan, FileResult, Job, Restorer, Settings
     from dfrestore.restore.extras import ExtraOptions, Extras
     from dfrestore.restore.finish import Finish
-    from dfrestore.restore.results import Masking
+    from dfrestore.restore.results import AnySettings, Masking
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
@@ -110,16 +111,18 @@ class Options:
         return ExtraOptions(self.uncertainty, self.compare, self.trace, self.save_mask)
 
 
-def run(task: str, crew: Crew, options: Options) -> None:
-    """Run the command. Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes."""
-    parsed = _Parsed.of(options, task)
-    from dfrestore.weights import on_base, resolve
+def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Options]] = ()) -> None:
+    """Run the command. chain: tasks in turn, each with options that may differ in what is of one task; else ``task``.
 
-    def of_model() -> Resolved:
-        return on_base(resolve(options.model, task=task, factor=parsed.size.factor), options.base)
-
-    find = cache(lambda: crew.in_turn(of_model))  # once
-    plan = _plan(options, task, parsed, find)
+    Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes.
+    """
+    steps: list[_Step] = []
+    for name, own in chain or ((task, options),):
+        with naming(name if chain else None):
+            steps.append(_Step(name, own, _Parsed.of(own, name)))
+    parsed = next((step.parsed for step in steps if step.parsed.masks is not None), steps[0].parsed)
+    find = cache(lambda: crew.in_turn(lambda: [step.resolved() for step in steps]))  # once
+    plan = _plan(options, task, parsed, lambda: find()[0])
     report = Report(
         quiet=options.quiet,
         as_json=options.as_json,
@@ -128,17 +131,16 @@ def run(task: str, crew: Crew, options: Options) -> None:
         task=task,
     )
     resolved = find()
-    if options.steps is not None or parsed.window is not None:
-        from dfrestore.restore.possible import check_possible
-
-        check_possible(resolved.path, options.steps, parsed.window)
+    for step, model in zip(steps, resolved, strict=True):
+        with naming(step.task if chain else None):
+            check_possible(model, step.options.steps, step.parsed.window)
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
     page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
-    settings = _settings(options, parsed, task, resolved, plan)
+    settings = _settings(steps, resolved, plan, chained=bool(chain))
     work = _Run(plan, settings, report, resolved, options, parsed, crew)
     if page is not None and crew.first and not options.dry_run:
         work.page = RunPage(
-            page, report, plan, settings, resolved.label, overwrite=options.overwrite, max_pixels=parsed.pixels
+            page, report, plan, settings, resolved, overwrite=options.overwrite, max_pixels=parsed.pixels
         )
     code = work.execute()
     if code in (INTERRUPTED, TERMINATED):
@@ -194,6 +196,21 @@ class _Parsed:
         )
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One task, and the options for it."""
+
+    task: str
+    options: Options
+    parsed: _Parsed
+
+    def resolved(self) -> Resolved:
+        from dfrestore.weights import on_base, resolve
+
+        found = resolve(self.options.model, task=self.task, factor=self.parsed.size.factor)
+        return on_base(found, self.options.base)
+
+
 def _plan(options: Options, task: str, parsed: _Parsed, find: Callable[[], Resolved]) -> FilePlan:
     """find: the model, which is part of some names."""
     from dfrestore.restore import plan_files
@@ -213,13 +230,23 @@ def _plan(options: Options, task: str, parsed: _Parsed, find: Callable[[], Resol
     )
 
 
-def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
+def _settings(steps: Sequence[_Step], resolved: Sequence[Resolved], plan: FilePlan, *, chained: bool) -> AnySettings:
+    from dfrestore.restore import ChainSettings
+
+    parts: list[Settings] = []
+    for step, model in zip(steps, resolved, strict=True):
+        with naming(step.task if chained else None):
+            parts.append(_settings_of(step.options, step.parsed, step.task, model, plan))
+    return ChainSettings(tuple(parts)) if chained else parts[0]
+
+
+def _settings_of(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
     from dfrestore.restore import Settings
 
     return Settings(
         task=task,
-        model=_identity(resolved, plan),
-        steps=_steps(options.steps, resolved),
+        model=identity_of(resolved, plan),
+        steps=steps_of(options.steps, resolved),
         seed=options.seed,
         precision=options.precision,
         window=parsed.window,
@@ -236,30 +263,14 @@ def _settings(options: Options, parsed: _Parsed, task: str, resolved: Resolved, 
     )
 
 
-def _steps(requested: int | None, resolved: Resolved) -> int:
-    """What was asked for, or the model's own count, as its header says."""
-    from dfrestore.weights import read_spec
-
-    return read_spec(resolved.path).default_steps if requested is None else requested
-
-
-def _identity(resolved: Resolved, plan: FilePlan) -> str:
-    """What records identify a model by: the sha256 of its file, which is not computed where there is no record."""
-    if resolved.sha256 is not None or not any(job.recorded for job in plan.jobs):
-        return resolved.sha256 or str(resolved.path)
-    from dfrestore.weights.checkpoint import sha256_of
-
-    return sha256_of(resolved.path)
-
-
 @dataclass
 class _Run:
     """One run of the command, once its arguments are checked."""
 
     plan: FilePlan
-    settings: Settings
+    settings: AnySettings
     report: Report
-    resolved: Resolved
+    resolved: Sequence[Resolved]
     options: Options
     parsed: _Parsed
     crew: Crew
@@ -273,7 +284,7 @@ class _Run:
         dry, crew = self.options.dry_run, self.crew
         if not crew.first:
             return 0 if dry else self.report.during(lambda: self._with_page(crew.agreed([]), Records()))
-        for note in (*self.resolved.warnings, *self.plan.notes):
+        for note in (*(line for model in self.resolved for line in model.warnings), *self.plan.notes):
             self.report.warn(note)
         for source, error in self.plan.failures:
             self._settle(FileResult("failed", source, error=one_line(error)))
@@ -323,21 +334,15 @@ class _Run:
                 raise
 
     def _work(self, todo: list[Job], records: Records) -> None:
-        from dfrestore.restore import Restorer
-
         use_threads(self.options.threads)
         place = self.crew.place(self.options.device)
-        restorer = Restorer.from_resolved(
-            self.resolved,
-            device=place,
-            precision=self.options.precision,
-            window=self.parsed.window,
-            memory=self.crew.memory(self.parsed.memory, place),
-        )
+        memory = self.crew.memory(self.parsed.memory, place)
+        restorer = loaded(self.resolved, self.settings, device=place, precision=self.options.precision, memory=memory)
         if restorer.precision.warning:
             self.report.warn(restorer.precision.warning)
-        for remark in remarks(restorer.network, self.settings, self.options.trace):
-            self.report.warn(remark)
+        for one, part in zip(restorer.restorers, self.settings.parts, strict=True):
+            for remark in remarks(one.network, part, self.options.trace):
+                self.report.warn(f"{part.task}: {remark}" if len(self.settings.parts) > 1 else remark)
         if self.page is not None:
             self.page.uses(restorer)
         if self.options.dry_run:
@@ -345,7 +350,7 @@ class _Run:
         else:
             self._restore(todo, restorer, records)
 
-    def _restore(self, todo: list[Job], restorer: Restorer, records: Records) -> None:
+    def _restore(self, todo: list[Job], restorer: Restorer | Chain, records: Records) -> None:
         from dfrestore import photo
         from dfrestore.restore import FileResult, Started, run_batch
 
@@ -375,7 +380,7 @@ class _Run:
             else:
                 self.report.progress(output, event.done / event.total)
 
-    def _preview(self, todo: list[Job], restorer: Restorer) -> None:
+    def _preview(self, todo: list[Job], restorer: Restorer | Chain) -> None:
         from dfrestore.restore.batch import preview
         from dfrestore.restore.extras import named
         from dfrestore.restore.results import FileResult
@@ -388,14 +393,14 @@ class _Run:
                 self._settle(seen)
                 continue
             item, line = planned(seen)
-            more = {"model": restorer.label, "seed": self.settings.seed, "plan": seen.plan, **named(job.extras)}
+            more = {**named_models(restorer, self.settings), "plan": seen.plan, **named(job.extras)}
             self.report.planned({**item, **more, "warnings": list(seen.notes)}, line)
             for note in seen.notes:
                 self.report.warn(f"{job.input}: {note}")
 
-    def _start_line(self, restorer: Restorer, plan: str, expected: str = "") -> str:
+    def _start_line(self, restorer: Restorer | Chain, plan: str, expected: str = "") -> str:
         device, precision = restorer.device, restorer.precision
         return (
-            f"{self.settings.task}: model {self.settings.made_by(restorer.label)}; {self.crew.described}"
+            f"{what(self.settings, [one.label for one in restorer.restorers])}; {self.crew.described}"
             f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}{expected}"
         )

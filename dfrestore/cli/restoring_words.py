@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
     from dfrestore.methods import Network
     from dfrestore.restore import Settings, Started
+    from dfrestore.restore.results import AnySettings
+
+
+def what(settings: AnySettings, models: Sequence[str]) -> str:
+    """``derain: model derain/compact, 1 step, seed 0``; of a chain, the tasks and all models."""
+    parts = [part.made_by(model) for part, model in zip(settings.parts, models, strict=True)]
+    tasks = ",".join(part.task for part in settings.parts)
+    name = " ".join(dict.fromkeys((settings.task, tasks)))
+    return f"{name}: model{'s' if len(parts) > 1 else ''} {', then '.join(parts)}"
 
 
 SLOW = 1.3  # times as long as without the user's tiles, from which it is said

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from dfrestore.cli.page import Page, count, how, lead, made, most, versions
 from dfrestore.cli.report import duration
-from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
     from dfrestore.cli.report import Report
     from dfrestore.evaluation.html import About
     from dfrestore.evaluation.shots import Role
-    from dfrestore.restore import FilePlan, FileResult, Restorer, Settings
+    from dfrestore.restore import Chain, FilePlan, FileResult, Restorer, Settings
+    from dfrestore.restore.results import AnySettings
+    from dfrestore.weights import Resolved
 
 
 class RunPage(Page):
@@ -28,27 +29,27 @@ class RunPage(Page):
         path: Path,
         report: Report,
         plan: FilePlan,
-        settings: Settings,
-        model: str,
+        settings: AnySettings,
+        models: Sequence[Resolved],
         *,
         overwrite: bool,
         max_pixels: int | None,
     ) -> None:
         super().__init__(path, overwrite, report.say, report.complain)
         self._settings = settings
-        self._model = model
+        self._models = [model.label for model in models]
         self._max_pixels = max_pixels
         self._numbers = {(job.input, job.output): number for number, job in enumerate(plan.jobs, 1)}
         self._root = _common([job.input for job in plan.jobs])
         self._inputs = report.inputs
         self._counts: Counter[str] = Counter()
         self._plans: Counter[str] = Counter()
-        self._restorer: Restorer | None = None
+        self._restorer: Restorer | Chain | None = None
         self._failures: list[tuple[str, str]] = []
         self._left: dict[str, list[str]] = {}
         self._before: list[FileResult] = []
 
-    def uses(self, restorer: Restorer) -> None:
+    def uses(self, restorer: Restorer | Chain) -> None:
         """What does the work, for the settings."""
         self._restorer = restorer
 
@@ -85,7 +86,7 @@ class RunPage(Page):
         facts = (duration(result.seconds), str(result.plan), *self._change(result)) if new else ("done before",)
         budget = bytes_each(len(self._numbers))
         most = photo.MAX_PIXELS if self._max_pixels is None else self._max_pixels
-        resize = TASKS[self._settings.task].scale
+        resize = self._settings.enlarges
         shots, why = self._look(lambda: shots_of_files(files, budget, max_pixels=most, resize=resize))
         number = self._numbers[result.input, output]
         self._put(Entry(number, self._name(result.input), shots, facts, (*result.warnings, *why)))
@@ -112,53 +113,74 @@ class RunPage(Page):
         missing = self._inputs - self._counts.total()
         counts += [f"{missing} not done"] if ending and missing > 0 else []
         parts = [", ".join(counts) or "nothing to do", duration(time.perf_counter() - self._begin)]
-        parts.append(how(self._model, self._settings.steps, self._settings.seed))
+        parts += (how(model, part.steps, part.seed) for model, part in self._steps())
         restored = self._counts["done"] + self._counts["skipped"]
         lists = [(f"Left as found: {why}", names) for why, names in self._left.items()]
         lists.append(("Done before, not shown", [self._name(result.input) for result in self._before]))
         return About(
             title=f"{count(restored)} restored" if restored else "Nothing restored",
             lead=lead(ending, *parts),
-            over=f"dfrestore {self._settings.task}",
+            over=" ".join(["dfrestore", *dict.fromkeys((self._settings.task, self._tasks()))]),
             settings=tuple(self._described()),
             failures=self._failures,
             lists=lists,
             footer=made(),
         )
 
+    def _steps(self) -> Iterator[tuple[str, Settings]]:
+        """Each task's model and settings."""
+        yield from zip(self._models, self._settings.parts, strict=True)
+
+    def _tasks(self) -> str:
+        return ",".join(part.task for part in self._settings.parts)
+
     def _described(self) -> Iterator[tuple[str, str]]:
         settings, restorer = self._settings, self._restorer
-        yield "Task", settings.task
-        yield "Model", self._model
-        yield "Steps", str(settings.steps)
-        yield "Seed", str(settings.seed)
-        if restorer is None:
-            yield "Device", "none: all was done before"
-        else:
-            yield "Device", f"{restorer.device.name} ({restorer.device.reason})"
-            yield "Precision", f"{restorer.precision.name} ({restorer.precision.reason})"
-        if self._plans:
-            yield "Plan", most(self._plans)
-        if settings.strength != 1:
-            yield "Strength", f"{settings.strength:g}"
-        if settings.ensemble != 1:
-            yield "Ensemble", f"mean of {settings.ensemble}"
-        if settings.keep_color:
-            yield "Colour", "as in the input"
-        if settings.finish.changed:
-            yield "Finish", settings.finish.describe()
-        if TASKS[settings.task].scale:
-            yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
-        masking = settings.masking
-        if masking.invert:
-            yield "Mask", "inverted"
-        for name in ("dilate", "feather"):
-            if getattr(masking, name):
-                yield name.capitalize(), f"{getattr(masking, name)} pixels"
-        for name in ("tile", "window", "format", "quality"):
+        for number, (model, part) in enumerate(self._steps()):
+            yield "Task", part.task
+            yield "Model", model
+            yield "Steps", str(part.steps)
+            yield "Seed", str(part.seed)
+            if number == 0:
+                yield from _where(restorer)
+                if self._plans:
+                    yield "Plan", most(self._plans)
+            yield from _of_task(part)
+        for name in ("format", "quality"):
             if getattr(settings, name) is not None:
                 yield name.capitalize(), str(getattr(settings, name))
         yield "Versions", versions()
+
+
+def _where(restorer: Restorer | Chain | None) -> Iterator[tuple[str, str]]:
+    if restorer is None:
+        yield "Device", "none: all was done before"
+    else:
+        yield "Device", f"{restorer.device.name} ({restorer.device.reason})"
+        yield "Precision", f"{restorer.precision.name} ({restorer.precision.reason})"
+
+
+def _of_task(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What was set for one task."""
+    if settings.strength != 1:
+        yield "Strength", f"{settings.strength:g}"
+    if settings.ensemble != 1:
+        yield "Ensemble", f"mean of {settings.ensemble}"
+    if settings.keep_color:
+        yield "Colour", "as in the input"
+    if settings.finish.changed:
+        yield "Finish", settings.finish.describe()
+    if settings.enlarges:
+        yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
+    masking = settings.masking
+    if masking.invert:
+        yield "Mask", "inverted"
+    for name in ("dilate", "feather"):
+        if getattr(masking, name):
+            yield name.capitalize(), f"{getattr(masking, name)} pixels"
+    for name in ("tile", "window"):
+        if getattr(settings, name) is not None:
+            yield name.capitalize(), str(getattr(settings, name))
 
 
 def _common(paths: Sequence[Path]) -> Path:

@@ -1,5 +1,5 @@
-"""The Restorer (the Python API), and runs over files and folders: what to take, where it goes, what is done already,
-and the pictures beside a result: maps of uncertainty, comparison strips, traces.
+"""Restorer and Chain (the Python API), and runs over files and folders: what to take, where it goes, what is done
+already, and the pictures beside a result: maps of uncertainty, comparison strips, traces.
 
 Parsing of options and printing are the command line's; pixels, plans and tensors belong to ``photo`` and ``engine``.
 """
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfrestore.restore.batch import run_batch
+    from dfrestore.restore.chain import Chain
     from dfrestore.restore.finish import Finish
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
-    from dfrestore.restore.results import FileResult, Settings, Started
+    from dfrestore.restore.results import ChainSettings, FileResult, Settings, Started
     from dfrestore.restore.todo import triage
 
 __all__ = [
+    "Chain",
+    "ChainSettings",
     "FilePlan",
     "FileResult",
     "Finish",
@@ -36,12 +39,14 @@ _HOMES = {
     "FilePlan": "planning",
     "Job": "planning",
     "plan_files": "planning",
+    "ChainSettings": "results",
     "FileResult": "results",
     "Finish": "finish",
     "Settings": "results",
     "Started": "results",
     "run_batch": "batch",
     "triage": "todo",
+    "Chain": "chain",
     "Outcome": "restorer",
     "Restorer": "restorer",
 }

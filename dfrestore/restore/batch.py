@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
-from dfrestore.photo.enlarged import with_pixels
+from dfrestore.photo.enlarged import resized, with_pixels
 from dfrestore.photo.target_size import ResultSize
+from dfrestore.restore.chain import Chain, Step, described, in_turn, planned_steps, slowdown, total
 from dfrestore.restore.change import Change, change, is_hardly_any
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
 from dfrestore.restore.planning import Job
 from dfrestore.restore.restorer import Outcome
-from dfrestore.restore.results import FileResult, Settings, Started, failed_result
-from dfrestore.restore.source import Source, can_be_copied, mask_png, read_source, result_format, result_size
+from dfrestore.restore.results import AnySettings, ChainSettings, FileResult, Started, failed_result
+from dfrestore.restore.source import (
+    Source,
+    can_be_copied,
+    mask_png,
+    read_source,
+    result_format,
+    result_size,
+)
 from dfrestore.restore.streams import write_stdout
 from dfrestore.restore.todo import Records, made_meanwhile
 from dfrestore.restore.trace import Trace
 from dfrestore.restore.uncertainty import uncertainty_png
+from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
-    from dfrestore.engine import Plan, Progress
+    from dfrestore.engine import Progress
     from dfrestore.restore.images import Rgb
     from dfrestore.restore.restorer import Restorer
 
@@ -41,8 +50,8 @@ UNTOUCHED = "large enough as it is"
 
 def run_batch(
     jobs: Iterable[Job],
-    restorer: Restorer,
-    settings: Settings,
+    restorer: Restorer | Chain,
+    settings: AnySettings,
     records: Records,
     *,
     max_pixels: int = photo.MAX_PIXELS,
@@ -72,8 +81,8 @@ def _one(
     job: Job,
     load: Callable[[], Source],
     max_pixels: int,
-    restorer: Restorer,
-    settings: Settings,
+    restorer: Restorer | Chain,
+    settings: AnySettings,
     records: Records,
     lanes: InPlace[FileResult],
     watch: Callable[[Job, float], object] | None,
@@ -110,51 +119,96 @@ def _restored(
     job: Job,
     source: Source,
     max_pixels: int,
-    restorer: Restorer,
-    settings: Settings,
+    restorer: Restorer | Chain,
+    settings: AnySettings,
     watch: Callable[[Job, float], object] | None,
 ) -> Generator[Started | Progress, None, _Restoration]:
-    rgb = source.photo.rgb
-    height, width = rgb.shape[:2]
-    size = result_size(job, source.photo, settings, restorer.network.scale, max_pixels)
-    notes = (size.note,) if size.note else ()
-    if size.untouched:
-        as_it_is = Outcome(rgb, UNTOUCHED, restorer.precision.name, ())
+    size = result_size(job, source.photo, settings, native_scale(restorer), max_pixels)
+    notes = _notes_on(size)
+    steps = _steps(job, source, restorer, settings, size)
+    if not steps:
+        as_it_is = Outcome(source.photo.rgb, UNTOUCHED, restorer.precision.name, ())
         copied = can_be_copied(job, source.photo, settings)
-        extras = _extras(job, source, as_it_is, UNTOUCHED, settings.ensemble, None)
-        return _Restoration(job, source, as_it_is, (f"{UNTOUCHED}; not enlarged",), extras, copied)
-    plan = _plan(job, restorer, height, width, settings)
-    yield _started(job, source, restorer, size, plan, settings)
-    work = restorer.restore_rgb(
-        rgb,
-        steps=settings.steps,
-        seed=settings.seed,
-        plan=plan,
-        strength=settings.strength,
-        ensemble=settings.ensemble,
-        spread=job.extras.uncertainty is not None,
-        keep_color=settings.keep_color,
-        mask=source.mask,
-        size=size.size,
-        finish=settings.finish,
+        return _Restoration(job, source, as_it_is, notes, _extras(job, source, as_it_is, UNTOUCHED, 1, None), copied)
+    seconds = [step.seconds for step in steps]
+    yield _started(job, source, size, steps, seconds)
+    work = in_turn(
+        source.photo.rgb,
+        steps,
+        seconds=seconds,
         watch=None if watch is None else lambda done, total: watch(job, done / total),
         name=str(job.input),
     )
     trace = None
     if job.extras.trace is not None:
-        noise = restorer.noise(height, width, settings.seed)
-        start = rgb if noise is None else noise
-        trace = Trace(source.photo, start, steps=settings.steps, members=settings.ensemble, mask=source.mask)
-        del noise, start  # a small copy is kept
+        trace = _trace(source, steps[0])
         work = trace.watch(work)
     outcome: Outcome = yield from work
-    label = Path(restorer.label)  # a name, or a file, whose folders tell nothing in a caption
-    made_by = settings.made_by(label.name if label.suffix else restorer.label)
-    extras = _extras(job, source, outcome, made_by, settings.ensemble, trace)
+    members = settings.parts[-1].ensemble
+    extras = _extras(job, source, outcome, _made_by(restorer, settings), members, trace)
     return _Restoration(job, source, outcome, notes, extras)
 
 
-def _finished(restoration: _Restoration, settings: Settings, records: Records, label: str, begin: float) -> FileResult:
+def native_scale(restorer: Restorer | Chain) -> int:
+    """How many times the result is larger where no size is asked for."""
+    return max(one.network.scale for one in restorer.restorers)
+
+
+def _notes_on(size: ResultSize) -> tuple[str, ...]:
+    if size.untouched:
+        return (f"{UNTOUCHED}; not enlarged",)
+    return (size.note,) if size.note else ()
+
+
+def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySettings, size: ResultSize) -> list[Step]:
+    """What is to be done to a photo: all tasks, but none that would enlarge what is large enough."""
+    restorers: list[Restorer] = []
+    options: list[dict[str, Any]] = []
+    now, alone = source.photo.size, len(settings.parts) == 1
+    for one, part in zip(restorer.restorers, settings.parts, strict=True):
+        enlarges = alone or part.enlarges or one.network.scale > 1
+        if enlarges and size.untouched:
+            continue
+        now = size.size if enlarges else now
+        restorers.append(one)
+        options.append(
+            {
+                "steps": part.steps,
+                "seed": part.seed,
+                "tile": part.tile,
+                "strength": part.strength,
+                "ensemble": part.ensemble,
+                "spread": job.extras.uncertainty is not None,
+                "keep_color": part.keep_color,
+                "mask": source.mask if alone or TASKS[part.task].mask else None,
+                "size": now,
+                "finish": part.finish,
+            }
+        )
+    try:
+        return planned_steps(restorers, options, *source.photo.size)
+    except OutOfMemoryFailure as error:
+        raise OutOfMemoryFailure(f"{job.input}: {error}") from error
+
+
+def _trace(source: Source, step: Step) -> Trace:
+    noise = step.restorer.noise(step.height, step.width, step.options["seed"])
+    start = source.photo.rgb if noise is None else noise
+    return Trace(source.photo, start, steps=step.steps, members=step.options["ensemble"], mask=source.mask)
+
+
+def _made_by(restorer: Restorer | Chain, settings: AnySettings) -> str:
+    """For captions. A model is called by its name, or its file's, whose folders tell nothing there."""
+    labels = [one.label for one in restorer.restorers]
+    short = [Path(label).name if Path(label).suffix else label for label in labels]
+    if len(short) > 1:
+        return ", ".join(short)
+    return settings.parts[0].made_by(short[0])
+
+
+def _finished(
+    restoration: _Restoration, settings: AnySettings, records: Records, label: str, begin: float
+) -> FileResult:
     """Everything of a photo written."""
     job, source, outcome = restoration.job, restoration.source, restoration.outcome
     base = with_pixels(source.photo, outcome.rgb)
@@ -182,15 +236,17 @@ def _finished(restoration: _Restoration, settings: Settings, records: Records, l
         filled=source.filled,
         change=_change(restoration, settings),
         extras=job.extras.existing,
+        chain=outcome.chain if isinstance(settings, ChainSettings) else None,
     )
 
 
-def _change(restoration: _Restoration, settings: Settings) -> Change:
+def _change(restoration: _Restoration, settings: AnySettings) -> Change:
     source, outcome = restoration.source, restoration.outcome
     if outcome.rgb is source.photo.rgb:  # as it is
         return Change(0.0, 0.0)
-    found = change(source.photo.rgb, outcome.rgb, source.mask)
-    return replace(found, hardly=is_hardly_any(found, settings.task, settings.strength))
+    alone = len(settings.parts) == 1
+    found = change(source.photo.rgb, outcome.rgb, source.mask if alone else None)
+    return replace(found, hardly=all(is_hardly_any(found, part.task, part.strength) for part in settings.parts))
 
 
 def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], FileResult]) -> FileResult:
@@ -200,7 +256,7 @@ def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], Fil
         return failed(error)
 
 
-def _failure(job: Job, settings: Settings, records: Records, begin: float, error: Exception) -> FileResult:
+def _failure(job: Job, settings: AnySettings, records: Records, begin: float, error: Exception) -> FileResult:
     """How this file failed; errors that concern the whole run are raised again."""
     failure = _as_failure(error, job)
     if failure is None:
@@ -217,7 +273,9 @@ def _extras(
     if job.extras.uncertainty is not None and outcome.spread is not None:
         files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
     if job.extras.compare is not None:
-        strip = comparison(source.photo, outcome.rgb, job.input.name, made_by, source.mask)
+        mask, size = source.mask, outcome.rgb.shape[:2]
+        mask = mask if mask is None or mask.shape == size else resized(mask, *size)
+        strip = comparison(source.photo, outcome.rgb, job.input.name, made_by, mask)
         files[job.extras.compare] = encoded(strip, job.extras.compare.name)
     if job.extras.save_mask is not None and source.mask is not None:
         files[job.extras.save_mask] = mask_png(source.mask)
@@ -227,7 +285,7 @@ def _extras(
 
 
 def _written(
-    job: Job, picture: photo.Photo, rgb: Rgb, settings: Settings, record: Callable[[int], None], as_it_is: bool
+    job: Job, picture: photo.Photo, rgb: Rgb, settings: AnySettings, record: Callable[[int], None], as_it_is: bool
 ) -> list[str]:
     """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream.
 
@@ -272,30 +330,22 @@ def _written(
 
 
 def _started(
-    job: Job, source: Source, restorer: Restorer, result: ResultSize, plan: Plan, settings: Settings
+    job: Job, source: Source, result: ResultSize, steps: Sequence[Step], seconds: Sequence[float | None]
 ) -> Started:
     height, width = source.photo.size
-    seconds = restorer.expected_seconds(height, width, settings.steps, plan, settings.ensemble)
     return Started(
         job,
         (width, height),
         (result.width, result.height),
-        plan.describe(),
-        whole=plan.kind == "whole",
-        seconds=seconds,
+        described(steps),
+        whole=all(step.plan.kind == "whole" for step in steps),
+        seconds=total(seconds),
         filled=source.filled,
-        slowdown=restorer.slowdown(height, width, settings.steps, plan),
+        slowdown=slowdown(steps),
     )
 
 
-def _plan(job: Job, restorer: Restorer, height: int, width: int, settings: Settings) -> Plan:
-    try:
-        return restorer.plan(height, width, settings.tile)
-    except OutOfMemoryFailure as error:
-        raise OutOfMemoryFailure(f"{job.input}: {error}") from error
-
-
-def _recorded(restoration: _Restoration, settings: Settings, records: Records, size: int) -> list[str]:
+def _recorded(restoration: _Restoration, settings: AnySettings, records: Records, size: int) -> list[str]:
     job, stamp = restoration.job, restoration.source.stamp
     record = records.of(job)
     if record is None or stamp is None:
@@ -325,7 +375,9 @@ def _as_failure(error: Exception, job: Job) -> str | None:
     return str(FileFailure(f"{job.input}: unexpected {type(error).__name__}: {error} (DFRESTORE_DEBUG=1 shows where)"))
 
 
-def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | None) -> Started | FileResult:
+def preview(
+    job: Job, restorer: Restorer | Chain, settings: AnySettings, max_pixels: int | None
+) -> Started | FileResult:
     """What :func:`run_batch` would start with, or how it would fail; of files, only the mask's picture is written."""
     most = photo.MAX_PIXELS if max_pixels is None else max_pixels
     try:
@@ -333,11 +385,11 @@ def preview(job: Job, restorer: Restorer, settings: Settings, max_pixels: int | 
         if job.extras.save_mask is not None and source.mask is not None:
             with extras_written({job.extras.save_mask: mask_png(source.mask)}, job.extras.replace):
                 pass
-        size = result_size(job, source.photo, settings, restorer.network.scale, most)
-        if size.untouched:
+        size = result_size(job, source.photo, settings, native_scale(restorer), most)
+        steps = _steps(job, source, restorer, settings, size)
+        if not steps:
             return Started(job, (size.width, size.height), (size.width, size.height), UNTOUCHED, True, 0.0)
-        plan = _plan(job, restorer, *source.photo.size, settings)
     except (FileFailure, OSError) as error:
         return failed_result(job, _as_failure(error, job) or str(error))
-    notes = (*source.photo.warnings, *source.notes, *((size.note,) if size.note else ()))
-    return replace(_started(job, source, restorer, size, plan, settings), notes=notes)
+    notes = (*source.photo.warnings, *source.notes, *_notes_on(size))
+    return replace(_started(job, source, size, steps, [step.seconds for step in steps]), notes=notes)

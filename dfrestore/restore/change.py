@@ -72,8 +72,9 @@ def rounded(found: Change | None) -> dict[str, float | bool] | None:
 
 def in_words(found: Change, task: str) -> str:
     """``changed by 2.3 levels of 255 on average, 41 at most``."""
-    what = "differs from a plain resize" if TASKS[task].scale else "changed"
-    where = " inside the mask" if TASKS[task].mask else ""
+    known = TASKS.get(task)  # None for a chain of tasks
+    what = "differs from a plain resize" if known and known.scale else "changed"
+    where = " inside the mask" if known and known.mask else ""
     return f"{what} by {_shown(found.mean)} levels of {LEVELS} on average{where}, {_shown(found.largest)} at most"
 
 
@@ -85,6 +86,8 @@ def together(changes: Sequence[Change]) -> Change:
 
 def nothing_found(task: str, where: str = "here") -> str:
     """``hardly changed: this model finds no rain here``."""
+    if task not in TASKS:
+        return f"hardly changed: these models find nothing {where}"
     return f"hardly changed: this model finds no {TASKS[task].removes} {where}"
 
 

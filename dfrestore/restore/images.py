@@ -55,6 +55,11 @@ def luma_of(rgb: Rgb) -> Mask:
     return luma
 
 
+def name_of(image: Picture) -> str:
+    """What messages call it."""
+    return str(image) if isinstance(image, str | os.PathLike) else "picture"
+
+
 def enlarged_rgb(rgb: Rgb, height: int, width: int) -> Rgb:
     """The plain resize of a picture to another size; the picture itself where that is its own."""
     if rgb.shape[:2] == (height, width):

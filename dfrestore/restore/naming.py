@@ -10,7 +10,7 @@ from pathlib import Path
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
 from dfrestore.restore.name_template import NameTemplate
-from dfrestore.tasks import restoring_tasks
+from dfrestore.tasks import CHAIN, restoring_tasks
 
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
@@ -63,7 +63,7 @@ def result_name(source: Path, task: str | None, fmt: str | None, template: NameT
 
 def original_stem(name: Path) -> str | None:
     """``photo_derain.jpg`` -> ``photo``: the stem that a result beside its input was made from, else None."""
-    for task in restoring_tasks():
+    for task in (*restoring_tasks(), CHAIN):
         stem = name.stem.removesuffix(f"_{task}")
         if stem and stem != name.stem:
             return stem

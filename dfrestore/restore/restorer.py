@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,10 @@ from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.flow import drain
-from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, open_picture
+from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, name_of, open_picture
 from dfrestore.restore.possible import possible_steps, possible_window
-from dfrestore.restore.work import Work, checked_mask, on_top, with_known
+from dfrestore.restore.results import StepResult
+from dfrestore.restore.work import Work, checked_mask, counting, on_top, with_known
 from dfrestore.weights import ModelSpec, Resolved, on_base, resolve
 
 
@@ -50,7 +50,8 @@ class Outcome:
     """rgb: the result, float32 (H, W, 3) in [0, 1]. plan, precision: what made it. warnings: one line each.
 
     spread: where it was wanted, the standard deviation over the members of the ensemble (by n - 1), the largest of the
-    three channels, float32 (H, W); before ``keep_color`` and ``strength``.
+    three channels, float32 (H, W); before ``keep_color`` and ``strength``. chain: what each task did, where several
+    followed one another.
     """
 
     rgb: Rgb
@@ -58,6 +59,7 @@ class Outcome:
     precision: str
     warnings: tuple[str, ...]
     spread: NDArray[np.float32] | None = None
+    chain: tuple[StepResult, ...] = ()
 
 
 class Restorer:
@@ -90,6 +92,11 @@ class Restorer:
         self.label = label
         self.memory = memory
         self._speeds = Speeds(self.network, self.device, self.precision, self.windows, memory)
+
+    @property
+    def restorers(self) -> tuple[Restorer, ...]:
+        """Of each task in turn: here the one (see :class:`dfrestore.restore.chain.Chain`)."""
+        return (self,)
 
     @classmethod
     def from_pretrained(
@@ -159,9 +166,9 @@ class Restorer:
             size=size,
             finish=finish,
             watch=progress,
-            name=_name_of(image),
+            name=name_of(image),
         )
-        return as_given(drain(work, _counting(progress)).rgb)
+        return as_given(drain(work, counting(progress)).rgb)
 
     def with_spread(
         self,
@@ -185,10 +192,10 @@ class Restorer:
             spread=True,
             mask=mask,
             watch=progress,
-            name=_name_of(image),
+            name=name_of(image),
             **options,
         )
-        outcome = drain(work, _counting(progress))
+        outcome = drain(work, counting(progress))
         assert outcome.spread is not None
         return as_given(outcome.rgb), outcome.spread
 
@@ -208,7 +215,7 @@ class Restorer:
         """
         rgb, _ = open_picture(image, enlarges=self.network.scale > 1)
         mask = checked_mask(mask, rgb)
-        for state in self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, mask=mask, name=_name_of(image)):
+        for state in self.restore_rgb(rgb, steps=steps, seed=seed, plan=tile, mask=mask, name=name_of(image)):
             shown = state.estimate
             yield state if shown is None else replace(state, estimate=with_known(shown, rgb, mask))
 
@@ -398,11 +405,3 @@ class Restorer:
     def checked_steps(self, steps: int | None) -> int:
         """``steps``, or the model's default. Raises :class:`UsageError` for what the model cannot do."""
         return possible_steps(self.network, self.spec.default_steps if steps is None else steps)
-
-
-def _counting(progress: Watch | None) -> Callable[[Progress], object]:
-    return lambda state: progress(state.done, state.total) if progress is not None else None
-
-
-def _name_of(image: Picture) -> str:
-    return str(image) if isinstance(image, str | os.PathLike) else "picture"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from dfrestore import windows
 from dfrestore.errors import FileFailure
@@ -15,6 +15,7 @@ from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.finish import Finish
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import settings_hash
+from dfrestore.tasks import CHAIN, TASKS
 
 Status = Literal["done", "skipped", "left", "failed"]
 
@@ -58,6 +59,16 @@ class Settings:
     finish: Finish = field(default_factory=Finish)
 
     @property
+    def parts(self) -> tuple[Settings, ...]:
+        """Of each task in turn: here of the one."""
+        return (self,)
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether a size may be asked for."""
+        return TASKS[self.task].scale
+
+    @property
     def hash(self) -> str:
         """Settings that later versions added are left out at their defaults, so that older records stay valid."""
         values = asdict(self) | {"size": self.size.describe(), "finish": self.finish.changed}
@@ -76,11 +87,70 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class ChainSettings:
+    """The same for several tasks in turn. parts: of each; they agree in what is not of one task alone (format, ...)."""
+
+    parts: tuple[Settings, ...]
+    task: str = CHAIN
+    steps: None = None  # each part has its own
+    seed: None = None
+    ensemble: None = None
+
+    @property
+    def format(self) -> str | None:
+        return self.parts[0].format
+
+    @property
+    def quality(self) -> int | None:
+        return self.parts[0].quality
+
+    @property
+    def strip_metadata(self) -> bool:
+        return self.parts[0].strip_metadata
+
+    @property
+    def enlarges(self) -> bool:
+        return any(part.enlarges for part in self.parts)
+
+    @property
+    def size(self) -> TargetSize:
+        """Of the one part that enlarges."""
+        return next((part.size for part in self.parts if part.enlarges), TargetSize())
+
+    @property
+    def masking(self) -> Masking:
+        """Of the one part that has a mask."""
+        return next((part.masking for part in self.parts if part.masking != Masking()), Masking())
+
+    @property
+    def hash(self) -> str:
+        return settings_hash({self.task: [part.hash for part in self.parts]})
+
+
+AnySettings: TypeAlias = Settings | ChainSettings
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one task of a chain did to a photo. seconds: wall time of the work."""
+
+    task: str
+    model: str
+    steps: int
+    seed: int
+    seconds: float
+    precision: str
+    plan: str
+    ensemble: int = 1
+
+
+@dataclass(frozen=True)
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height) of the result. seconds: wall
     time. filled: what the mask covers, in words. change: of the pixels, where they were restored. extras: those that
-    were requested and stand beside the output.
+    were requested and stand beside the output. chain: the steps that were done, where several tasks follow one another:
+    they have steps and seeds of their own.
     """
 
     status: Status
@@ -99,6 +169,7 @@ class FileResult:
     filled: str | None = None
     change: Change | None = None
     extras: Extras = NONE
+    chain: tuple[StepResult, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +210,10 @@ def as_json(result: FileResult) -> dict[str, Any]:
     del item["extras"]
     if result.filled is None:
         del item["filled"]
+    if result.chain is None:
+        del item["chain"]
+    else:
+        item["chain"] = [{**asdict(step), "seconds": round(step.seconds, 3)} for step in result.chain]
     if result.status == "left":
         item["warnings"].append(result.error)
     if result.status != "failed":

@@ -22,6 +22,7 @@ from dfrestore.processes import PeerFailed, Peers, cores, gone
 from dfrestore.restore.change import Change
 from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
+from dfrestore.restore.results import StepResult
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -257,15 +258,18 @@ class Ranks(Peers, Crew):
             torch.set_num_threads(max(1, cores() // self.local_size))
 
 
-def _packed(item: Job | FileResult | Extras | Change) -> dict[str, Any]:
-    """For JSON: paths, extras and changes are marked, and tuples become lists."""
+_MARKED = {"extras": Extras, "change": Change, "step": StepResult}  # what a result holds, by its mark
+
+
+def _packed(item: Job | FileResult | Extras | Change | StepResult) -> dict[str, Any]:
+    """For JSON: paths and what :data:`_MARKED` names are marked, and tuples become lists."""
 
     def packed(value: Any) -> Any:
         if isinstance(value, Path):
             return {"path": str(value)}
-        if isinstance(value, Change):
-            return {"change": _packed(value)}
-        return {"extras": _packed(value)} if isinstance(value, Extras) else value
+        if isinstance(value, Extras | Change | StepResult):
+            return {next(mark for mark, kind in _MARKED.items() if isinstance(value, kind)): _packed(value)}
+        return [packed(part) for part in value] if isinstance(value, tuple) else value
 
     return {field.name: packed(getattr(item, field.name)) for field in fields(item)}
 
@@ -276,10 +280,9 @@ def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     if isinstance(value, dict):
-        if "path" in value:
-            return Path(value["path"])
-        return Change(**value["change"]) if "change" in value else Extras(**_unpacked(value["extras"]))
-    return tuple(value) if isinstance(value, list) else value
+        ((mark, held),) = value.items()
+        return Path(held) if mark == "path" else _MARKED[mark](**_unpacked(held))
+    return tuple(map(_value, value)) if isinstance(value, list) else value
 
 
 def _bytes(path: Path) -> int:

@@ -21,9 +21,8 @@ from dfrestore.restore.images import Mask
 from dfrestore.restore.mask_files import read_masks
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp, stamp_of_mask
-from dfrestore.restore.results import Masking, Settings
+from dfrestore.restore.results import AnySettings, Masking
 from dfrestore.restore.streams import read_stdin
-from dfrestore.tasks import TASKS
 
 CLEAN_JPEG = 85
 """A JPEG below this quality shows its blocks when it is enlarged."""
@@ -44,19 +43,19 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_source(job: Job, settings: Settings, max_pixels: int) -> Source:
+def read_source(job: Job, settings: AnySettings, max_pixels: int) -> Source:
     """Read a job's photo, and the mask that goes with it. Raises FileFailure, OSError."""
     # before reading: a file that changes meanwhile is redone next time
     stamp = Stamp.of(job.input) if job.recorded else None
     mask_stamps = tuple(map(stamp_of_mask, job.masks)) if job.recorded else ()
     picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
-    if TASKS[settings.task].scale:
+    if settings.enlarges:
         picture = _without_rim(picture, job, settings)
     source = Source(stamp, picture, mask_stamps=mask_stamps)
     return _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
 
 
-def _without_rim(picture: photo.Photo, job: Job, settings: Settings) -> photo.Photo:
+def _without_rim(picture: photo.Photo, job: Job, settings: AnySettings) -> photo.Photo:
     """The photo with colours where it is transparent, or the network would enlarge what lies hidden there into a rim.
 
     One that is large enough as it is stays.
@@ -66,7 +65,7 @@ def _without_rim(picture: photo.Photo, job: Job, settings: Settings) -> photo.Ph
     return replace(picture, rgb=with_filled_colours(picture.rgb, picture.alpha))
 
 
-def _with_mask(source: Source, job: Job, settings: Settings, max_pixels: int) -> Source:
+def _with_mask(source: Source, job: Job, settings: AnySettings, max_pixels: int) -> Source:
     masking, name = settings.masking, str(job.input)
     masks: list[Mask] = []
     notes: list[str] = []
@@ -107,7 +106,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def result_size(job: Job, picture: photo.Photo, settings: Settings, native: int, max_pixels: int) -> ResultSize:
+def result_size(job: Job, picture: photo.Photo, settings: AnySettings, native: int, max_pixels: int) -> ResultSize:
     """How large the result will be; FileFailure where it cannot be. native: how many times the model enlarges."""
     height, width = picture.size
     sized = settings.size.result_size(height, width, native, str(job.input))
@@ -120,8 +119,9 @@ def result_size(job: Job, picture: photo.Photo, settings: Settings, native: int,
             "megapixels; raise it with --max-pixels, or ask for a smaller size"
         )
     written = result_format(job, picture, settings)
-    check_format_limit(written, sized.height, sized.width, str(job.input), fixed=not TASKS[settings.task].scale)
-    return replace(sized, note=_on_jpeg(picture)) if larger and sized.note is None else sized
+    check_format_limit(written, sized.height, sized.width, str(job.input), fixed=not settings.enlarges)
+    with_blocks = all(part.task != "dejpeg" for part in settings.parts)
+    return replace(sized, note=_on_jpeg(picture)) if larger and with_blocks and sized.note is None else sized
 
 
 def _on_jpeg(picture: photo.Photo) -> str | None:
@@ -131,13 +131,15 @@ def _on_jpeg(picture: photo.Photo) -> str | None:
     return f"JPEG of quality {quality}, whose blocks are enlarged too"
 
 
-def can_be_copied(job: Job, picture: photo.Photo, settings: Settings) -> bool:
-    """Whether the photo's own file is what would be written, if its pixels stay."""
+def can_be_copied(job: Job, picture: photo.Photo, settings: AnySettings) -> bool:
+    """Whether the photo's own file is what would be written, if its pixels stay: the one task alters none."""
+    if len(settings.parts) > 1:
+        return False
     same_format = result_format(job, picture, settings) == picture.origin.format
     return same_format and settings.quality is None and not (settings.strip_metadata or job.stdin or job.stdout)
 
 
-def result_format(job: Job, picture: photo.Photo, settings: Settings) -> str:
+def result_format(job: Job, picture: photo.Photo, settings: AnySettings) -> str:
     """The name of the format that a result is written in."""
     by_name = None if job.stdout else photo.format_of_path(job.output)
     return settings.format or by_name or picture.origin.format

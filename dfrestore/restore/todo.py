@@ -12,7 +12,7 @@ from dfrestore.files import remove_stale_temporaries
 from dfrestore.restore.extras import obstacle
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import OwnRecord, Record, Verdict, verdict
-from dfrestore.restore.results import FileResult, Settings, failed_result
+from dfrestore.restore.results import AnySettings, FileResult, failed_result
 
 _WHY_LEFT = {
     "foreign": "exists already, and is not in the record",
@@ -45,7 +45,7 @@ class Records:
 
 
 def triage(
-    jobs: Sequence[Job], settings: Settings, records: Records, *, overwrite: bool, lone: bool, newer: bool = False
+    jobs: Sequence[Job], settings: AnySettings, records: Records, *, overwrite: bool, lone: bool, newer: bool = False
 ) -> tuple[list[Job], list[FileResult]]:
     """(jobs to do, results of those that are settled already).
 
@@ -103,7 +103,7 @@ def tidy(jobs: Iterable[Job]) -> None:
         remove_stale_temporaries(folder)
 
 
-def made_meanwhile(job: Job, settings: Settings, records: Records) -> FileResult | None:
+def made_meanwhile(job: Job, settings: AnySettings, records: Records) -> FileResult | None:
     """``skipped`` where another run has made this output, with the same settings, since this one looked."""
     record = records.of(job)
     if job.replace or record is None or not os.path.lexists(job.output):

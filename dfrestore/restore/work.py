@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dfrestore.engine import Watch
+from dfrestore.engine import Progress, Watch
 from dfrestore.photo.enlarged import resized
 from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Turn
@@ -36,6 +37,11 @@ class Work:
 
 def _watch_of_member(watch: Watch, member: int, members: int, done: float, total: float) -> None:
     watch(member * total + done, members * total)
+
+
+def counting(progress: Watch | None) -> Callable[[Progress], object]:
+    """What shows each record of a work to ``progress``."""
+    return lambda state: progress(state.done, state.total) if progress is not None else None
 
 
 def blend(rgb: Rgb, result: Rgb, strength: float, mask: Mask | None = None) -> Rgb:

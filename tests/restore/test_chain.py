@@ -1,0 +1,112 @@
+"""Several tasks in turn, in Python: nothing is rounded between them, sizes and masks go along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import pixels, save_model, tiny_spec
+from diffir_models import save_enlarging, save_filling
+
+from dfrestore import Chain, Restorer
+from dfrestore.errors import UsageError
+from dfrestore.restore.planning import Job
+from dfrestore.restore.results import FileResult, StepResult
+from dfrestore.restore.shares import _packed, _unpacked
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small one of each kind, the first two of random weights."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "derain": save_model(folder / "derain.safetensors", tiny_spec(), 1.0),
+        "denoise": save_model(folder / "denoise.safetensors", tiny_spec(task="denoise"), 0.5),
+        "upscale": save_enlarging(folder / "upscale.safetensors", 2),
+        "inpaint": save_filling(folder / "inpaint.safetensors"),
+    }
+
+
+def chain_of(models: dict[str, Path], *tasks: str) -> Chain:
+    return Chain.from_pretrained(tasks, {task: models[task] for task in tasks}, device="cpu", precision="fp32")
+
+
+def alone(models: dict[str, Path], task: str) -> Restorer:
+    return Restorer.from_pretrained(task, models[task], device="cpu", precision="fp32")
+
+
+def floats() -> Any:
+    return pixels().astype(np.float32) / 255
+
+
+def test_a_chain_is_its_tasks_one_after_the_other(models: dict[str, Path]) -> None:
+    made = chain_of(models, "derain", "denoise")(floats(), derain={"strength": 0.8}, denoise={"seed": 3})
+    by_hand = alone(models, "denoise")(alone(models, "derain")(floats(), strength=0.8), seed=3)
+    assert np.array_equal(made, by_hand)
+
+
+def test_nothing_is_rounded_to_eight_bit_between_the_tasks(models: dict[str, Path]) -> None:
+    chain = chain_of(models, "derain", "denoise")
+    rounded = alone(models, "denoise")(alone(models, "derain")(pixels()))
+    through_floats = np.rint(255 * alone(models, "denoise")(alone(models, "derain")(floats())))
+    made = chain(pixels())
+    assert np.array_equal(made, through_floats)
+    assert not np.array_equal(made, rounded)
+
+
+def test_the_order_of_the_tasks_counts(models: dict[str, Path]) -> None:
+    one, other = chain_of(models, "derain", "denoise"), chain_of(models, "denoise", "derain")
+    assert not np.array_equal(one(floats()), other(floats()))
+
+
+def test_what_comes_after_an_enlargement_works_on_the_larger_picture(models: dict[str, Path]) -> None:
+    made = chain_of(models, "upscale", "denoise")(floats(), upscale={"size": (30, 50)})
+    assert made.shape == (30, 50, 3)
+    by_hand = alone(models, "denoise")(alone(models, "upscale")(floats(), size=(30, 50)))
+    assert np.array_equal(made, by_hand)
+
+
+def test_a_mask_is_of_the_picture_as_it_is_given(models: dict[str, Path]) -> None:
+    mask = np.zeros((16, 24), np.float32)
+    mask[4:8, 6:12] = 1
+    made = chain_of(models, "upscale", "inpaint")(floats(), inpaint={"mask": mask})
+    enlarged = alone(models, "upscale")(floats())
+    there = np.abs(made - enlarged).max(axis=2) > 0.5 / 255
+    assert there[8:16, 12:24].mean() > 0.9
+    assert not there[:6].any()
+    assert not there[18:].any()
+
+
+def test_progress_is_over_all_tasks_and_never_goes_back(models: dict[str, Path]) -> None:
+    seen: list[tuple[float, float]] = []
+    chain_of(models, "derain", "upscale")(floats(), progress=lambda done, total: seen.append((done, total)))
+    shares = [done / total for done, total in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert len({total for _, total in seen}) == 1
+
+
+def test_two_of_one_task_are_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="derain stands there twice"):
+        chain_of(models, "derain", "derain")
+
+
+def test_options_of_a_task_that_is_not_there_are_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match="'denoise' is no task of this chain"):
+        chain_of(models, "derain", "upscale")(floats(), denoise={"seed": 1})
+    with pytest.raises(TypeError, match="derain has no option 'stepps'"):
+        chain_of(models, "derain")(floats(), derain={"stepps": 1})
+
+
+def test_a_result_with_its_steps_goes_from_process_to_process() -> None:
+    step = StepResult("derain", "derain/compact", 1, 0, 0.5, "fp32", "whole image")
+    result = FileResult("done", Path("a.png"), Path("b.png"), size=(2, 3), warnings=("w",), chain=(step,))
+    assert FileResult(**_unpacked(json.loads(json.dumps(_packed(result))))) == result
+
+
+def test_a_job_with_masks_goes_from_process_to_process() -> None:
+    job = Job(Path("a.png"), Path("b.png"), None, masks=(Path("m.png"), Path("n.png")))
+    assert Job(**_unpacked(json.loads(json.dumps(_packed(job))))) == job
