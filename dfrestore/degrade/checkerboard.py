@@ -115,8 +115,9 @@ def _conjugate_gradients(matrix: Callable[[Tensor], Tensor], right: Tensor, x: T
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    product: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))
-    return product[..., None, None]
+    """Of each channel, (B, C, 1, 1)."""
+    products: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))
+    return products[..., None, None]
 
 
 def _split(pixels: Tensor) -> tuple[Tensor, Tensor]:
