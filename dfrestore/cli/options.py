@@ -16,13 +16,20 @@ from dfrestore.tasks import TASKS, restoring_tasks
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
 DEVICE_NAMES = ("auto", "cpu", "cuda", "cuda:0", "mps")
 LEAST_TILE = 64  # pixels
+_BARE = 1 << 20  # bytes: nobody means a smaller number without a unit as it stands
+_GIGABYTES = 256  # the largest such number that is taken for gigabytes
 
 
 def parse_memory(text: str | None) -> int | None:
     """``--memory``, like ``8G`` -> bytes, at least one (see :mod:`dfrestore.sizes`). Raises UsageError."""
-    value = None if text is None else sizes.parse_bytes(text, "--memory")
+    if text is None:
+        return None
+    value = sizes.parse_bytes(text, "--memory")
     if value == 0:
         raise UsageError(f"--memory {text} leaves nothing to work with; give a size like 8G or 512M")
+    if value < _BARE and not text.strip()[-1].isalpha():
+        unit = "G" if value <= _GIGABYTES else "M"
+        raise UsageError(f"--memory {text} would be {value} bytes; give a unit, like {value}{unit}")
     return value
 
 

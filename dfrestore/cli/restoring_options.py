@@ -83,7 +83,8 @@ Tile = Annotated[
     ),
 ]
 Memory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Memory to use on the device, like 8G; default: what is free.")
+    str | None,
+    typer.Option(metavar="SIZE", help="Budget of the process, or of the GPU, like 8G; default: what is free."),
 ]
 MaxPixels = Annotated[str | None, typer.Option(metavar="N", help="Refuse larger pictures, like 100M; default: 250M.")]
 Format = Annotated[

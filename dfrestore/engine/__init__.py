@@ -5,13 +5,14 @@ no command line live here.
 """
 
 from dfrestore.engine.device import Device, Precision, choose_device, choose_precision
-from dfrestore.engine.memory import available_memory, is_out_of_memory
-from dfrestore.engine.plan import Plan, free_memory, make_plan, smaller_plan, with_precision
+from dfrestore.engine.memory import available_memory, is_out_of_memory, process_bytes
+from dfrestore.engine.plan import Beside, Plan, free_memory, make_plan, smaller_plan, with_precision
 from dfrestore.engine.run import Progress, Watch, restore_array
 from dfrestore.engine.speed import WORTH_MEASURING, Speeds, amount
 
 __all__ = [
     "WORTH_MEASURING",
+    "Beside",
     "Device",
     "Plan",
     "Precision",
@@ -25,6 +26,7 @@ __all__ = [
     "free_memory",
     "is_out_of_memory",
     "make_plan",
+    "process_bytes",
     "restore_array",
     "smaller_plan",
     "with_precision",

@@ -19,6 +19,25 @@ _WORDS = (
 )
 
 
+_PROCESS = 300 << 20
+
+
+def process_bytes() -> int:
+    """What this process holds once it is ready to restore: Python, PyTorch, a model.
+
+    300 MiB, so that plans do not hang on trifles; more where more is measured, as with PyTorch built for GPUs.
+    """
+    return max(_PROCESS, _resident(Path("/proc")))
+
+
+def _resident(proc: Path) -> int:
+    """Bytes of this process in main memory; 0 where the system does not tell."""
+    for line in _lines(proc / "self" / "status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """MemoryError, and what PyTorch raises in its place on each kind of device."""
     if isinstance(error, MemoryError):

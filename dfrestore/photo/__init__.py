@@ -4,7 +4,7 @@ Other sizes are made by ``enlarged``, masks are read and shaped in ``mask``, red
 at are made by ``view`` and ``sheet``. No tensors, no networks and no choice of output names live here.
 """
 
-from dfrestore.photo.encode import encode
+from dfrestore.photo.encode import encode, encoding_bytes
 from dfrestore.photo.enlarged import enlarged
 from dfrestore.photo.formats import (
     FORMATS,
@@ -32,6 +32,7 @@ __all__ = [
     "atomic_write",
     "decode",
     "encode",
+    "encoding_bytes",
     "enlarged",
     "format_of_content",
     "format_of_path",

@@ -33,6 +33,9 @@ are.
 """
 MAX_AREA: Mapping[str, int] = MappingProxyType({"AVIF": 16384**2})
 """Format -> the most pixels in all, where there is such a limit; libavif's."""
+_ENCODING: Mapping[str, int] = MappingProxyType({"PNG": 12, "JPEG": 12, "TIFF": 12, "WEBP": 46, "AVIF": 46})
+"""Format -> bytes a pixel of 8 bit that encoding takes at the peak (measured up to 12 megapixels)."""
+_QUANTISING = 80 << 20  # of a few rows, in double precision
 _LUMA = (0.299, 0.587, 0.114)
 _BLOCK = 1 << 20
 _PILLOW_TIFF = {"none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}
@@ -133,6 +136,16 @@ def _pieces(origin: Origin) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, {field: content}
     for kind in dict.fromkeys(name for name, _ in origin.native):
         yield kind, {"native": tuple(piece for piece in origin.native if piece[0] == kind)}
+
+
+def encoding_bytes(format: str, bits: int, height: int, width: int) -> int:
+    """About what :func:`encode` takes at the peak, besides the result: bytes for a picture of this size.
+
+    format: of :data:`FORMATS`, or one that is read only. bits: 8 or 16, of the source.
+    """
+    target = WRITTEN_AS.get(format, format)
+    deep = 2 if bits == 16 and target in ("PNG", "TIFF") else 1
+    return _QUANTISING + deep * _ENCODING[target] * height * width
 
 
 def exceeded(format: str, height: int, width: int) -> str | None:

@@ -23,6 +23,7 @@ from dfrestore.restore.change import Change, change, is_hardly_any
 from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
+from dfrestore.restore.needs import Needs
 from dfrestore.restore.planning import Job
 from dfrestore.restore.restorer import Outcome
 from dfrestore.restore.results import AnySettings, ChainSettings, FileResult, Started, failed_result
@@ -164,23 +165,29 @@ def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySe
     """What is to be done to a photo: all tasks, but none that would enlarge what is large enough."""
     restorers: list[Restorer] = []
     options: list[dict[str, Any]] = []
+    target = result_format(job, source.photo, settings)
+    encoding = photo.encoding_bytes(target, source.photo.origin.bits, size.height, size.width)
     now, alone = source.photo.size, len(settings.parts) == 1
     for one, part in zip(restorer.restorers, settings.parts, strict=True):
         enlarges = alone or part.enlarges or one.network.scale > 1
         if enlarges and size.untouched:
             continue
         now = size.size if enlarges else now
+        mask = source.mask if alone or TASKS[part.task].mask else None
+        spread = job.extras.uncertainty is not None
+        blended = part.strength < 1 or part.keep_color or mask is not None
         restorers.append(one)
         options.append(
             {
+                "needs": Needs(now, part.ensemble, spread, blended, encoding),
                 "steps": part.steps,
                 "seed": part.seed,
                 "tile": part.tile,
                 "strength": part.strength,
                 "ensemble": part.ensemble,
-                "spread": job.extras.uncertainty is not None,
+                "spread": spread,
                 "keep_color": part.keep_color,
-                "mask": source.mask if alone or TASKS[part.task].mask else None,
+                "mask": mask,
                 "size": now,
                 "finish": part.finish,
             }

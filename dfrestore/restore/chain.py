@@ -68,14 +68,14 @@ class Step:
 def planned_steps(
     restorers: Iterable[Restorer], options: Iterable[Mapping[str, Any]], height: int, width: int
 ) -> list[Step]:
-    """The steps for a picture of this size. options: of each, as for a call of :class:`Restorer`.
+    """The steps for a picture of this size. options: of each, as for a call of :class:`Restorer`, and its ``needs``.
 
     Raises OutOfMemoryFailure where one of them does not fit, UsageError for an impossible tile.
     """
     steps: list[Step] = []
     for restorer, values in zip(restorers, options, strict=True):
         own = dict(values)
-        plan = restorer.plan(height, width, own.pop("tile", None))
+        plan = restorer.plan(height, width, own.pop("tile", None), own.pop("needs", None))
         steps.append(Step(restorer, height, width, plan, own.pop("mask", None), own))
         scale = restorer.network.scale
         height, width = own.get("size") or (height * scale, width * scale)

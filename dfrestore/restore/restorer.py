@@ -27,6 +27,7 @@ from dfrestore.engine import (
     choose_device,
     choose_precision,
     make_plan,
+    process_bytes,
     restore_array,
     smaller_plan,
     with_precision,
@@ -39,6 +40,7 @@ from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, name_of, open_picture
+from dfrestore.restore.needs import Needs
 from dfrestore.restore.possible import possible_steps, possible_window
 from dfrestore.restore.results import StepResult
 from dfrestore.restore.work import Work, checked_mask, counting, on_top, with_known
@@ -81,8 +83,8 @@ class Restorer:
     ) -> None:
         """window: of the attention (see :mod:`dfrestore.windows`); None: the checkpoint's own.
 
-        memory: budget in bytes on the device that computes; None: most of what is free. Raises DeviceError, UsageError,
-        WeightsError.
+        memory: budget in bytes on the device that computes, on a CPU of the whole process; None: most of what is free.
+        Raises DeviceError, UsageError, WeightsError.
         """
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
@@ -92,6 +94,7 @@ class Restorer:
         self.label = label
         self.memory = memory
         self._speeds = Speeds(self.network, self.device, self.precision, self.windows, memory)
+        self._process = process_bytes()
 
     @property
     def restorers(self) -> tuple[Restorer, ...]:
@@ -219,16 +222,12 @@ class Restorer:
             shown = state.estimate
             yield state if shown is None else replace(state, estimate=with_known(shown, rgb, mask))
 
-    def plan(self, height: int, width: int, tile: int | None = None) -> Plan:
+    def plan(self, height: int, width: int, tile: int | None = None, needs: Needs | None = None) -> Plan:
         """How a picture of this size will be worked through. Raises OutOfMemoryFailure, UsageError."""
+        beside = (needs or Needs()).beside(self._process, height, width, self.network.scale)
+        network, memory, precision, device = self.network, self.memory, self.precision, self.device
         return make_plan(
-            height,
-            width,
-            self.network,
-            tile=tile,
-            memory=self.memory,
-            precision=self.precision,
-            device=self.device,
+            height, width, network, tile=tile, memory=memory, precision=precision, device=device, beside=beside
         )
 
     def expected_seconds(self, height: int, width: int, steps: int, plan: Plan, members: int = 1) -> float | None:
@@ -316,7 +315,9 @@ class Restorer:
         tally = Tally(spread=spread)
         try:
             begin = time.perf_counter()
-            plan = plan if isinstance(plan, Plan) else self.plan(rgb.shape[0], rgb.shape[1], plan)
+            if not isinstance(plan, Plan):
+                blended = keep_color or strength < 1 or mask is not None
+                plan = self.plan(rgb.shape[0], rgb.shape[1], plan, Needs(size, ensemble, spread, blended))
             job = Work(rgb, mask if self.network.mask else None, steps, seed, watch, warnings)
             plan, precision = yield from self._members(job, ensemble, plan, tally)
             if not warnings and not (plan.explicit and plan.tile):  # nothing was done twice, nor in small tiles

@@ -216,7 +216,14 @@ def test_wrong_usage_is_one_line_and_two(dfrestore: Run, arguments: list[str], w
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("8G", 8 << 30), ("512M", 512 << 20), ("1.5GiB", 3 << 29), ("64kb", 64 << 10), ("1000", 1000), (None, None)],
+    [
+        ("8G", 8 << 30),
+        ("512M", 512 << 20),
+        ("1.5GiB", 3 << 29),
+        ("64kb", 64 << 10),
+        ("2000000", 2_000_000),
+        (None, None),
+    ],
 )
 def test_sizes_of_memory(text: str | None, size: int | None) -> None:
     assert parse_memory(text) == size
@@ -225,6 +232,12 @@ def test_sizes_of_memory(text: str | None, size: int | None) -> None:
 @pytest.mark.parametrize(("text", "value"), [("0.5", 0.5), ("50%", 0.5), (" 12.5% ", 0.125), ("1", 1.0), (0.25, 0.25)])
 def test_shares_of_a_whole(text: str | float, value: float) -> None:
     assert share("--strength")(text) == value
+
+
+@pytest.mark.parametrize(("text", "way"), [("8", "8G"), (" 800 ", "800M"), ("64", "64G")])
+def test_a_small_number_without_a_unit_is_no_budget(text: str, way: str) -> None:
+    with pytest.raises(UsageError, match=f"give a unit, like {way}$"):
+        parse_memory(text)
 
 
 def test_numbers_of_pixels() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.random_network import random_network
 
-from dfrestore.engine import Device, Plan, choose_precision, make_plan, smaller_plan, with_precision
+from dfrestore.engine import Beside, Device, Plan, choose_precision, make_plan, smaller_plan, with_precision
 from dfrestore.engine.plan import network_bytes
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 
@@ -55,6 +57,26 @@ def test_tiles_overlap_by_an_eighth_and_say_so() -> None:
 def test_a_picture_that_fits_in_no_plan_is_its_own_failure() -> None:
     with pytest.raises(OutOfMemoryFailure, match=r"6000x4000 pixels need about 1\.\d GB of memory on cpu .*--memory"):
         plan(4000, 6000, memory=GB // 10)
+
+
+def test_what_is_needed_is_never_said_to_be_what_may_be_used() -> None:
+    with pytest.raises(OutOfMemoryFailure) as caught:
+        plan(4000, 6000, memory=GB)
+    need = plan(4000, 6000, tile=256).peak_bytes
+    with pytest.raises(OutOfMemoryFailure) as close:
+        plan(4000, 6000, memory=need - 10_000_000)
+    for error in (caught, close):
+        needed, usable = re.findall(r"(\d\.\d) GB", str(error.value))
+        assert float(needed) > float(usable)
+
+
+def test_on_a_cpu_what_else_is_in_memory_counts_and_on_a_gpu_it_does_not() -> None:
+    beside = Beside(held=2 * GB, finishing=9 * GB)
+    how = {"precision": FP32, "beside": beside}
+    assert make_plan(64, 64, NETWORK, memory=12 * GB, device=CPU, **how).peak_bytes == 11 * GB
+    assert make_plan(64, 64, NETWORK, memory=GB, device=GPU, **how).peak_bytes < GB
+    with pytest.raises(OutOfMemoryFailure, match=r"about 11\.0 GB"):
+        make_plan(64, 64, NETWORK, memory=10 * GB, device=CPU, **how)
 
 
 def test_without_a_budget_the_free_memory_decides() -> None:

@@ -1,0 +1,96 @@
+"""The memory of a whole run of the command, measured as its parent sees it, against what the start line said."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfrestore.engine import choose_device, choose_precision, make_plan
+from dfrestore.engine.memory import process_bytes
+from dfrestore.methods import load_network
+from dfrestore.photo import encoding_bytes
+from dfrestore.restore.needs import Needs
+from dfrestore.weights import resolve
+
+ROOT = Path(__file__).parents[2]
+MB = 1 << 20
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux counts it")
+
+
+def photo(path: Path, width: int, height: int) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def peak_of(*arguments: object) -> tuple[int, dict[str, str]]:
+    """Bytes at the peak of ``dfrestore derain ... --json``, and what it said of its first file."""
+    command = [sys.executable, "-m", "dfrestore", "derain", *map(str, arguments), "--json", "--quiet"]
+    child = subprocess.Popen(
+        [*command, "--precision", "fp32", "--device", "cpu", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert child.stdout is not None
+    told = child.stdout.read()
+    child.stdout.close()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, told
+    return usage.ru_maxrss * 1024, json.loads(told.splitlines()[0])
+
+
+def said(plan: str) -> float:
+    found = re.search(r"about ([\d.]+) (GB|MB)$", plan)
+    assert found is not None
+    return float(found[1]) * (1e9 if found[2] == "GB" else 1e6)
+
+
+@linux
+@pytest.mark.slow
+def test_a_run_takes_what_its_start_line_said(tmp_path: Path) -> None:
+    peak, told = peak_of(photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png")
+    assert told["plan"].startswith("whole image")
+    assert 0.7 * said(told["plan"]) < peak < 1.05 * said(told["plan"])
+
+
+@linux
+@pytest.mark.slow
+def test_a_run_keeps_to_the_budget_as_a_process(tmp_path: Path) -> None:
+    peak, told = peak_of(photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png", "--memory", "440M")
+    assert told["plan"].startswith("tiles of")
+    assert 300 * MB / 2 < peak < 440 * MB
+
+
+def test_the_process_and_the_photo_count_beside_the_evaluations() -> None:
+    network, _ = load_network(resolve(None, task="derain").path)
+    cpu = choose_device("cpu")
+    beside = Needs(encoding=encoding_bytes("PNG", 8, 3000, 4000)).beside(process_bytes(), 3000, 4000, 1)
+    how = {"precision": choose_precision("fp32", cpu), "device": cpu}
+    alone, whole = (make_plan(3000, 4000, network, memory=1 << 40, **how, **more) for more in ({}, {"beside": beside}))
+    assert whole.peak_bytes - alone.peak_bytes == beside.held >= 300 * MB + 12 * 12_000_000
+    small = make_plan(3000, 4000, network, memory=whole.peak_bytes - 1, beside=beside, **how)
+    assert small.peak_bytes < whole.peak_bytes
+
+
+@pytest.mark.parametrize(
+    ("more", "needs"),
+    [
+        ({"members": 4}, "held"),
+        ({"members": 4, "spread": True}, "held"),
+        ({"blended": True}, "finishing"),
+        ({"result": (200, 200)}, "finishing"),
+        ({"encoding": 10 * MB}, "finishing"),
+    ],
+)
+def test_what_is_wished_for_takes_memory_too(more: dict[str, object], needs: str) -> None:
+    plain, other = (Needs(**wish).beside(0, 100, 100, 1) for wish in ({}, more))  # type: ignore[arg-type]
+    assert getattr(other, needs) > getattr(plain, needs)
