@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfrestore import strict_json
 from dfrestore.errors import DfrestoreError, StartError, UsageError
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _main() -> None:
         answer = _measure_here(json.load(sys.stdin))
     except DfrestoreError as error:
         answer = {"error": str(error), "exit_code": error.exit_code}
-    print(json.dumps(answer))
+    print(strict_json.dumps(answer))
 
 
 if __name__ == "__main__":

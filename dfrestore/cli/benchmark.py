@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dfrestore import strict_json
 from dfrestore.cli.options import (
     check_task,
     complete_models,
@@ -131,7 +131,7 @@ def benchmark(
 def _show(row: Measurement, *, first: bool, plain: bool, as_json: bool) -> None:
     if as_json:
         more = {"way": "plain" if plain else "engine", "seconds_each": row.seconds_each, "share": row.share}
-        print(json.dumps({**asdict(row), **more}), flush=True)
+        print(strict_json.dumps({**asdict(row), **more}), flush=True)
         return
     if first:
         where = f"{row.device} ({row.device_reason})"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfrestore import strict_json
 from dfrestore.cli.training_job import degradation_of, look_at_data, option_settings
 from dfrestore.errors import UsageError, one_line
 
@@ -56,7 +56,7 @@ def benchmark_training(
     rows = throughput(config, photos, degrade, sizes, device=str(chosen.torch_device), rounds=rounds)
     for number, row in enumerate(rows):
         if as_json:
-            print(json.dumps(about | asdict(row)), flush=True)
+            print(strict_json.dumps(about | asdict(row)), flush=True)
             continue
         if number == 0:
             where = f"{chosen.name} ({chosen.reason}), crops of {drawn_from}"

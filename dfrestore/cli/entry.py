@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from dfrestore import strict_json
 from dfrestore.cli.complaints import complaint
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
 from dfrestore.errors import DfrestoreError, StartError, one_line
@@ -102,7 +102,7 @@ def _say(text: str, code: int, arguments: Sequence[str]) -> int:
     """One line on stderr, and with ``--json`` the same as an object on stdout. Returns the code."""
     if "--json" in arguments:
         with contextlib.suppress(OSError):
-            print(json.dumps({"error": text, "exit_code": code}), flush=True)
+            print(strict_json.dumps({"error": text, "exit_code": code}), flush=True)
     with contextlib.suppress(OSError):
         print(f"dfrestore: {one_line(text)}", file=sys.stderr)
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dfrestore import strict_json
 from dfrestore.errors import DfrestoreError, one_line
 from dfrestore.version import __version__
 
@@ -51,7 +51,7 @@ def info(
     if self_test:
         facts["self-test"], failed = _tested()
     if as_json:
-        print(json.dumps(facts))
+        print(strict_json.dumps(facts))
     else:
         _show(facts)
     if failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dfrestore import strict_json
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated, silence
 from dfrestore.errors import DfrestoreError, one_line
 
@@ -111,7 +111,7 @@ class Report:
         if self.as_json:
             from dfrestore.restore.results import as_json
 
-            self._out(json.dumps(as_json(result)))
+            self._out(strict_json.dumps(as_json(result)))
         elif result.status == "done" and self.paths and not self.quiet:
             self._out(one_line(result.output))
         if result.status == "failed":
@@ -131,7 +131,7 @@ class Report:
         """One input of a dry run."""
         self.counts["planned"] += 1
         if self.as_json:
-            self._out(json.dumps(job))
+            self._out(strict_json.dumps(job))
         elif not self.quiet:
             self._out(one_line(job["output"]))
         self.say(line)
@@ -168,7 +168,7 @@ class Report:
             totals |= {"planned": self.counts["planned"]} if self.counts["planned"] else {}
             totals |= {"remaining": self._after} if self._limit is not None else {}
             totals |= {"interrupted": True} if ending else {}
-            self._out(json.dumps({"totals": {**totals, "seconds": round(seconds, 3)}}))
+            self._out(strict_json.dumps({"totals": {**totals, "seconds": round(seconds, 3)}}))
         if self.inputs == 1 and self.counts["failed"] and not ending:
             return  # the failure's own line says it all
         parts = [f"{self.counts[key]} {word}" for key, word in _WORDS.items() if self.counts[key]]

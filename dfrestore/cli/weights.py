@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfrestore import strict_json
 from dfrestore.cli.options import complete_models, complete_tasks, complete_trained_tasks
 from dfrestore.cli.restoring_options import Base
 from dfrestore.errors import DfrestoreError, UsageError, WeightsError, did_you_mean, one_line
@@ -73,7 +73,7 @@ def list_models(
     entries = [entry for name, entry in sorted(registry.models.items()) if task in (None, entry.task)]
     if as_json:
         for entry in entries:
-            typer.echo(json.dumps(_as_json(entry, registry), ensure_ascii=False))
+            typer.echo(strict_json.dumps(_as_json(entry, registry), ascii=False))
         return
     for entry in entries:
         star = "*" if registry.defaults.get(entry.task) == entry.name else " "
@@ -159,7 +159,7 @@ def verify(
         record = _verified(name, registry, explicit=bool(names), base=base)
         failed |= record["state"] == "failed"
         if as_json:
-            typer.echo(json.dumps(record, ensure_ascii=False))
+            typer.echo(strict_json.dumps(record, ascii=False))
         elif record["state"] == "failed":
             typer.echo(f"failed: {record['error']}", err=True)
         else:

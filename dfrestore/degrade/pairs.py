@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dfrestore import strict_json
 from dfrestore.degrade.kinds import Kind
 from dfrestore.errors import FileFailure, PhotoReadError, PhotoWriteError
 from dfrestore.photo import MAX_PIXELS, Origin, Photo, atomic_write, encode, make_folder, read
@@ -134,7 +135,7 @@ def make_pair(
 def write_manifest(out: Path, made: Iterable[Made]) -> None:
     """Add lines to ``out/manifest.jsonl``; they replace older ones of the same files. Raises PhotoWriteError."""
     path = out / MANIFEST
-    fresh = {item.file: json.dumps(asdict(item), ensure_ascii=False) for item in made}
+    fresh = {item.file: strict_json.dumps(asdict(item), ascii=False) for item in made}
     if not fresh:
         return
     try:

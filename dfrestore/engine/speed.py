@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dfrestore import strict_json
 from dfrestore.engine.device import Device, Precision
 from dfrestore.engine.plan import Plan, make_plan
 from dfrestore.engine.run import restore_array
@@ -133,7 +134,7 @@ class Speeds:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(self._path, overwrite=True) as file:
-                file.write(json.dumps(known).encode())
+                file.write(strict_json.dumps(known).encode())
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dfrestore import strict_json
 from dfrestore.evaluation.score import Convention, FileScore, Scores, Summary, gain
 
 # Columns after the name. The short table is for pictures that are restored already.
@@ -126,13 +126,7 @@ def _further(scores: Scores, prefix: str) -> dict[str, float]:
 
 def dump(record: Mapping[str, Any]) -> str:
     """One JSON object; null for numbers that are not finite, however deep."""
-    return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return strict_json.dumps(record, ascii=False)
 
 
 def _cells(result: Scores, before: Scores | None, seconds: float | None, restored: bool) -> tuple[str, ...]:

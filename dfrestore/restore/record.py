@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dfrestore import strict_json
 from dfrestore.files import cache_folder, locked
 from dfrestore.restore.mask_files import blaming_mask
 from dfrestore.restore.planning import Job
@@ -112,7 +113,7 @@ class Record:
         if masks:
             line["masks"] = [[mask.path, mask.size, mask.mtime_ns] for mask in masks]
         # ASCII only: names that are not Unicode survive as lone surrogates.
-        data = json.dumps(line).encode("ascii") + b"\n"
+        data = strict_json.dumps(line).encode("ascii") + b"\n"
         if self.path.exists() and not self.path.is_file():
             raise OSError(errno.EINVAL, "not a regular file", str(self.path))
         with self._lock, self.path.open("ab+", buffering=0) as file:

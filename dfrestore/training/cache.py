@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dfrestore import files
+from dfrestore import files, strict_json
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file, remedy, remove_stale_temporaries
 from dfrestore.training.photos import Finding, Photos, Source
@@ -92,7 +92,7 @@ def write_index(folder: Path, name: str, index: Index, sources: Sequence[Stamp])
         "findings": [[finding.kind, finding.text] for finding in index.findings],
     }
     with _as_start_error(folder), atomic_file(folder / f"{name}.json", overwrite=True) as file:
-        file.write(json.dumps(record).encode())
+        file.write(strict_json.dumps(record).encode())
     return photos_of(index, _mapped(folder / f"{name}.u8", index))
 
 

@@ -7,8 +7,6 @@ tensorboard/ where that is installed, bad-batch.pt where a run did not stay fini
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import time
 import tomllib
@@ -22,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dfrestore import strict_json
 from dfrestore.errors import StartError
 from dfrestore.files import atomic_file
 from dfrestore.methods import stored_names
@@ -126,6 +125,8 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
     finally:
         if not trainer.torn:
             save_state(trainer, folder)
+    if not trainer.validation_photos.names:  # else every validation draws them
+        plot(folder)
     if not model_path(trainer, folder).exists():
         save_model(trainer, model_path(trainer, folder))
     settled = settle(trainer, folder)
@@ -178,15 +179,8 @@ def _flat(record: StepRecord) -> dict[str, Any]:
 
 
 def _write(log: Any, record: dict[str, Any]) -> None:
-    log.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+    log.write(strict_json.dumps(record) + "\n")
     log.flush()
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for numbers that are not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -> None:
@@ -227,4 +221,4 @@ def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settl
     }
     if settled:
         result |= {"start_psnr": settled.start, "improved": settled.improved}
-    (folder / "RESULT.json").write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n", "utf-8")
+    (folder / "RESULT.json").write_text(strict_json.dumps(result, indent=1) + "\n", "utf-8")

@@ -62,7 +62,10 @@ class ModelSpec:
     source: str = ""
 
     def to_metadata(self) -> dict[str, str]:
-        """The safetensors metadata that :meth:`from_metadata` reads back to an equal spec."""
+        """The safetensors metadata that :meth:`from_metadata` reads back to an equal spec.
+
+        ValueError for numbers that are not finite, which JSON does not have.
+        """
         config: dict[str, Any] = {
             "method": self.method,
             "network": dict(self.network),
@@ -78,7 +81,7 @@ class ModelSpec:
         return {
             "dfrestore": FORMAT_VERSION,
             "task": self.task,
-            "config": json.dumps(config, sort_keys=True),
+            "config": json.dumps(config, sort_keys=True, allow_nan=False),
             "licence": self.licence,
             "trained_on": self.trained_on,
             "source": self.source,
@@ -102,7 +105,7 @@ class ModelSpec:
                 "upgrade dfrestore"
             )
         try:
-            config = json.loads(metadata.get("config", ""))
+            config = json.loads(metadata.get("config", ""), parse_constant=_no_number)
             if not isinstance(config, dict):
                 raise ValueError("config is not a JSON object")
             return cls._from_config(_as_version_2(config) if version == "1" else config, metadata)
@@ -136,6 +139,10 @@ def _as_version_2(flat: Mapping[str, Any]) -> dict[str, Any]:
     sampling = {key: flat[key] for key in _SAMPLING_OF_VERSION_1}
     network = {key: value for key, value in flat.items() if key not in own and key not in sampling}
     return {**own, "network": network, "sampling": sampling}
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _base(value: object) -> Base:
