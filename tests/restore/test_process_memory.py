@@ -22,6 +22,12 @@ from dfrestore.weights import resolve
 
 ROOT = Path(__file__).parents[2]
 MB = 1 << 20
+SMALL = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux counts it")
 
 
@@ -31,21 +37,20 @@ def photo(path: Path, width: int, height: int) -> Path:
 
 
 def peak_of(*arguments: object) -> tuple[int, dict[str, str]]:
-    """Bytes at the peak of ``dfrestore derain ... --json``, and what it said of its first file."""
+    """Bytes at the peak of ``dfrestore derain ... --json``, and what it said of its first file.
+
+    A process starts with the peak of the one that made it, so a small one lies between.
+    """
     command = [sys.executable, "-m", "dfrestore", "derain", *map(str, arguments), "--json", "--quiet"]
-    child = subprocess.Popen(
-        [*command, "--precision", "fp32", "--device", "cpu", "--threads", "1"],
-        stdout=subprocess.PIPE,
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL, *command, "--precision", "fp32", "--device", "cpu", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
-    assert child.stdout is not None
-    told = child.stdout.read()
-    child.stdout.close()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, told
-    return usage.ru_maxrss * 1024, json.loads(told.splitlines()[0])
+    return int(done.stderr.split()[-1]) * 1024, json.loads(done.stdout.splitlines()[0])
 
 
 def said(plan: str) -> float:

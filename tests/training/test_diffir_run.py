@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffir_runs import TASKS, run, stopped_and_resumed, tiny, trainer_of, with_gan
 
-from dfrestore.errors import StartError, WeightsError
+from dfrestore.errors import StartError, UsageError, WeightsError
 from dfrestore.methods import load_network
 from dfrestore.methods.diffir.objective import CriticConfig, PerceptualConfig
 from dfrestore.methods.diffir.stages import GAN, Joint
@@ -47,7 +47,7 @@ def test_what_s1_trained_has_a_file_of_its_own_that_restores_nothing(tmp_path: P
     assert torch.equal(
         tensors["E.mlp.0.weight"].float(), trainer.network.state_dict()["E.mlp.0.weight"].bfloat16().float()
     )
-    with pytest.raises(WeightsError, match="S1"):
+    with pytest.raises(UsageError, match="S1"):
         resolve(str(tmp_path / "S1.safetensors"), task="upscale")
 
 
