@@ -82,7 +82,7 @@ def test_a_base_that_is_missing_wrong_or_not_needed_is_refused_in_one_line(
 
 def test_a_base_alone_restores_nothing(dfrestore: Run, photo: Path, small: Path, prior: Path) -> None:
     answer = dfrestore("derain", photo, "-o", "out.png", "--model", prior)
-    refused(answer, 3, "prior.safetensors is a model for texture, not for derain: no command restores pictures with it")
+    refused(answer, 2, "prior.safetensors is a model for texture, not for derain: no command restores pictures with it")
 
 
 def test_photos_of_a_folder_that_were_made_on_another_base_are_told_apart(

@@ -31,5 +31,5 @@ def test_the_expected_time_is_that_of_all_photos(photos: list[Path], processes: 
 
 def test_a_time_that_is_not_known_is_not_told(photos: list[Path]) -> None:
     assert expected(first(photos, None), photos, 1) is None
-    assert about(None, 3) == ""
-    assert about(20.0, 3) == ", about 20.0 s for 3 photos"
+    assert about(first(photos, None), None, 3) == ""
+    assert about(first(photos, 10.0), 20.0, 3) == ", about 20.0 s for 3 photos"
