@@ -167,7 +167,7 @@ def address(data: bytes, folder: Path, rng: random.Random) -> bool:
 
     try:
         found = parse_address(data.decode("latin-1"))
-    except WeightsError as error:
+    except UsageError as error:
         return _refused(error)
     assert ".." not in (*found.repo.split("/"), *found.file.split("/"), *(found.revision or "").split("/"))
     assert str(found) == data.decode("latin-1")

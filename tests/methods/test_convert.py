@@ -156,7 +156,7 @@ def test_related_networks_are_named_as_not_supported_yet(
 def test_another_network_is_refused_with_how_it_begins(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "in.pth")
     message = refusal(tmp_path / "in.pth", tmp_path / "out.safetensors")
-    assert "not the weights of a network that is known (c2f-dft, diffir)" in message
+    assert "not the weights of a network that is known (c2f-dft, diffir, dtpm)" in message
     assert "its first tensors are 'conv.weight' [3, 3]" in message
 
 

@@ -132,7 +132,7 @@ def test_a_converted_file_computes_what_the_authors_code_does(
 
 def test_a_file_of_stage_1_does_not_restore(tmp_path: Path) -> None:
     found = convert(tmp_path, tiny_diffir_s1().state_dict())
-    with pytest.raises(WeightsError, match="made by the training stage 'S1'"):
+    with pytest.raises(UsageError, match="made by the training stage 'S1'"):
         resolve(found, task="deblur")
 
 
