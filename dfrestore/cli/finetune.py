@@ -205,7 +205,7 @@ def _configure(
     require_enough(photos)
     config = finetune_config(start.spec.task, start.spec, photos, user_settings)
     if start.base is not None:
-        config = with_base(config, start.base, config.model.network)
+        config = with_base(config, start.base, None)
     for line in remarks(photos, config):
         print(line, file=sys.stderr)
     return config, photos

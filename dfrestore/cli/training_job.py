@@ -118,11 +118,12 @@ def new_run(
     That is the base that the user names, else the start model's, else the preset's.
     """
     from dfrestore.training.base import named_base, with_base
+    from dfrestore.training.old_config import modern
     from dfrestore.training.settings import load_preset, preset_values
     from dfrestore.training.toml import merge
 
     values = merge(preset_values(preset, task), user_settings)
-    model = user_settings.get("model")
+    model = modern(user_settings).get("model")
     model = model if isinstance(model, Mapping) else {}
     named = model.get("base")
     base = named_base(named) if named and isinstance(named, str) else None
@@ -136,7 +137,7 @@ def new_run(
         return config, start, None
     for line in base.warnings:
         print(line, file=sys.stderr)
-    return with_base(config, base, config.model.network if start else model.get("network", {})), start, base
+    return with_base(config, base, None if start else model), start, base
 
 
 def resumed_run(

@@ -109,14 +109,25 @@ def _read(name: str, sha256: str, path: Path, warnings: tuple[str, ...] = ()) ->
 # -- a new run on it ------------------------------------------------------------------------------------------------
 
 
-def with_base(config: TrainConfig, base: RunBase, kept: Mapping[str, Any]) -> TrainConfig:
-    """The run on this base, which it remembers; of the network, the base's settings take the place of a preset's.
+def with_base(config: TrainConfig, base: RunBase, kept: Mapping[str, Any] | None) -> TrainConfig:
+    """The run on this base, which it remembers; the base's network and sampling take the place of a preset's.
 
-    kept: settings of the network that stay as they are. Raises :class:`UsageError` where the base does not fit them.
+    kept: what stays as it is of these two tables of ``[model]``; None: both, as a start model has them. Raises
+    :class:`UsageError` where the base does not fit.
     """
-    network = merge(merge(config.model.network, base.spec.network), kept)
-    place = str(base.path.absolute())
-    model = replace(config.model, network=network, base=base.name, base_sha256=base.sha256, base_file=place)
+    model, below = config.model, base.spec
+    network = model.network if kept is None else kept.get("network", {})
+    sampling = model.sampling
+    if kept is not None:
+        sampling = merge(merge(sampling, below.sampling), kept.get("sampling", {}))
+    model = replace(
+        model,
+        network=merge(merge(model.network, below.network), network),
+        sampling=sampling,
+        base=base.name,
+        base_sha256=base.sha256,
+        base_file=str(base.path.absolute()),
+    )
     config = replace(config, model=model)
     require_fitting(config, base)
     return config

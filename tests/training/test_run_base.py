@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,17 @@ def test_the_base_s_settings_take_the_place_of_a_preset_s_and_not_of_a_user_s(ba
     wide = configure("settings", merge(settings(), {"model": {"network": {"dim": 16}}}))
     assert with_base(wide, base, {}).model.network["dim"] == 8
     with pytest.raises(UsageError, match=r"model\.network\.dim is 16, but 8 in the base, .*prior\.safetensors"):
-        with_base(wide, base, {"dim": 16})
+        with_base(wide, base, {"network": {"dim": 16}})
+
+
+def test_the_base_s_sampling_takes_the_place_of_a_preset_s_and_not_of_a_user_s_or_a_model_s(tmp_path: Path) -> None:
+    noise = replace(SPEC, sampling={"prediction": "epsilon", "sampler": "dpmpp-2m"})
+    save_prior(tmp_path / "noise.safetensors", noise)
+    base, config = named_base(str(tmp_path / "noise.safetensors")), configure("settings", settings())
+    assert with_base(config, base, {}).model.sampling == noise.sampling
+    of_user = with_base(config, base, {"sampling": {"prediction": "sample"}}).model.sampling
+    assert of_user == {"prediction": "sample", "sampler": "dpmpp-2m"}
+    assert with_base(config, base, None).model.sampling == {"prediction": "sample"}
 
 
 def test_a_base_of_another_method_is_refused(base: RunBase) -> None:
