@@ -37,12 +37,14 @@ def find_base(
     With ``base_file``, only that file is looked at. Else the search goes through the registry's files on this machine,
     the cache of downloads, the folder of ``file``, and the registry's downloads unless ``offline``. Raises
     :class:`WeightsError` for a wrong ``base_file``, or when none is found; the message then names a file of the same
-    name that is another one.
+    name that is another one; :class:`UsageError` for a ``base_file`` that does not exist.
     """
     base = spec.base
     if base is None:
         raise ValueError(f"{file} builds on no other file")
     if base_file is not None:
+        if not base_file.exists():
+            raise UsageError(f"{base_file}: no such file")
         if (digest := sha256_of(base_file)) != base.sha256:
             raise WeightsError(
                 f"{base_file}: is not the base of {file} (its sha256 is {digest[:16]}..., needed is {_named(base)})"

@@ -75,7 +75,7 @@ def test_a_base_that_is_missing_wrong_or_not_needed_is_refused_in_one_line(
 ) -> None:
     given = ("derain", photo, "-o", "out.png", "--model")
     refused(dfrestore(*given, small), 3, "builds on 'texture/prior', sha256 ")
-    refused(dfrestore(*given, small, "--base", "nosuch.safetensors"), 3, "nosuch.safetensors: no such file")
+    refused(dfrestore(*given, small, "--base", "nosuch.safetensors"), 2, "nosuch.safetensors: no such file")
     refused(dfrestore(*given, small, "--base", random_model), 3, "random.safetensors: is not the base of ")
     refused(dfrestore(*given, random_model, "--base", prior), 2, "builds on no other file; leave out --base")
 
