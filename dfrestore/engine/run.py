@@ -181,8 +181,11 @@ class _Evaluations:
         """
         place, home = self._device.torch_device, pictures[0].device
         self._how.tick = self._ticker(pictures[0].shape[1] * pictures[0].shape[2], count)
-        with _same_bytes(place):
-            output = evaluate(self._how, *(picture.to(place)[None] for picture in pictures))[0]
+        try:
+            with _same_bytes(place):
+                output = evaluate(self._how, *(picture.to(place)[None] for picture in pictures))[0]
+        finally:
+            self._how.tick = None  # it leads back here, and a circle would hold the buffers until garbage is collected
         return output.to(home)
 
     def _ticker(self, pixels: int, count: int) -> Callable[[int], object] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -129,8 +128,7 @@ def in_turn(
         work = step.run(rgb, None if watch is None else partial(share.watch, watch), f"{name}: {step.task}")
         outcome = yield from tapped(work, share.of)
         rgb = outcome.rgb  # and the picture before goes
-        del work
-        gc.collect()  # buffers of a watched walk lie in cycles, and would be held through the next step
+        del work  # and its buffers
         made.append(_result(step, outcome, begin))
         warnings += (f"{step.task}: {warning}" for warning in outcome.warnings)
     as_planned = all(one.plan == step.plan.describe() for one, step in zip(made, steps, strict=True))

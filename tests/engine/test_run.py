@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from dfrestore.diffusion import Prediction, initial_noise, linear_alpha_bars, sa
 from dfrestore.engine import Plan, Progress, choose_device, choose_precision, make_plan, restore_array
 from dfrestore.errors import WeightsError
 from dfrestore.methods import Network, build_network
+from dfrestore.methods.method import Given
+from dfrestore.nn import Strips
 from dfrestore.weights import ModelSpec
 from dfrestore.windows import Windows
 
@@ -357,3 +360,17 @@ def test_a_result_that_is_not_finite_is_handed_on_for_the_caller_to_judge() -> N
     network, spec = random_network()
     torch.nn.init.constant_(network.output.weight, float("nan"))
     assert np.isnan(restored((network, spec), picture(16, 16))).all()
+
+
+def test_a_watched_run_leaves_nothing_behind_in_cycles() -> None:
+    network, _ = random_network(stem=2)
+    plan = make_plan(40, 40, network, precision=FP32, device=CPU)
+    options = {"plan": plan, "device": CPU, "precision": FP32, "watch": lambda done, total: None}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in restore_array(network, picture(40, 40), steps=1, seed=0, **options):
+            pass
+        assert not [one for one in gc.get_objects() if type(one) in (Strips, Given)]
+    finally:
+        gc.enable()
