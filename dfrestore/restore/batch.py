@@ -200,8 +200,7 @@ def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySe
 
 def _trace(source: Source, step: Step) -> Trace:
     noise = step.restorer.noise(step.height, step.width, step.options["seed"])
-    start = source.photo.rgb if noise is None else noise
-    return Trace(source.photo, start, steps=step.steps, members=step.options["ensemble"], mask=source.mask)
+    return Trace(source.photo, noise, steps=step.steps, members=step.options["ensemble"], mask=source.mask)
 
 
 def _made_by(restorer: Restorer | Chain, settings: AnySettings) -> str:

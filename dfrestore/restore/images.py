@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from PIL import Image
 from dfrestore import photo
 from dfrestore.photo.encode import quantise
 from dfrestore.photo.enlarged import filled, resized, with_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Rgb: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.float32]
@@ -53,6 +56,12 @@ def luma_of(rgb: Rgb) -> Mask:
     red, green, blue = (rgb[..., channel] for channel in range(3))
     luma: Mask = green + np.float32(LUMA[0]) * (red - green) + np.float32(LUMA[2]) * (blue - green)
     return luma
+
+
+def of_planes(planes: Tensor) -> Rgb:
+    """A state of the diffusion, (3, H, W) with black at -1 and white at 1 -> (H, W, 3), clamped to [0, 1]; a copy."""
+    pixels: Rgb = planes.float().cpu().add(1).div_(2).clamp_(0, 1).permute(1, 2, 0).numpy()
+    return pixels
 
 
 def name_of(image: Picture) -> str:

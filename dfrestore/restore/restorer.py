@@ -39,7 +39,7 @@ from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.flow import drain
-from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, name_of, open_picture
+from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, name_of, of_planes, open_picture
 from dfrestore.restore.needs import Needs
 from dfrestore.restore.possible import possible_steps, possible_window
 from dfrestore.restore.results import StepResult
@@ -269,7 +269,7 @@ class Restorer:
         """
         if not self.network.from_noise:
             return None
-        return initial_noise(height, width, seed).add_(1).div_(2).clamp_(0, 1).permute(1, 2, 0).numpy()
+        return of_planes(initial_noise(height, width, seed))
 
     def restore_rgb(
         self,

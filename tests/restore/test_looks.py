@@ -17,7 +17,7 @@ from dfrestore.restore import Outcome, Restorer
 from dfrestore.restore.comparison import WIDEST, comparison, encoded
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import LUMA
-from dfrestore.restore.trace import MOST, SIDE, Trace
+from dfrestore.restore.trace import HALF, MOST, Trace
 from dfrestore.restore.uncertainty import WHITE, uncertainty_png
 
 
@@ -90,6 +90,12 @@ def alike(frame: np.ndarray, rgb: np.ndarray) -> bool:
     return bool(np.corrcoef((frame @ LUMA).ravel(), (rgb @ LUMA).ravel())[0, 1] > 0.9)
 
 
+def estimate_of(frame: np.ndarray) -> np.ndarray:
+    """The lower half of a frame of a wide photo, below the state."""
+    assert len(frame) == 2 * 16 + 6
+    return frame[-16:]
+
+
 def traced(
     restorer: Restorer, steps: int, place: str = "t.gif", size: tuple[int, int] = (24, 16), ensemble: int = 1
 ) -> tuple[list[np.ndarray], list[int], np.ndarray]:
@@ -116,26 +122,47 @@ def test_a_trace_has_the_noise_an_estimate_a_step_and_the_result_held_longest(
     frames, durations, result = traced(restorer, steps, place)
     assert len(frames) == steps + 1
     assert max(durations) == durations[-1] > 2 * max(durations[:-1])
-    assert alike(frames[-1], result)
+    assert alike(estimate_of(frames[-1]), result)
 
 
 def test_a_trace_begins_with_the_noise_of_its_seed(restorer: Restorer) -> None:
     (first, *_), _, _ = traced(restorer, 1, "t.webp", (160, 160))
     noise = restorer.noise(160, 160, 0)
     assert (noise.min(), noise.max()) == (0, 1)
-    assert alike(first, noise)
+    assert alike(first[:, :160], noise)
+
+
+def test_the_state_goes_evenly_from_the_noise_to_the_result(restorer: Restorer) -> None:
+    frames, _, result = traced(restorer, 5, "t.webp", (96, 64))
+    noise = restorer.noise(64, 96, 0)
+    states = [frame[:64] for frame in frames]
+    to_noise, to_result = (
+        [float(np.corrcoef((state @ LUMA).ravel(), (end @ LUMA).ravel())[0, 1]) for state in states]
+        for end in (noise, result)
+    )
+    assert to_noise[:-1] == sorted(to_noise[:-1], reverse=True)  # the last two are the result
+    assert to_result == sorted(to_result)
+    assert min(to_noise[0], to_result[-1]) > 0.9
+
+
+def test_a_model_that_starts_from_no_noise_shows_its_estimates_alone() -> None:
+    photo = taken(48, 32)
+    trace = Trace(photo, None, steps=1, members=1)
+    with Image.open(io.BytesIO(trace.encoded(photo.rgb, "t.gif"))) as image:
+        assert image.size == (48, 32)
 
 
 def test_a_large_photo_is_reduced_and_its_noise_stays_noise(restorer: Restorer) -> None:
     frames, _, _ = traced(restorer, 1, size=(1000, 64))
-    assert frames[0].shape == (51, SIDE, 3)
-    assert frames[0].std() > 80
+    state = frames[0][:38]  # above the photo, which is wide
+    assert state.shape == (38, HALF, 3)
+    assert state.std() > 80
 
 
 def test_a_trace_of_an_ensemble_shows_its_first_member_and_the_mean(restorer: Restorer) -> None:
     frames, _, result = traced(restorer, 3, "t.webp", ensemble=2)
     assert len(frames) == 4
-    assert alike(frames[-1], result)
+    assert alike(estimate_of(frames[-1]), result)
 
 
 def test_a_trace_of_a_picture_with_a_mask_keeps_what_is_known() -> None:
@@ -146,7 +173,7 @@ def test_a_trace_of_a_picture_with_a_mask_keeps_what_is_known() -> None:
         yield Progress(1, 2, np.ones((8, 8, 3), np.float32))
         return Outcome(photo.rgb, "", "", ())
 
-    trace = Trace(photo, photo.rgb, steps=2, members=1, mask=mask)
+    trace = Trace(photo, None, steps=2, members=1, mask=mask)
     result = drain(trace.watch(work())).rgb
     with Image.open(io.BytesIO(trace.encoded(result, "t.gif"))) as image:
         image.seek(1)
@@ -162,7 +189,7 @@ def test_many_steps_are_thinned_out(restorer: Restorer) -> None:
         yield Progress(1000, 1000, np.ones((8, 8, 3), np.float32))
         return Outcome(np.ones((8, 8, 3), np.float32), "", "", ())
 
-    trace = Trace(taken(8, 8), np.zeros((8, 8, 3), np.float32), steps=1000, members=1)
+    trace = Trace(taken(8, 8), None, steps=1000, members=1)
     result = drain(trace.watch(work())).rgb
     with Image.open(io.BytesIO(trace.encoded(result, "t.gif"))) as image:
         assert MOST - 2 <= image.n_frames <= MOST + 2
@@ -176,7 +203,7 @@ def test_a_trace_begins_anew_where_the_work_does() -> None:
                 yield Progress(done, total, np.full((8, 8, 3), value, np.float32) if whole else None)
         return Outcome(np.ones((8, 8, 3), np.float32), "", "", ())
 
-    trace = Trace(taken(8, 8), np.zeros((8, 8, 3), np.float32), steps=4, members=1)
+    trace = Trace(taken(8, 8, 0.0), None, steps=4, members=1)
     drain(trace.watch(work()))
     with Image.open(io.BytesIO(trace.encoded(np.ones((8, 8, 3), np.float32), "t.gif"))) as image:
         shown = []
