@@ -9,7 +9,6 @@ all channels over the picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -188,6 +187,3 @@ class NAFPointwise(Pointwise):
         project, beta = self.feed.project, self.feed.beta.flatten()
         assert project.bias is not None
         return (project.weight.flatten(1) * beta[:, None]).t().to(dtype), (project.bias * beta).to(dtype)
-
-
-Modulate = Callable[[NAFBlock], tuple[Affine, Affine]]

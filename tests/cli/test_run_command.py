@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Answer, pixels, save_model, tiny_spec
-from diffir_models import save_enlarging, save_filling
+from conftest import Answer, pixels
+from diffir_models import save_one_of_each
 from larger_and_filled import array_of, names, objects, save_mask, sideways, size_of
 from PIL import Image
 
@@ -21,13 +21,7 @@ Run = Callable[..., Answer]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "derain": save_model(folder / "derain.safetensors", tiny_spec(), 1.0),
-        "denoise": save_model(folder / "denoise.safetensors", tiny_spec(task="denoise"), 0.5),
-        "upscale": save_enlarging(folder / "upscale.safetensors", 2),
-        "inpaint": save_filling(folder / "inpaint.safetensors"),
-    }
+    return save_one_of_each(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import pixels, save_model, tiny_spec
-from diffir_models import save_enlarging, save_filling
+from conftest import pixels
+from diffir_models import save_one_of_each
 
 from dfrestore import Chain, Restorer
 from dfrestore.errors import UsageError
@@ -20,14 +20,7 @@ from dfrestore.restore.shares import _packed, _unpacked
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small one of each kind, the first two of random weights."""
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "derain": save_model(folder / "derain.safetensors", tiny_spec(), 1.0),
-        "denoise": save_model(folder / "denoise.safetensors", tiny_spec(task="denoise"), 0.5),
-        "upscale": save_enlarging(folder / "upscale.safetensors", 2),
-        "inpaint": save_filling(folder / "inpaint.safetensors"),
-    }
+    return save_one_of_each(tmp_path_factory.mktemp("models"))
 
 
 def chain_of(models: dict[str, Path], *tasks: str) -> Chain:
