@@ -51,7 +51,7 @@ def triage(
 
     lone: a run of one file, where an output that exists is a failure unless it is what would be made again. newer: of
     outputs that the record does not settle, those that are older than their input are redone, and those that it does
-    not know and that are no older count as done.
+    not know and that are no older count as done; a lone output whose input changed is redone too.
     """
     if overwrite:
         return [replace(job, replace=True, extras=replace(job.extras, replace="all")) for job in jobs], []
@@ -67,7 +67,8 @@ def triage(
         except OSError as error:
             settled.append(failed_result(job, f"{job.input}: cannot be read ({error.strerror or error})"))
             continue
-        older = newer and found not in ("todo", "done") and _is_older(job)
+        # "todo" of an output that is there: the record knows that its input changed, whatever the times say
+        older = newer and found != "done" and os.path.lexists(job.output) and (found == "todo" or _is_older(job))
         if older and job.extras.replace == "none":
             job = replace(job, extras=replace(job.extras, replace="ours"))
         known = found == "done" or (newer and found == "foreign")

@@ -174,6 +174,21 @@ def test_a_single_output_is_redone_only_if_it_is_older(restore: Run, tmp_path: P
     assert out.read_bytes() != b"mine"
 
 
+@pytest.mark.parametrize("when", [5000, 4_000_000_000])
+def test_a_single_photo_that_changed_is_redone_whatever_its_time(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, when: int
+) -> None:
+    photo, out = make_photo(tmp_path / "a.png"), tmp_path / "b.png"
+    assert restore(photo, "-o", out).code == 0
+    before = out.read_bytes()
+    date(make_photo(photo, seed=7), when)
+    assert restore(photo, "-o", out).code == 1
+    answer = restore(photo, "-o", out, "--newer")
+    assert (answer.code, answer.paths) == (0, [str(out)])
+    assert out.read_bytes() != before
+    assert "1 skipped" in restore(photo, "-o", out, "--newer").err
+
+
 def test_a_newer_mask_counts_like_a_newer_photo(dfrestore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     photo, mask, out = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "m.png"), tmp_path / "b.png"
     out.write_bytes(b"mine")
