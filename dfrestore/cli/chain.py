@@ -36,7 +36,8 @@ from dfrestore.cli.restoring_options import (
     StripMetadata,
     Threads,
 )
-from dfrestore.cli.restoring_run import Options, run
+from dfrestore.cli.restoring_run import run
+from dfrestore.cli.restoring_values import Options
 from dfrestore.cli.together import in_crew
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.tasks import CHAIN, TASKS, check_chain
@@ -174,6 +175,8 @@ def _command_of(task: str) -> Any:
 def _parameter(command: Any, task: str, option: str) -> Any:
     known = {item.opts[0].removeprefix("--"): item for item in command.params if item.name in STEP_OPTIONS}
     name = option.replace("_", "-")
+    if not TASKS[task].mask and known.pop("mask", None) and name == "mask":
+        raise UsageError(f"{task}.{option}: in a chain, masks are for what is filled; run {task} alone for it")
     if name in known:
         return known[name]
     others = [item.name for item in command.params if f"--{name}" in (*item.opts, *item.secondary_opts)]

@@ -11,8 +11,10 @@ import typer
 from dfrestore.cli.restoring_options import (
     MASK_OPTIONS,
     NOISE_OPTIONS,
+    PREVIEW_OPTIONS,
     SAME_SIZE_OPTIONS,
     SIZE_OPTIONS,
+    WHERE_OPTIONS,
     AsJson,
     Base,
     Compare,
@@ -46,7 +48,8 @@ from dfrestore.cli.restoring_options import (
     Uncertainty,
     Window,
 )
-from dfrestore.cli.restoring_run import Options, run
+from dfrestore.cli.restoring_run import run
+from dfrestore.cli.restoring_values import Options
 from dfrestore.cli.together import in_crew
 from dfrestore.tasks import Task
 
@@ -64,7 +67,7 @@ a picture from standard input, -o - writes the result to standard output.
 
 --uncertainty and --compare name a file for one input file, otherwise a folder with the same tree. A photo that is
 skipped gets none of these; --overwrite restores it again.
-{_ABOUT_SIZE if task.scale else _ABOUT_MASK if task.mask else ""}
+{_ABOUT_SIZE if task.scale else ""}{_ABOUT_MASK if task.mask else _about_where(task)}
 \b
 Examples:
 {_examples(task)}"""
@@ -75,6 +78,17 @@ Without a size, the result is as many times larger as the model makes it. --size
 is exact, as in ImageMagick; 'WxH>' only ever enlarges; Wx and xH give one side. --strength blends with a plain resize;
 --max-pixels bounds results too.
 """
+
+
+def _about_where(task: Task) -> str:
+    else_ = "is a plain resize of it" if task.scale else "stays as it is"
+    return f"""
+--region and --mask say where the photo changes; with both, where either says so. The rest {else_}. A region
+fades in over up to 16 pixels inside. A mask is as large as the photo: white takes the whole result, grey a part of it;
+a folder of masks holds photo.png or photo_mask.png for photo.jpg. --preview writes a part of the result alone, with
+the pixels of the whole. The model always sees the whole photo.
+"""
+
 
 _ABOUT_MASK = """
 --mask: a picture in which white is what to fill, as large as the photo; a folder of such pictures, found by the photos'
@@ -165,6 +179,7 @@ def command_of(task: Task) -> Callable[..., None]:
     """:func:`restore` with the further options of one task, which stand first in its help."""
     more = SIZE_OPTIONS if task.scale else MASK_OPTIONS if task.mask else SAME_SIZE_OPTIONS
     more = more | NOISE_OPTIONS if task.noise else more
+    more = more | ({} if task.mask else WHERE_OPTIONS) | PREVIEW_OPTIONS
     common = inspect.signature(restore, eval_str=True).parameters
     kind = inspect.Parameter.KEYWORD_ONLY
     own = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in more.items()]

@@ -206,6 +206,33 @@ NOISE_OPTIONS: dict[str, Any] = {
     ],
 }
 
+# -- where a photo may change, of the tasks that fill nothing --------------------------------------------------------
+
+WHERE_OPTIONS: dict[str, Any] = {
+    "region": Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y,w,h", help="Change the photo in this rectangle alone, in its pixels. Repeatable."),
+    ],
+    "mask": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Change the photo where this grey picture is not black, so much as it is bright; or a folder of them.",
+        ),
+    ],
+}
+
+# -- of all of them --------------------------------------------------------------------------------------------------
+
+PREVIEW_OPTIONS: dict[str, Any] = {
+    "preview": Annotated[
+        str | None,
+        typer.Option(
+            metavar="x,y,w,h", help="Write this part of the result alone, as it is in the whole; NAME_..._preview.EXT."
+        ),
+    ],
+}
+
 # -- of the tasks that fill holes ------------------------------------------------------------------------------------
 
 MASK_OPTIONS: dict[str, Any] = {
@@ -244,5 +271,5 @@ STEP_OPTIONS = frozenset(
     | MASK_OPTIONS.keys()
 )
 """The options that each task of a chain has for itself, as TASK.OPTION=VALUE; the others hold for all of it."""
-ALONE_OPTIONS = frozenset({"uncertainty", "trace", "name"})
+ALONE_OPTIONS = frozenset({"uncertainty", "trace", "name", "region", "preview"})
 """Those that a chain has not."""

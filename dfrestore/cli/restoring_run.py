@@ -12,103 +12,24 @@ from typing import TYPE_CHECKING
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
-from dfrestore.cli.mask_options import parse_masks
-from dfrestore.cli.name_option import of_files, template_of
-from dfrestore.cli.options import check_tile, parse_memory, parse_pixels, parse_window
+from dfrestore.cli.name_option import template_of
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
-from dfrestore.cli.restoring_finish import finish_of
 from dfrestore.cli.restoring_models import check_possible, identity_of, loaded, named_models, naming, steps_of
+from dfrestore.cli.restoring_values import Options, Parsed
 from dfrestore.cli.restoring_words import about, described, expected, planned, remarks, what
 from dfrestore.cli.run_page import RunPage
-from dfrestore.cli.streams import check_streams
-from dfrestore.errors import UsageError, one_line
+from dfrestore.errors import one_line
 from dfrestore.files import STREAM
 from dfrestore.processes import PeerFailed, use_threads
 
 if TYPE_CHECKING:
-    from dfrestore.photo.target_size import TargetSize
     from dfrestore.restore import Chain, FilePlan, FileResult, Job, Restorer, Settings
-    from dfrestore.restore.extras import ExtraOptions, Extras
-    from dfrestore.restore.finish import Finish
-    from dfrestore.restore.results import AnySettings, Masking
+    from dfrestore.restore.extras import Extras
+    from dfrestore.restore.results import AnySettings
     from dfrestore.restore.shares import Crew
     from dfrestore.restore.todo import Records
     from dfrestore.weights import Resolved
-    from dfrestore.windows import WindowSetting
-
-
-@dataclass(frozen=True)
-class Options:
-    """The values of the command line, each under its option's name (see :mod:`.restoring_options`)."""
-
-    inputs: list[str]
-    out: str | None
-    model: str | None
-    base: Path | None
-    steps: int | None
-    seed: int
-    device: str
-    precision: str
-    window: str | None
-    tile: int | None
-    memory: str | None
-    threads: int | None
-    max_pixels: str | None
-    format: str | None
-    quality: int | None
-    strength: float
-    ensemble: int | None
-    keep_color: bool
-    grain: str | None
-    uncertainty: str | None
-    compare: str | None
-    trace: str | None
-    strip_metadata: bool
-    page: str | None
-    overwrite: bool
-    newer: bool
-    name: str | None
-    limit: int | None
-    recursive: bool
-    dry_run: bool
-    quiet: bool
-    as_json: bool
-    scale: str | None = None
-    size: str | None = None
-    long_edge: int | None = None
-    short_edge: int | None = None
-    min_size: str | None = None
-    mask: list[str] | None = None
-    invert: bool | None = None
-    dilate: int | None = None
-    feather: int | None = None
-    keep_alpha: bool | None = None
-    save_mask: str | None = None
-    chroma_only: bool | None = None
-    luma_only: bool | None = None
-    keep_detail: float | None = None
-
-    @property
-    def members(self) -> int:
-        """How many restorations are averaged: one, or four where a map of their differences is wanted."""
-        if self.uncertainty is not None and self.ensemble == 1:
-            raise UsageError(
-                "--uncertainty compares the members of an ensemble; give --ensemble 2 or more, or leave it out"
-            )
-        return self.ensemble or (1 if self.uncertainty is None else 4)
-
-    @property
-    def replaces(self) -> bool:
-        """Whether existing outputs may be replaced."""
-        return self.overwrite or self.out == STREAM
-
-    @property
-    def extras(self) -> ExtraOptions:
-        """The options for what is made beside the results."""
-        from dfrestore.restore.extras import ExtraOptions
-
-        return ExtraOptions(self.uncertainty, self.compare, self.trace, self.save_mask)
 
 
 def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Options]] = ()) -> None:
@@ -119,7 +40,7 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
     steps: list[_Step] = []
     for name, own in chain or ((task, options),):
         with naming(name if chain else None):
-            steps.append(_Step(name, own, _Parsed.of(own, name)))
+            steps.append(_Step(name, own, Parsed.of(own, name)))
     parsed = next((step.parsed for step in steps if step.parsed.masks is not None), steps[0].parsed)
     find = cache(lambda: crew.in_turn(lambda: [step.resolved() for step in steps]))  # once
     plan = _plan(options, task, parsed, lambda: find()[0])
@@ -150,59 +71,12 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
 
 
 @dataclass(frozen=True)
-class _Parsed:
-    """The options that must be parsed, read and checked before anything else."""
-
-    memory: int | None
-    pixels: int | None
-    window: WindowSetting | None
-    format: str | None
-    size: TargetSize
-    masks: Path | None
-    masking: Masking
-    finish: Finish
-
-    @classmethod
-    def of(cls, options: Options, task: str) -> _Parsed:
-        from dfrestore.photo.target_size import TargetSize
-        from dfrestore.restore.naming import format_name
-
-        if options.seed > 2**63 - options.members:
-            raise UsageError(f"--seed {options.seed} is larger than {2**63 - options.members}")
-        check_tile(options.tile)
-        check_streams(
-            options.inputs,
-            options.out,
-            as_json=options.as_json,
-            page=options.page is not None,
-            dry_run=options.dry_run,
-            extras=[*options.extras.requested, *of_files(options.name, options.newer, options.overwrite)],
-        )
-        return cls(
-            parse_memory(options.memory),
-            parse_pixels(options.max_pixels),
-            parse_window(options.window),
-            format_name(options.format) if options.format is not None else None,
-            TargetSize.parse(options.scale, options.size, options.long_edge, options.short_edge, options.min_size),
-            *parse_masks(
-                options.mask or [],
-                task,
-                invert=bool(options.invert),
-                dilate=options.dilate or 0,
-                feather=options.feather or 0,
-                keep_alpha=bool(options.keep_alpha),
-            ),
-            finish_of(options.chroma_only, options.luma_only, options.keep_detail, options.grain),
-        )
-
-
-@dataclass(frozen=True)
 class _Step:
     """One task, and the options for it."""
 
     task: str
     options: Options
-    parsed: _Parsed
+    parsed: Parsed
 
     def resolved(self) -> Resolved:
         from dfrestore.weights import on_base, resolve
@@ -211,7 +85,7 @@ class _Step:
         return on_base(found, self.options.base)
 
 
-def _plan(options: Options, task: str, parsed: _Parsed, find: Callable[[], Resolved]) -> FilePlan:
+def _plan(options: Options, task: str, parsed: Parsed, find: Callable[[], Resolved]) -> FilePlan:
     """find: the model, which is part of some names."""
     from dfrestore.restore import plan_files
     from dfrestore.restore.streams import is_stream, plan_stream
@@ -227,6 +101,7 @@ def _plan(options: Options, task: str, parsed: _Parsed, find: Callable[[], Resol
         extras=options.extras,
         masks=parsed.masks,
         template=template_of(options.name, task, options.seed, options.steps, find),
+        preview=parsed.preview is not None,
     )
 
 
@@ -240,7 +115,7 @@ def _settings(steps: Sequence[_Step], resolved: Sequence[Resolved], plan: FilePl
     return ChainSettings(tuple(parts)) if chained else parts[0]
 
 
-def _settings_of(options: Options, parsed: _Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
+def _settings_of(options: Options, parsed: Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
     from dfrestore.restore import Settings
 
     return Settings(
@@ -260,6 +135,7 @@ def _settings_of(options: Options, parsed: _Parsed, task: str, resolved: Resolve
         size=parsed.size,
         masking=parsed.masking,
         finish=parsed.finish,
+        preview=parsed.preview,
     )
 
 
@@ -272,7 +148,7 @@ class _Run:
     report: Report
     resolved: Sequence[Resolved]
     options: Options
-    parsed: _Parsed
+    parsed: Parsed
     crew: Crew
     page: RunPage | None = None
 

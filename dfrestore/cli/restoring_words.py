@@ -28,8 +28,13 @@ SLOW = 1.3  # times as long as without the user's tiles, from which it is said
 
 def described(started: Started) -> str:
     """The plan, and of a single photo what its size and its mask are."""
-    size = f"{sizes(started)}; " if started.result != started.size else ""
-    return f"{size}{started.filled + '; ' if started.filled else ''}{started.plan}"
+    size = [sizes(started)] if started.result != started.size else []
+    return "; ".join([*size, *_limits(started), started.plan])
+
+
+def _limits(started: Started) -> tuple[str, ...]:
+    """What the mask covers, where the photo may change, what of it is written; each in words, where there is one."""
+    return (*((started.filled,) if started.filled else ()), *started.where.words)
 
 
 def remarks(network: Network, settings: Settings, trace: str | None) -> Iterator[str]:
@@ -57,9 +62,10 @@ def planned(started: Started) -> tuple[dict[str, Any], str]:
         item["expected_seconds"] = round(started.seconds, 1)
     if started.filled is not None:
         item["filled"] = started.filled
+    item |= started.where.named
     if started.plan == UNTOUCHED:
         return item, f"would write {job.input} as it is ({sizes(started)}, large enough) to {job.output}"
-    how = f"{sizes(started)}, {started.filled + ', ' if started.filled else ''}{started.plan}{about(started)}"
+    how = ", ".join([sizes(started), *_limits(started), f"{started.plan}{about(started)}"])
     return item, f"would restore {job.input} ({how}) to {job.output}"
 
 

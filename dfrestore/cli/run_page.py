@@ -173,6 +173,8 @@ def _of_task(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.enlarges:
         yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
     masking = settings.masking
+    if masking.regions:
+        yield "Regions", "; ".join(map(str, masking.regions))
     if masking.invert:
         yield "Mask", "inverted"
     for name in ("dilate", "feather"):

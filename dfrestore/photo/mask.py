@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +36,18 @@ class Mask:
     notes: tuple[str, ...] = ()
 
 
-def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS, soft: bool = False) -> Mask:
+def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS, soft: bool | Literal["always"] = False) -> Mask:
     """The mask in a picture file, upright. soft: see :func:`mask_of`. Raises PhotoReadError."""
     return mask_of(read(path, max_pixels=max_pixels), soft=soft)
 
 
-def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
+def mask_of(photo: Photo, *, soft: bool | Literal["always"] = False) -> Mask:
     """A picture read as a mask: what is brighter than 127 of 255 in any channel is the hole.
 
     In a mask of levels 0 and 1 (or of a few more labels), all but 0 is the hole; in a palette with black, all other
     colours; in a palette of two other colours, the brighter one. Transparent parts are known; if all opaque parts are
-    black, they are the hole. soft: grey levels from 4 on are kept as strengths, in files without loss.
+    black, they are the hole. soft: grey levels from 4 on are kept as strengths, in files without loss; ``always``: in
+    all files, and in palettes of greys too.
     """
     light, notes = photo.rgb.max(axis=2), []
     if photo.origin.bits == 16 and _MOST_LABELS <= round(float(light.max()) * 65535) <= 255:
@@ -54,14 +56,16 @@ def mask_of(photo: Photo, *, soft: bool = False) -> Mask:
     opacity = None if photo.alpha is None else _opacity(photo)
     if opacity is not None and opacity.min() < 1:
         if not (light * (opacity > 0)).any():
-            notes.append("mask drawn in black on transparent: what is opaque is filled")
+            notes.append("mask drawn in black on transparent: what is opaque counts as white")
             light = opacity
         else:
             light = light * opacity
-    hole, note = _labels(light, photo)
+    shades = soft == "always" and bool((photo.rgb == photo.rgb[..., :1]).all())
+    hole, note = _labels(light, photo, palette=photo.origin.mode == "P" and not shades)
     if hole is not None:
         return Mask(hole.astype(np.float32), (*notes, note))
-    if soft and photo.origin.lossless:  # elsewhere faint levels are noise of the compression
+    # elsewhere faint levels are noise of the compression
+    if soft == "always" or (soft and photo.origin.lossless):
         return Mask(np.where(light < FAINT, np.float32(0), light).astype(np.float32), tuple(notes))
     return Mask((light > _HALF).astype(np.float32), tuple(notes))
 
@@ -73,20 +77,21 @@ def alpha_mask(photo: Photo, name: str) -> Strength:
     return np.float32(1) - _opacity(photo)
 
 
-def fitted(mask: Strength, photo: Photo, name: str) -> tuple[Strength, str | None]:
+def fitted(mask: Strength, photo: Photo, name: str, *, resize: bool = True) -> tuple[Strength, str | None]:
     """The mask in the photo's size, and one line for people on what was done to it, or None.
 
-    A mask of the photo's aspect is resized. One that fits the photo as stored, before its EXIF orientation, is turned
-    like the photo. Any other is a FileFailure that names both sizes and ``name``, the mask's file.
+    A mask of the photo's aspect is resized, if ``resize``. One that fits the photo as stored, before its EXIF
+    orientation, is turned like the photo. Any other is a FileFailure that names both sizes and ``name``, the mask's
+    file.
     """
     if mask.shape == photo.size:
         return mask, None
     turned = _as_turned(mask, photo.origin.orientation)
     if turned is not None and turned.shape == photo.size:
         return turned, f"mask turned like the photo ({_size(mask.shape)} to {_size(photo.size)})"
-    if _same_aspect(mask.shape, photo.size):
+    if resize and _same_aspect(mask.shape, photo.size):
         return _resized(mask, photo.size), f"mask resized ({_size(mask.shape)} to {_size(photo.size)})"
-    if turned is not None and _same_aspect(turned.shape, photo.size):
+    if resize and turned is not None and _same_aspect(turned.shape, photo.size):
         done = f"mask turned like the photo and resized ({_size(mask.shape)} to {_size(photo.size)})"
         return _resized(turned, photo.size), done
     raise FileFailure(
@@ -108,6 +113,28 @@ def feathered(mask: Strength, width: int) -> Strength:
     return _near(mask, width, lambda part: _soft_edge(part, width)) if width > 0 else mask
 
 
+def feathered_inside(mask: Strength, width: int) -> Strength:
+    """The mask with a soft edge inside of it: from 0 just outside up to 1 within ``width`` pixels.
+
+    What was 0 stays 0. The edge of the picture is no edge of the mask.
+    """
+    if width < 1:
+        return mask
+    return _near(mask, 1, lambda part: np.float32(1) - _soft_edge(np.float32(1) - part, width))
+
+
+def in_size(mask: Strength, height: int, width: int) -> Strength:
+    """The mask of a picture for that picture resized; where a pixel comes from one that was 0, it is 0.
+
+    So what was known is the plain resize; a smooth mask alone would reach over its edge.
+    """
+    if mask.shape == (height, width):
+        return mask
+    sides = zip((height, width), mask.shape, strict=True)
+    rows, columns = ((2 * np.arange(side) + 1) * before // (2 * side) for side, before in sides)
+    return np.where((mask > 0)[rows][:, columns], resized(mask, height, width), np.float32(0))
+
+
 def coverage(mask: Strength) -> float:
     """Share of the picture that is to change, from 0 to 1."""
     return float(mask.mean(dtype=np.float64))
@@ -119,7 +146,7 @@ def _opacity(photo: Photo) -> Strength:
     return opacity
 
 
-def _labels(light: Strength, photo: Photo) -> tuple[NDArray[np.bool_] | None, str]:
+def _labels(light: Strength, photo: Photo, *, palette: bool) -> tuple[NDArray[np.bool_] | None, str]:
     """The hole, if the levels are labels and not brightness, and a note that says so."""
     if not photo.origin.lossless:  # where dark levels are noise
         return None, ""
@@ -127,11 +154,11 @@ def _labels(light: Strength, photo: Photo) -> tuple[NDArray[np.bool_] | None, st
     darkest, brightest = round(float(light.min()) * unit), round(float(light.max()) * unit)
     if darkest == 0 and 0 < brightest < _MOST_LABELS:
         what = "1" if brightest == 1 else f"1 to {brightest}"
-        return light > 0, f"mask of levels 0 and {what}: all but 0 is filled"
-    if photo.origin.mode != "P" or brightest == 0:
+        return light > 0, f"mask of levels 0 and {what}: all but 0 counts as white"
+    if not palette or brightest == 0:
         return None, ""
     if darkest == 0:
-        return light > 0, "mask of a palette: all but black is filled"
+        return light > 0, "mask of a palette: all but black counts as white"
     first = photo.rgb[0, 0]
     others = (photo.rgb != first).any(axis=2)
     if not others.any():
@@ -140,7 +167,7 @@ def _labels(light: Strength, photo: Photo) -> tuple[NDArray[np.bool_] | None, st
     if not (photo.rgb[others] == second).all():
         return None, ""
     brighter = others if second.sum() > first.sum() else ~others
-    return brighter, "mask of a palette of two colours: the brighter is filled"
+    return brighter, "mask of a palette of two colours: the brighter counts as white"
 
 
 def _as_turned(mask: Strength, orientation: int) -> Strength | None:

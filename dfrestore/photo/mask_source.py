@@ -13,12 +13,12 @@ import numpy as np
 from dfrestore.errors import FileFailure, UsageError, did_you_mean
 from dfrestore.photo.mask import FAINT, Strength, alpha_mask, coverage, dilated, feathered
 from dfrestore.photo.photo import Photo
+from dfrestore.photo.region import four_numbers, outside
 
 LOSSY_TOLERANCE = 32
 """Levels that a colour painted into a JPEG of quality 75 strays; one painted into a PNG is found exactly."""
 
 _COLOR = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})(?:~([0-9]{1,3}))?", re.IGNORECASE)
-_RECT = re.compile(r"\s*(-?[0-9]{1,9})" + 3 * r"\s*,\s*(-?[0-9]{1,9})" + r"\s*")
 _ALPHA, _COLOR_WORD, _RECT_WORD = "alpha", "color", "rect"
 
 
@@ -93,10 +93,10 @@ def _color(text: str, rest: str) -> ColorMask:
 
 
 def _rect(text: str, rest: str) -> RectMask:
-    found = _RECT.fullmatch(rest)
-    if found is None:
+    numbers = four_numbers(rest)
+    if numbers is None:
         raise UsageError(f"--mask {text}: write a rectangle as rect:x,y,w,h in whole pixels, as in rect:10,20,300,40")
-    x, y, width, height = map(int, found.groups())
+    x, y, width, height = numbers
     if width < 1 or height < 1:
         raise UsageError(f"--mask {text}: the rectangle's width and height must be at least 1")
     return RectMask(x, y, width, height)
@@ -129,13 +129,12 @@ def _of_color(source: ColorMask, photo: Photo) -> Strength:
 
 
 def _of_rect(source: RectMask, size: tuple[int, int], name: str) -> Strength:
-    height, width = size
     mask = np.zeros(size, np.float32)
     rows = slice(max(0, source.y), max(0, source.y + source.height))
     columns = slice(max(0, source.x), max(0, source.x + source.width))
     mask[rows, columns] = 1
     if not mask.any():
-        raise FileFailure(f"{name}: {_words(source)} lies outside of the picture, which is {width}x{height}")
+        raise outside(name, _words(source), size)
     return mask
 
 
@@ -168,7 +167,7 @@ def checked(mask: Strength, name: str, *sources: MaskSource, invert: bool = Fals
     if mask.min() >= 0.5:
         raise FileFailure(f"{name}: nothing to fill from: the mask is full, it covers the whole picture; {other}")
     if coverage(mask) > 0.5:
-        return f"mask covers {_percent(coverage(mask))} of the picture; {other}"
+        return f"mask covers {percent(coverage(mask))} of the picture; {other}"
     return None
 
 
@@ -190,7 +189,7 @@ def describe(mask: Strength, *sources: MaskSource, invert: bool = False) -> str:
     what = list(dict.fromkeys(map(_words, sources))) or ["white"]
     words = " and ".join(what)
     verb = "are" if len(what) > 1 and not invert else "is"
-    return f"{'all but ' if invert else ''}{words} {verb} filled, {_percent(coverage(mask))} of the picture"
+    return f"{'all but ' if invert else ''}{words} {verb} filled, {percent(coverage(mask))} of the picture"
 
 
 def _words(source: MaskSource) -> str:
@@ -211,7 +210,7 @@ def _hex(source: ColorMask) -> str:
     return f"#{bytes(source.color).hex()}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A share that is not 0 or 1 is not told as if it were."""
     if 0 < share < 0.0005:
         return "less than 0.1 %"

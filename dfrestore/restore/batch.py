@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
-from dfrestore.photo.enlarged import resized, with_pixels
 from dfrestore.photo.target_size import ResultSize
 from dfrestore.restore.chain import Chain, Step, described, in_turn, planned_steps, slowdown, total
 from dfrestore.restore.change import Change, change, is_hardly_any
-from dfrestore.restore.comparison import comparison, encoded
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
 from dfrestore.restore.needs import Needs
 from dfrestore.restore.planning import Job
 from dfrestore.restore.restorer import Outcome
 from dfrestore.restore.results import AnySettings, ChainSettings, FileResult, Started, failed_result
+from dfrestore.restore.shown import extras_of, shown, written_size
 from dfrestore.restore.source import (
     Source,
     can_be_copied,
@@ -38,7 +37,6 @@ from dfrestore.restore.source import (
 from dfrestore.restore.streams import write_stdout
 from dfrestore.restore.todo import Records, made_meanwhile
 from dfrestore.restore.trace import Trace
-from dfrestore.restore.uncertainty import uncertainty_png
 from dfrestore.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -130,7 +128,7 @@ def _restored(
     if not steps:
         as_it_is = Outcome(source.photo.rgb, UNTOUCHED, restorer.precision.name, ())
         copied = can_be_copied(job, source.photo, settings)
-        return _Restoration(job, source, as_it_is, notes, _extras(job, source, as_it_is, UNTOUCHED, 1, None), copied)
+        return _Restoration(job, source, as_it_is, notes, extras_of(job, source, as_it_is, UNTOUCHED, 1, None), copied)
     seconds = [step.seconds for step in steps]
     yield _started(job, source, size, steps, seconds)
     work = in_turn(
@@ -146,7 +144,7 @@ def _restored(
         work = trace.watch(work)
     outcome: Outcome = yield from work
     members = settings.parts[-1].ensemble
-    extras = _extras(job, source, outcome, _made_by(restorer, settings), members, trace)
+    extras = extras_of(job, source, outcome, _made_by(restorer, settings), members, trace)
     return _Restoration(job, source, outcome, notes, extras)
 
 
@@ -217,15 +215,15 @@ def _finished(
 ) -> FileResult:
     """Everything of a photo written."""
     job, source, outcome = restoration.job, restoration.source, restoration.outcome
-    base = with_pixels(source.photo, outcome.rgb)
+    base, rgb = shown(source, outcome.rgb)
     unrecorded: list[str] = []
 
     def record(size: int) -> None:
         unrecorded.extend(_recorded(restoration, settings, records, size))
 
     with extras_written(restoration.extras, job.extras.replace):
-        notes = _written(job, base, outcome.rgb, settings, record, restoration.as_it_is)
-    height, width = base.rgb.shape[:2]
+        notes = _written(job, base, rgb, settings, record, restoration.as_it_is)
+    height, width = rgb.shape[:2]
     return FileResult(
         "done",
         job.input,
@@ -240,6 +238,7 @@ def _finished(
         plan=outcome.plan,
         warnings=(*base.warnings, *source.notes, *restoration.notes, *outcome.warnings, *notes, *unrecorded),
         filled=source.filled,
+        where=source.where,
         change=_change(restoration, settings),
         extras=job.extras.existing,
         chain=outcome.chain if isinstance(settings, ChainSettings) else None,
@@ -251,8 +250,11 @@ def _change(restoration: _Restoration, settings: AnySettings) -> Change:
     if outcome.rgb is source.photo.rgb:  # as it is
         return Change(0.0, 0.0)
     alone = len(settings.parts) == 1
-    found = change(source.photo.rgb, outcome.rgb, source.mask if alone else None)
-    return replace(found, hardly=all(is_hardly_any(found, part.task, part.strength) for part in settings.parts))
+    mask = source.mask if alone else None
+    found = change(source.photo.rgb, outcome.rgb, mask)
+    share = 1.0 if mask is None else float(mask[mask > 0].mean())
+    hardly = all(is_hardly_any(found, part.task, share * part.strength) for part in settings.parts)
+    return replace(found, hardly=hardly, where=source.where.inside)
 
 
 def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], FileResult]) -> FileResult:
@@ -269,25 +271,6 @@ def _failure(job: Job, settings: AnySettings, records: Records, begin: float, er
         raise error
     skipped = made_meanwhile(job, settings, records)
     return skipped or failed_result(job, failure, time.perf_counter() - begin)
-
-
-def _extras(
-    job: Job, source: Source, outcome: Outcome, made_by: str, members: int, trace: Trace | None
-) -> dict[Path, bytes]:
-    """Every extra file of a photo, ready to be written."""
-    files: dict[Path, bytes] = {}
-    if job.extras.uncertainty is not None and outcome.spread is not None:
-        files[job.extras.uncertainty] = uncertainty_png(outcome.spread, members)
-    if job.extras.compare is not None:
-        mask, size = source.mask, outcome.rgb.shape[:2]
-        mask = mask if mask is None or mask.shape == size else resized(mask, *size)
-        strip = comparison(source.photo, outcome.rgb, job.input.name, made_by, mask)
-        files[job.extras.compare] = encoded(strip, job.extras.compare.name)
-    if job.extras.save_mask is not None and source.mask is not None:
-        files[job.extras.save_mask] = mask_png(source.mask)
-    if job.extras.trace is not None and trace is not None:
-        files[job.extras.trace] = trace.encoded(outcome.rgb, job.extras.trace.name)
-    return files
 
 
 def _written(
@@ -339,14 +322,16 @@ def _started(
     job: Job, source: Source, result: ResultSize, steps: Sequence[Step], seconds: Sequence[float | None]
 ) -> Started:
     height, width = source.photo.size
+    written = written_size(source, result.size)
     return Started(
         job,
         (width, height),
-        (result.width, result.height),
+        (written[1], written[0]),
         described(steps),
         whole=all(step.plan.kind == "whole" for step in steps),
         seconds=total(seconds),
         filled=source.filled,
+        where=source.where,
         slowdown=slowdown(steps),
     )
 
@@ -394,7 +379,8 @@ def preview(
         size = result_size(job, source.photo, settings, native_scale(restorer), most)
         steps = _steps(job, source, restorer, settings, size)
         if not steps:
-            return Started(job, (size.width, size.height), (size.width, size.height), UNTOUCHED, True, 0.0)
+            written = written_size(source, size.size)[::-1]
+            return Started(job, (size.width, size.height), written, UNTOUCHED, True, 0.0, where=source.where)
     except (FileFailure, OSError) as error:
         return failed_result(job, _as_failure(error, job) or str(error))
     notes = (*source.photo.warnings, *source.notes, *_notes_on(size))

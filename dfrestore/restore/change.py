@@ -24,12 +24,14 @@ _BLOCK = 1 << 20  # values of a strip
 class Change:
     """The mean and the largest difference between photo and result, in levels of 255.
 
-    hardly: it is what a photo changes in which the model finds nothing to take away.
+    hardly: it is what a photo changes in which the model finds nothing to take away. where: ``the mask``, if the mean
+    is that of a part alone.
     """
 
     mean: float
     largest: float
     hardly: bool = False
+    where: str = ""
 
 
 def change(rgb: Rgb, result: Rgb, mask: Mask | None = None) -> Change:
@@ -74,14 +76,14 @@ def in_words(found: Change, task: str) -> str:
     """``changed by 2.3 levels of 255 on average, 41 at most``."""
     known = TASKS.get(task)  # None for a chain of tasks
     what = "differs from a plain resize" if known and known.scale else "changed"
-    where = " inside the mask" if known and known.mask else ""
+    where = f" inside {place}" if (place := found.where or ("the mask" if known and known.mask else "")) else ""
     return f"{what} by {_shown(found.mean)} levels of {LEVELS} on average{where}, {_shown(found.largest)} at most"
 
 
 def together(changes: Sequence[Change]) -> Change:
-    """Of several photos: the mean of their means, and the largest of all."""
+    """Of several photos of a run: the mean of their means, and the largest of all."""
     means = [found.mean for found in changes]
-    return Change(sum(means) / len(means), max(found.largest for found in changes))
+    return Change(sum(means) / len(means), max(found.largest for found in changes), where=changes[0].where)
 
 
 def nothing_found(task: str, where: str = "here") -> str:

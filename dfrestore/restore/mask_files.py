@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from dfrestore.errors import PhotoReadError, UsageError, nearest_beside
 from dfrestore.photo import MAX_PIXELS, Photo
@@ -227,18 +227,23 @@ def blaming_mask(path: Path) -> Iterator[None]:
 
 
 def read_masks(
-    paths: Sequence[Path], photo: Photo, *, max_pixels: int = MAX_PIXELS, soft: bool = False
+    paths: Sequence[Path],
+    photo: Photo,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    soft: bool | Literal["always"] = False,
+    resize: bool = True,
 ) -> tuple[Strength, tuple[str, ...]]:
     """The masks of a photo, each fitted to it, united; and notes on how they were understood, one line each.
 
-    soft: see ``read_mask``. Raises FileFailure that names the mask.
+    soft: see ``read_mask``. resize: see ``fitted``. Raises FileFailure that names the mask.
     """
     notes: list[str] = []
 
     def read(path: Path) -> Strength:
         with blaming_mask(path):
             mask = read_mask(path, max_pixels=max_pixels, soft=soft)
-        strength, note = fitted(mask.strength, photo, str(path))
+        strength, note = fitted(mask.strength, photo, str(path), resize=resize)
         told = (*mask.notes, *([note] if note else []))
         notes.extend(f"{path.name}: {line}" if len(paths) > 1 else line for line in told)
         return strength

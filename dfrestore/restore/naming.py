@@ -12,6 +12,9 @@ from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, 
 from dfrestore.restore.name_template import NameTemplate
 from dfrestore.tasks import CHAIN, restoring_tasks
 
+PREVIEW = "_preview"
+"""What the names of previews end in, so that none has the name of a result."""
+
 _CASE_BLIND = sys.platform in ("darwin", "win32")
 
 
@@ -46,26 +49,33 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def result_name(source: Path, task: str | None, fmt: str | None, template: NameTemplate | None = None) -> str:
+def result_name(
+    source: Path, task: str | None, fmt: str | None, template: NameTemplate | None = None, *, preview: bool = False
+) -> str:
     """The result's file name: the input's, with ``_TASK`` if a task is given, and the ending of the format.
 
-    template: says the name instead.
+    template: says the name instead. preview: :data:`PREVIEW` follows.
 
     An input whose ending no writer knows (none, ``.dat``) becomes a PNG; for read-only formats see ``WRITTEN_AS``.
     """
     own = format_of_path(source)
     wanted = fmt or own or WRITTEN_AS.get(read_only_format(source) or "", "PNG")
     suffix = source.suffix if wanted == own else FORMATS[wanted][0]
+    suffix = PREVIEW + suffix if preview else suffix
     if template is not None:
         return template.of(source.stem) + suffix
     return f"{source.stem}_{task}{suffix}" if task else f"{source.stem}{suffix}"
 
 
 def original_stem(name: Path) -> str | None:
-    """``photo_derain.jpg`` -> ``photo``: the stem that a result beside its input was made from, else None."""
+    """``photo_derain.jpg`` -> ``photo``: the stem that a result beside its input was made from, else None.
+
+    So for its preview.
+    """
+    whole = name.stem.removesuffix(PREVIEW)
     for task in (*restoring_tasks(), CHAIN):
-        stem = name.stem.removesuffix(f"_{task}")
-        if stem and stem != name.stem:
+        stem = whole.removesuffix(f"_{task}")
+        if stem and stem != whole:
             return stem
     return None
 

@@ -14,6 +14,7 @@ from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_i
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
 from dfrestore.restore.name_template import NameTemplate
 from dfrestore.restore.naming import (
+    PREVIEW,
     check_out_file,
     ends_like_folder,
     identity,
@@ -68,12 +69,13 @@ def plan_files(
     extras: ExtraOptions | None = None,
     masks: Path | None = None,
     template: NameTemplate | None = None,
+    preview: bool = False,
 ) -> FilePlan:
     """Expand ``inputs`` (files and folders) and name every output. fmt: ``PNG``, ``JPEG``, ... or None (as the input).
 
     extras: what is made beside the results. masks: a mask file for all, or a folder of them. template: what results
-    are called. Raises :class:`UsageError`: an input that does not exist, two inputs for one output, an output over an
-    input or a mask.
+    are called. preview: they show parts of photos, and have names of their own. Raises :class:`UsageError`: an input
+    that does not exist, two inputs for one output, an output over an input or a mask.
     """
     if not all(str(item) for item in inputs):
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
@@ -90,12 +92,13 @@ def plan_files(
     beside = places_of(extras or ExtraOptions(), len(sources) - len(folders), len(folders))
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
+    naming = _Naming(task, fmt, template, preview, beside)
     planned: list[tuple[Job, Path | None]] = []  # and the input folder that it was found in
     failures: list[tuple[Path, str]] = []
     scans: list[Scan] = []
     for source in sources:
         if not source.is_dir():
-            planned.append((_file_job(source, into, task, fmt, beside, template), None))
+            planned.append((_file_job(source, into, naming), None))
             continue
         left_out = [*made, *_mask_folder(masks, source)]
         scan = scan_folder(source, recursive=recursive, leave_out=left_out, template=template if out is None else None)
@@ -105,9 +108,7 @@ def plan_files(
             scan.pictures = without_masks(scan.pictures, source, masks)
         scans.append(scan)
         failures += scan.barred
-        planned += (
-            (_folder_job(path, source, into.folder, task, fmt, beside, template), source) for path in scan.pictures
-        )
+        planned += ((_folder_job(path, source, into.folder, naming), source) for path in scan.pictures)
         if not scan.pictures and not scan.barred:
             failures.append((source, _nothing_in(source, scan, recursive)))
     planned = _without_repeats(planned)
@@ -184,31 +185,40 @@ def _pass_over(results: Collection[Path], scan: Scan) -> None:
     scan.pictures = [path for path in scan.pictures if path not in results]
 
 
-def _file_job(
-    source: Path, into: _Destination, task: str, fmt: str | None, beside: Places, template: NameTemplate | None
-) -> Job:
-    extras = beside.of(Path(source.name))
+@dataclass(frozen=True)
+class _Naming:
+    """What results and what is made beside them are called; see :func:`plan_files`."""
+
+    task: str
+    fmt: str | None
+    template: NameTemplate | None
+    preview: bool
+    beside: Places
+
+    def result(self, source: Path, *, beside: bool = False) -> str:
+        """beside: its input, so that it needs another name."""
+        return result_name(source, self.task if beside else None, self.fmt, self.template, preview=self.preview)
+
+    def extras(self, name: Path) -> Extras:
+        return self.beside.of(name.with_name(f"{name.stem}{PREVIEW}{name.suffix}") if self.preview else name)
+
+
+def _file_job(source: Path, into: _Destination, naming: _Naming) -> Job:
+    extras = naming.extras(Path(source.name))
     if into.file is not None:
         return Job(source, into.file, None, extras=extras)
     if into.folder is not None:
         record = None if into.single else into.folder
-        return Job(source, into.folder / result_name(source, None, fmt, template), record, extras=extras)
-    return Job(source, source.with_name(result_name(source, task, fmt, template)), None, extras=extras)
+        return Job(source, into.folder / naming.result(source), record, extras=extras)
+    return Job(source, source.with_name(naming.result(source, beside=True)), None, extras=extras)
 
 
-def _folder_job(
-    path: Path,
-    root: Path,
-    out: Path | None,
-    task: str,
-    fmt: str | None,
-    beside: Places,
-    template: NameTemplate | None,
-) -> Job:
+def _folder_job(path: Path, root: Path, out: Path | None, naming: _Naming) -> Job:
     name = path.relative_to(root)
+    extras = naming.extras(name)
     if out is None:
-        return Job(path, path.with_name(result_name(path, task, fmt, template)), root, extras=beside.of(name))
-    return Job(path, out / name.with_name(result_name(path, None, fmt, template)), out, extras=beside.of(name))
+        return Job(path, path.with_name(naming.result(path, beside=True)), root, extras=extras)
+    return Job(path, out / name.with_name(naming.result(path)), out, extras=extras)
 
 
 def _without_repeats(planned: Iterable[tuple[Job, Path | None]]) -> list[tuple[Job, Path | None]]:

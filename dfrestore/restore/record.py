@@ -26,7 +26,10 @@ from dfrestore.restore.mask_files import blaming_mask
 from dfrestore.restore.planning import Job
 from dfrestore.restore.recorded import NAME
 
-Verdict = Literal["todo", "done", "foreign", "other-settings", "other-input", "edited"]
+Verdict = Literal["todo", "done", "foreign", "other-settings", "other-input", "edited", "preview"]
+
+PREVIEW = "-preview"
+"""What the settings' hash of a preview ends in: none counts as a finished result, and the next one may replace it."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
 
     ``done``: made from this input with these settings. ``foreign``: not in the record. ``other-settings``,
     ``other-input``: made differently. ``edited``: the input changed, but so did the output since we wrote it.
-    A changed input or mask is ``todo``. Raises OSError when the input cannot be looked at, PhotoReadError for a mask.
+    ``preview``: another preview of the same photo, as we wrote it, which this one may replace. A changed input or mask
+    is ``todo``. Raises OSError when the input cannot be looked at, PhotoReadError for a mask.
     """
     if not os.path.lexists(job.output):
         return "todo"
@@ -171,17 +175,21 @@ def verdict(job: Job, record: Record | None, settings: str) -> Verdict:
     if entry is None:
         return "foreign"
     now, masks = Stamp.of(job.input), [stamp_of_mask(mask) for mask in job.masks]
-    if bool(masks) != bool(entry.masks):
-        return "other-settings"
     same_masks = [mask.content for mask in masks] == [mask.content for mask in entry.masks]
     same_content = now.content == entry.input.content and same_masks
-    if not same_content and now.path != entry.input.path:
+    same_path = now.path == entry.input.path
+    if same_content and entry.settings == settings:
+        return "done"
+    as_written = job.output.stat().st_size == entry.bytes
+    if same_path and as_written and settings.endswith(PREVIEW) and entry.settings.endswith(PREVIEW):
+        return "preview"
+    if bool(masks) != bool(entry.masks):
+        return "other-settings"
+    if not same_content and not same_path:
         return "other-input"
     if entry.settings != settings:
         return "other-settings"
-    if same_content:
-        return "done"
-    return "todo" if job.output.stat().st_size == entry.bytes else "edited"
+    return "todo" if as_written else "edited"
 
 
 def _read(path: Path) -> dict[str, Entry]:

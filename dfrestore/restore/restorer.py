@@ -35,6 +35,7 @@ from dfrestore.engine import (
 from dfrestore.errors import BadResultError, OutOfMemoryFailure
 from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
+from dfrestore.photo.mask import in_size
 from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.finish import PLAIN, Finish
@@ -331,7 +332,7 @@ class Restorer:
             result = enlarged_rgb(result, *size)
             unsure = None if unsure is None else resized(unsure, *size)
         if unsure is not None and mask is not None:  # elsewhere the members do not count
-            unsure *= mask if mask.shape == unsure.shape else resized(mask, *unsure.shape)
+            unsure *= in_size(mask, *unsure.shape)
         how: dict[str, Any] = {"strength": strength, "mask": mask, "keep_color": keep_color}
         result = on_top(rgb, result, **how, finish=finish, seed=seed)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)

@@ -9,12 +9,13 @@ from typing import Any, Literal, TypeAlias
 from dfrestore import windows
 from dfrestore.errors import FileFailure
 from dfrestore.photo.mask_source import DrawnMask
+from dfrestore.photo.region import Region
 from dfrestore.photo.target_size import TargetSize
 from dfrestore.restore.change import Change, rounded
 from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.finish import Finish
 from dfrestore.restore.planning import Job
-from dfrestore.restore.record import settings_hash
+from dfrestore.restore.record import PREVIEW, settings_hash
 from dfrestore.tasks import CHAIN, TASKS
 
 Status = Literal["done", "skipped", "left", "failed"]
@@ -23,7 +24,8 @@ Status = Literal["done", "skipped", "left", "failed"]
 @dataclass(frozen=True)
 class Masking:
     """How masks are made. drawn: of the photo itself, beside mask files. invert, dilate, feather (pixels): what is done
-    to them, in this order. keep_alpha: a photo whose transparent parts are filled keeps its alpha.
+    to them, in this order. keep_alpha: a photo whose transparent parts are filled keeps its alpha. regions: where alone
+    a photo may change, beside what mask files cover; of tasks that fill nothing.
     """
 
     drawn: tuple[DrawnMask, ...] = ()
@@ -31,6 +33,38 @@ class Masking:
     dilate: int = 0
     feather: int = 0
     keep_alpha: bool = False
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a photo may change, and what of it is written. masks: files. regions, preview: x, y, width and height in
+    pixels of the upright photo, cut at its edge. covers: the mean strength over the photo, from 0 to 1; None without
+    mask and region. words: all this for people.
+    """
+
+    masks: tuple[Path, ...] = ()
+    regions: tuple[tuple[int, ...], ...] = ()
+    covers: float | None = None
+    preview: tuple[int, ...] | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> str:
+        """``the mask``, ``the region``; of both, it is a mask. Empty where all may change."""
+        return "the mask" if self.masks else _of_count(len(self.regions), "the region")
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """For JSON: what there is of it."""
+        found: dict[str, Any] = {"mask": list(map(str, self.masks)), "regions": list(map(list, self.regions))}
+        found["covers"] = None if self.covers is None else round(self.covers, 4)
+        found["preview"] = None if self.preview is None else list(self.preview)
+        return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _of_count(count: int, word: str) -> str:
+    return "" if count == 0 else word if count == 1 else f"{word}s"
 
 
 @dataclass(frozen=True)
@@ -39,6 +73,7 @@ class Settings:
 
     precision, window, tile: as the user set them, not as chosen on this machine, since another machine may continue.
     ensemble: number of members. keep_color: broad colours as in the input. size: of the result. finish: of the result.
+    preview: the part of it that alone is written, in pixels of the photo.
     """
 
     task: str
@@ -57,6 +92,7 @@ class Settings:
     size: TargetSize = field(default_factory=TargetSize)
     masking: Masking = field(default_factory=Masking)
     finish: Finish = field(default_factory=Finish)
+    preview: Region | None = None
 
     @property
     def parts(self) -> tuple[Settings, ...]:
@@ -69,14 +105,22 @@ class Settings:
         return TASKS[self.task].scale
 
     @property
+    def fills(self) -> bool:
+        """Whether a mask says what is to be filled, and not how strong the result is."""
+        return TASKS[self.task].mask
+
+    @property
     def hash(self) -> str:
         """Settings that later versions added are left out at their defaults, so that older records stay valid."""
         values = asdict(self) | {"size": self.size.describe(), "finish": self.finish.changed}
         values["masking"] |= {"drawn": [repr(how) for how in self.masking.drawn]}
-        later = {"ensemble": 1, "keep_color": False, "size": TargetSize().describe(), "finish": {}}
+        later = {"ensemble": 1, "keep_color": False, "size": TargetSize().describe(), "finish": {}, "preview": None}
+        if not self.masking.regions:
+            del values["masking"]["regions"]
         if self.masking == Masking():
             del values["masking"]
-        return settings_hash({key: value for key, value in values.items() if later.get(key, ...) != value})
+        found = settings_hash({key: value for key, value in values.items() if later.get(key, ...) != value})
+        return found if self.preview is None else found + PREVIEW
 
     def made_by(self, model: str) -> str:
         """``derain/compact, 1 step, seed 0``."""
@@ -95,6 +139,7 @@ class ChainSettings:
     steps: None = None  # each part has its own
     seed: None = None
     ensemble: None = None
+    preview: None = None
 
     @property
     def format(self) -> str | None:
@@ -111,6 +156,10 @@ class ChainSettings:
     @property
     def enlarges(self) -> bool:
         return any(part.enlarges for part in self.parts)
+
+    @property
+    def fills(self) -> bool:
+        return any(part.fills for part in self.parts)
 
     @property
     def size(self) -> TargetSize:
@@ -148,9 +197,9 @@ class StepResult:
 class FileResult:
     """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
     there (``error`` says which); ``failed``: ``error`` says why. size: (width, height) of the result. seconds: wall
-    time. filled: what the mask covers, in words. change: of the pixels, where they were restored. extras: those that
-    were requested and stand beside the output. chain: the steps that were done, where several tasks follow one another:
-    they have steps and seeds of their own.
+    time. filled: what the mask covers, in words. where: what else limits it. change: of the pixels, where they were
+    restored. extras: those that were requested and stand beside the output. chain: the steps that were done, where
+    several tasks follow one another: they have steps and seeds of their own.
     """
 
     status: Status
@@ -167,6 +216,7 @@ class FileResult:
     error: str | None = None
     ensemble: int | None = None
     filled: str | None = None
+    where: Where = field(default_factory=Where)
     change: Change | None = None
     extras: Extras = NONE
     chain: tuple[StepResult, ...] | None = None
@@ -187,6 +237,7 @@ class Started:
     whole: bool
     seconds: float | None = None
     filled: str | None = None
+    where: Where = field(default_factory=Where)
     notes: tuple[str, ...] = ()
     slowdown: float | None = None
 
@@ -206,8 +257,9 @@ def as_json(result: FileResult) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "change": rounded(result.change),
         **named(result.extras),
+        **result.where.named,
     }
-    del item["extras"]
+    del item["extras"], item["where"]
     if result.filled is None:
         del item["filled"]
     if result.chain is None:

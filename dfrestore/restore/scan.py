@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfrestore.photo import is_candidate, is_unread
 from dfrestore.restore.name_template import NameTemplate
-from dfrestore.restore.naming import original_stem
+from dfrestore.restore.naming import PREVIEW, original_stem
 
 # Folders of generated thumbnails (Synology) and of resource forks in archives.
 _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
@@ -43,7 +43,7 @@ def scan_folder(
         stems = {Path(name).stem for name in candidates}
         named = {made for stem in stems if (made := template.of(stem)) != stem} if template is not None else set()
         for name in candidates:
-            ours = Path(name).stem in named or original_stem(Path(name)) in stems
+            ours = Path(name).stem.removesuffix(PREVIEW) in named or original_stem(Path(name)) in stems
             (scan.results if ours else scan.pictures).append(path / name)
         scan.unread += (path / name for name in names if is_unread(name))
     return scan

@@ -22,7 +22,7 @@ from dfrestore.processes import PeerFailed, Peers, cores, gone
 from dfrestore.restore.change import Change
 from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
-from dfrestore.restore.results import StepResult
+from dfrestore.restore.results import StepResult, Where
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -258,16 +258,16 @@ class Ranks(Peers, Crew):
             torch.set_num_threads(max(1, cores() // self.local_size))
 
 
-_MARKED = {"extras": Extras, "change": Change, "step": StepResult}  # what a result holds, by its mark
+_MARKED = {"extras": Extras, "change": Change, "step": StepResult, "where": Where}  # what a result holds, by its mark
 
 
-def _packed(item: Job | FileResult | Extras | Change | StepResult) -> dict[str, Any]:
+def _packed(item: Job | FileResult | Extras | Change | StepResult | Where) -> dict[str, Any]:
     """For JSON: paths and what :data:`_MARKED` names are marked, and tuples become lists."""
 
     def packed(value: Any) -> Any:
         if isinstance(value, Path):
             return {"path": str(value)}
-        if isinstance(value, Extras | Change | StepResult):
+        if isinstance(value, Extras | Change | StepResult | Where):
             return {next(mark for mark, kind in _MARKED.items() if isinstance(value, kind)): _packed(value)}
         return [packed(part) for part in value] if isinstance(value, tuple) else value
 

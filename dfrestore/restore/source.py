@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,16 @@ from PIL import Image
 from dfrestore import photo
 from dfrestore.errors import FileFailure
 from dfrestore.photo.enlarged import filled as with_filled_colours
-from dfrestore.photo.mask_source import AlphaMask, PathMask, checked, describe, drawn, finished, united
+from dfrestore.photo.mask import coverage
+from dfrestore.photo.mask_source import AlphaMask, PathMask, checked, describe, drawn, finished, percent, united
+from dfrestore.photo.region import Region, strength_of, within
 from dfrestore.photo.target_size import ResultSize, check_format_limit
 from dfrestore.restore.extras import mark
 from dfrestore.restore.images import Mask
 from dfrestore.restore.mask_files import read_masks
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp, stamp_of_mask
-from dfrestore.restore.results import AnySettings, Masking
+from dfrestore.restore.results import AnySettings, Masking, Where
 from dfrestore.restore.streams import read_stdin
 
 CLEAN_JPEG = 85
@@ -32,7 +34,8 @@ CLEAN_JPEG = 85
 class Source:
     """A photo that has been read, and its mask. stamp, mask_stamps: of their files, for the record if there is one.
 
-    filled: what the mask covers, in words; None without a mask. notes: one line each, for people.
+    filled: what the mask covers, in words; None without one that is to be filled. where: what else limits the result.
+    preview: the part of it that is written, in the photo's pixels; None: all. notes: one line each, for people.
     """
 
     stamp: Stamp | None
@@ -40,6 +43,8 @@ class Source:
     mask: Mask | None = None
     mask_stamps: tuple[Stamp, ...] = ()
     filled: str | None = None
+    where: Where = field(default_factory=Where)
+    preview: Region | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -52,7 +57,11 @@ def read_source(job: Job, settings: AnySettings, max_pixels: int) -> Source:
     if settings.enlarges:
         picture = _without_rim(picture, job, settings)
     source = Source(stamp, picture, mask_stamps=mask_stamps)
-    return _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
+    if settings.fills:
+        source = _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
+    elif job.masks or settings.masking.regions:
+        source = _with_strength(source, job, settings.masking.regions, max_pixels)
+    return source if settings.preview is None else _with_preview(source, job, settings.preview)
 
 
 def _without_rim(picture: photo.Photo, job: Job, settings: AnySettings) -> photo.Photo:
@@ -83,6 +92,43 @@ def _with_mask(source: Source, job: Job, settings: AnySettings, max_pixels: int)
     filled = describe(mask, *sources, invert=masking.invert)
     notes += [warning] if warning else []
     return replace(source, photo=_uncovered(source.photo, masking), mask=mask, filled=filled, notes=tuple(notes))
+
+
+def _with_strength(source: Source, job: Job, regions: Sequence[Region], max_pixels: int) -> Source:
+    """The photo with what the mask files and regions say of how strong the result is at each pixel."""
+    name, size = str(job.input), source.photo.size
+    masks: list[Mask] = []
+    notes: list[str] = []
+    if job.masks:
+        with _naming(job.input):
+            mask, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft="always", resize=False)
+        if not mask.any():
+            why = "nothing would change: the mask is empty; paint what may change in white"
+            raise FileFailure(f"{name}: {job.masks[0]}: {why}")
+        masks.append(mask)
+        notes += remarks
+    cut = [within(region, size, name) for region in regions]
+    notes += (line for region, part in zip(regions, cut, strict=True) for line in _on_cut(region, part))
+    if regions:
+        masks.append(strength_of(regions, size))
+    mask = united(masks)
+    parts = ["the mask"] if job.masks else []
+    parts += [f"the region {cut[0]}"] if len(cut) == 1 else [f"the {len(cut)} regions"] if cut else []
+    words = f"only {' and '.join(parts)} may change, {percent(coverage(mask))} of the picture"
+    where = Where(job.masks, tuple(part.numbers for part in cut), coverage(mask), words=(words,))
+    return replace(source, mask=mask, where=where, notes=tuple(notes))
+
+
+def _with_preview(source: Source, job: Job, preview: Region) -> Source:
+    part = within(preview, source.photo.size, str(job.input))
+    words = (*source.where.words, f"preview of {part}")
+    where = replace(source.where, preview=part.numbers, words=words)
+    return replace(source, preview=part, where=where, notes=(*source.notes, *_on_cut(preview, part)))
+
+
+def _on_cut(region: Region, part: Region) -> Iterator[str]:
+    if part != region:
+        yield f"the region {region} is cut at the picture's edge, to {part}"
 
 
 def _uncovered(picture: photo.Photo, masking: Masking) -> photo.Photo:
@@ -133,7 +179,7 @@ def _on_jpeg(picture: photo.Photo) -> str | None:
 
 def can_be_copied(job: Job, picture: photo.Photo, settings: AnySettings) -> bool:
     """Whether the photo's own file is what would be written, if its pixels stay: the one task alters none."""
-    if len(settings.parts) > 1:
+    if len(settings.parts) > 1 or settings.preview is not None:
         return False
     same_format = result_format(job, picture, settings) == picture.origin.format
     return same_format and settings.quality is None and not (settings.strip_metadata or job.stdin or job.stdout)

@@ -69,13 +69,14 @@ def triage(
             continue
         # "todo" of an output that is there: the record knows that its input changed, whatever the times say
         older = newer and found != "done" and os.path.lexists(job.output) and (found == "todo" or _is_older(job))
-        if older and job.extras.replace == "none":
+        redone = older or found == "preview"
+        if redone and job.extras.replace == "none":
             job = replace(job, extras=replace(job.extras, replace="ours"))
         known = found == "done" or (newer and found == "foreign")
-        if lone and not known and not older and os.path.lexists(job.output):
+        if lone and not known and not redone and os.path.lexists(job.output):
             settled.append(failed_result(job, f"{job.output}: {_WHY_REFUSED[found]}; --overwrite replaces it"))
-        elif found == "todo" or older:
-            # An output may be there: the one whose input has changed.
+        elif found == "todo" or redone:
+            # An output may be there: the one whose input has changed, or a preview of other settings.
             blocked = obstacle(job.extras)
             if blocked is None:
                 todo.append(replace(job, replace=os.path.lexists(job.output)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dfrestore.engine import Progress, Watch
-from dfrestore.photo.enlarged import resized
+from dfrestore.photo.mask import in_size
 from dfrestore.restore.colour import with_colour_of
 from dfrestore.restore.ensemble import Turn
 from dfrestore.restore.finish import PLAIN, Finish
@@ -94,4 +94,4 @@ def on_top(
     result = finish.apply(base, result, seed)
     if strength == 1 and mask is None:
         return result
-    return blend(base, result, strength, mask if mask is None or mask.shape == size else resized(mask, *size))
+    return blend(base, result, strength, None if mask is None else in_size(mask, *size))

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from dfrestore.errors import FileFailure, PhotoReadError
 from dfrestore.photo import Origin, Photo, decode
-from dfrestore.photo.mask import alpha_mask, coverage, dilated, feathered, fitted, mask_of, read_mask
+from dfrestore.photo.mask import alpha_mask, coverage, dilated, feathered, fitted, in_size, mask_of, read_mask
 
 
 def saved(image: Image.Image | np.ndarray, format: str = "PNG", **options: object) -> bytes:
@@ -87,8 +87,8 @@ def palette(indices: np.ndarray, colours: list[int]) -> Image.Image:
 @pytest.mark.parametrize(
     ("colours", "said"),
     [
-        ([0, 0, 0, 64, 0, 0, 0, 64, 0], "all but black is filled"),
-        ([90, 90, 80, 100, 100, 100, 100, 100, 100], "the brighter is filled"),
+        ([0, 0, 0, 64, 0, 0, 0, 64, 0], "all but black counts as white"),
+        ([90, 90, 80, 100, 100, 100, 100, 100, 100], "the brighter counts as white"),
         ([100, 100, 100, 255, 255, 255, 200, 200, 0], ""),
     ],
 )
@@ -123,6 +123,35 @@ def test_faint_levels_are_known_in_soft_masks_too() -> None:
     Image.fromarray(np.where(noisy == 255, np.uint8(255), np.uint8(0))).save(data, "JPEG", quality=60)
     found = mask_of(decode(data.getvalue(), "mask"), soft=True).strength
     assert set(np.unique(found)) == {0, 1}
+
+
+def test_every_grey_level_is_a_strength_where_all_files_are_asked_for_it() -> None:
+    ramp = np.tile(np.arange(0, 255, 15, dtype=np.uint8).repeat(16), (32, 1))
+    data = io.BytesIO()
+    Image.fromarray(ramp).save(data, "JPEG", quality=95)
+    lossy = decode(data.getvalue(), "mask")
+    palette = decode(saved(Image.fromarray(ramp).convert("P")), "mask")
+    assert palette.origin.mode == "P"
+    for photo in (lossy, palette):
+        assert np.allclose(mask_of(photo, soft="always").strength, ramp / 255, atol=4 / 255)
+        assert set(np.unique(mask_of(photo, soft=True).strength)) == {0, 1}
+
+
+def test_a_mask_of_a_resized_picture_is_0_where_it_was() -> None:
+    mask = HOLE * np.float32(0.5)
+    grown = in_size(mask, 4 * 12, 4 * 18)
+    was = HOLE.repeat(4, axis=0).repeat(4, axis=1) > 0
+    assert not grown[~was].any()
+    assert (grown[was] > 0).all()
+    assert np.isclose(np.median(grown[was]), 0.5)
+    assert in_size(mask, 12, 18) is mask
+    assert in_size(mask, 5, 31).shape == (5, 31)
+
+
+def test_a_mask_of_another_size_does_not_fit_where_none_is_resized() -> None:
+    photo = Photo(np.zeros((24, 36, 3), np.float32))
+    with pytest.raises(FileFailure, match="18x12 pixels do not fit the photo's 36x24"):
+        fitted(HOLE.astype(np.float32), photo, "m.png", resize=False)
 
 
 @pytest.mark.parametrize("value", [0, 255])

@@ -13,8 +13,9 @@ from diffir_models import save_one_of_each
 
 from dfrestore import Chain, Restorer
 from dfrestore.errors import UsageError
+from dfrestore.restore.change import Change
 from dfrestore.restore.planning import Job
-from dfrestore.restore.results import FileResult, StepResult
+from dfrestore.restore.results import FileResult, StepResult, Where
 from dfrestore.restore.shares import _packed, _unpacked
 
 
@@ -97,6 +98,12 @@ def test_options_of_a_task_that_is_not_there_are_refused(models: dict[str, Path]
 def test_a_result_with_its_steps_goes_from_process_to_process() -> None:
     step = StepResult("derain", "derain/compact", 1, 0, 0.5, "fp32", "whole image")
     result = FileResult("done", Path("a.png"), Path("b.png"), size=(2, 3), warnings=("w",), chain=(step,))
+    assert FileResult(**_unpacked(json.loads(json.dumps(_packed(result))))) == result
+
+
+def test_a_result_that_says_where_it_changed_goes_from_process_to_process() -> None:
+    where = Where((Path("m.png"),), ((1, 2, 3, 4),), 0.25, (0, 0, 8, 8), ("words",))
+    result = FileResult("done", Path("a.png"), Path("b.png"), where=where, change=Change(1.0, 2.0, where="the mask"))
     assert FileResult(**_unpacked(json.loads(json.dumps(_packed(result))))) == result
 
 

@@ -76,6 +76,7 @@ def test_a_change_like_that_of_clean_photos_is_hardly_any(
 
 def test_several_changes_together() -> None:
     assert together([Change(1, 5, True), Change(3, 4)]) == Change(2, 5)
+    assert together([Change(1, 5, where="the region")]).where == "the region"
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,8 @@ def test_several_changes_together() -> None:
 )
 def test_in_words(task: str, words: str) -> None:
     assert in_words(Change(0.2123, 12.3), task) == words
+
+
+def test_in_words_of_a_part() -> None:
+    found = Change(0.2123, 12.3, where="the regions")
+    assert in_words(found, "derain") == "changed by 0.21 levels of 255 on average inside the regions, 12 at most"

@@ -11,6 +11,8 @@ import pytest
 
 from dfrestore.errors import UsageError
 from dfrestore.restore import plan_files
+from dfrestore.restore.extras import ExtraOptions
+from dfrestore.restore.name_template import NameTemplate
 from dfrestore.restore.naming import format_name, original_stem, result_name
 
 MakePhoto = Callable[..., Path]
@@ -45,6 +47,30 @@ def test_results_beside_their_inputs_are_not_taken_again(tmp_path: Path, make_ph
     for name in ("a.png", "a_derain.png", "a_denoise.jpg", "a_derain_deblur.png", "lonely_derain.png"):
         make_photo(tmp_path / name)
     assert list(pairs(tmp_path, root=tmp_path)) == ["a.png", "lonely_derain.png"]
+
+
+def test_previews_have_names_of_their_own(tmp_path: Path, photo_folder: Path) -> None:
+    beside = pairs(photo_folder, root=tmp_path, preview=True)
+    assert beside["photos/sub/deep/c.tif"] == "photos/sub/deep/c_derain_preview.tif"
+    below = pairs(photo_folder, out=tmp_path / "out", root=tmp_path, preview=True, fmt="PNG")
+    assert below["photos/sub/deep/c.tif"] == "out/sub/deep/c_preview.png"
+    file = photo_folder / "a.png"
+    assert pairs(file, out=tmp_path / "b.png", root=tmp_path, preview=True) == {"photos/a.png": "b.png"}
+    template = NameTemplate("dry {stem}", dict)
+    assert pairs(file, root=tmp_path, preview=True, template=template) == {"photos/a.png": "photos/dry a_preview.png"}
+    strips = plan_files([photo_folder], tmp_path / "out", "derain", extras=ExtraOptions(compare="strips"), preview=True)
+    assert strips.jobs[0].extras.compare == Path("strips/a_preview.jpg")
+
+
+@pytest.mark.parametrize("template", [None, NameTemplate("dry {stem}", dict)])
+def test_previews_beside_their_inputs_are_not_taken(
+    tmp_path: Path, make_photo: MakePhoto, template: NameTemplate | None
+) -> None:
+    for name in ("a.png", "a_preview.png", "a_derain_preview.png", "dry a_preview.png"):
+        make_photo(tmp_path / name)
+    ours = {"a_derain_preview.png"} if template is None else {"a_derain_preview.png", "dry a_preview.png"}
+    taken = {"a.png", "a_preview.png", "a_derain_preview.png", "dry a_preview.png"} - ours
+    assert set(pairs(tmp_path, root=tmp_path, template=template)) == taken
 
 
 def test_a_result_that_is_named_is_taken(tmp_path: Path, make_photo: MakePhoto) -> None:
@@ -177,7 +203,16 @@ def test_result_names(source: str, task: str | None, fmt: str | None, expected: 
     assert result_name(Path(source), task, fmt) == expected
 
 
-@pytest.mark.parametrize(("name", "stem"), [("a_derain.png", "a"), ("a.png", None), ("_derain.png", None)])
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("a_derain.png", "a"),
+        ("a_derain_preview.png", "a"),
+        ("a.png", None),
+        ("a_preview.png", None),
+        ("_derain.png", None),
+    ],
+)
 def test_the_stem_that_a_result_was_made_from(name: str, stem: str | None) -> None:
     assert original_stem(Path(name)) == stem
 

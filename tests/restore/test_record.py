@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from dfrestore.photo.mask_source import RectMask
+from dfrestore.photo.region import Region
 from dfrestore.restore import Job, Settings
 from dfrestore.restore.record import NAME, OwnRecord, Record, Stamp, verdict
+from dfrestore.restore.results import Masking
 
 MakePhoto = Callable[..., Path]
 SETTINGS = "0123456789abcdef"
@@ -61,6 +64,22 @@ def test_a_changed_input_whose_output_was_edited_since_is_left(job: Job) -> None
 
 def test_other_settings_leave_the_output(job: Job) -> None:
     assert judge(job, "fedcba9876543210") == "other-settings"
+
+
+def test_a_preview_is_replaced_by_another_one_of_the_photo_as_long_as_it_is_as_it_was_written(
+    job: Job, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    first, other = (Settings("derain", "s", 1, preview=Region(x, 0, 8, 8)).hash for x in (0, 1))
+    assert judge(job, first) == "other-settings"  # a whole result
+    Record(job.output.parent).add(job.output, Stamp.of(job.input), first)
+    assert [judge(job, settings) for settings in (first, other)] == ["done", "preview"]
+    assert judge(job) == "other-settings"  # for a whole result
+    elsewhere = make_photo(tmp_path / "other" / "a.png", 7, (32, 32))
+    assert judge(Job(elsewhere, job.output, job.record), other) == "other-input"
+    make_photo(job.input, 3, (30, 20))
+    assert judge(job, first) == "preview"
+    job.output.write_bytes(b"retouched by hand")
+    assert judge(job, other) == "other-settings"
 
 
 def test_an_input_that_only_moved_is_the_same(job: Job, tmp_path: Path) -> None:
@@ -171,6 +190,11 @@ def test_settings_that_change_the_result_change_the_hash() -> None:
         Settings("derain", "sha", 4, strip_metadata=True),
         Settings("derain", "sha", 4, window="global"),
         Settings("derain", "sha", 4, tile=256),
+        Settings("derain", "sha", 4, preview=Region(0, 0, 8, 8)),
+        Settings("derain", "sha", 4, preview=Region(0, 1, 8, 8)),
+        Settings("derain", "sha", 4, masking=Masking(regions=(Region(0, 0, 8, 8),))),
+        Settings("derain", "sha", 4, masking=Masking(regions=(Region(0, 0, 8, 9),))),
+        Settings("derain", "sha", 4, masking=Masking(regions=(Region(0, 0, 8, 8), Region(9, 9, 8, 8)))),
     ]
     assert plain.hash == Settings("derain", "sha", 4).hash
     assert len({plain.hash, *(other.hash for other in others)}) == 1 + len(others)
@@ -200,6 +224,11 @@ def test_settings_that_change_the_result_change_the_hash() -> None:
             "e8e29fda02ff89ff",
         ),
         (Settings("deblur", "c" * 64, 2, ensemble=4, keep_color=True, window=384), "df7e58dcb713d969"),
+        # before regions
+        (
+            Settings("inpaint", "d" * 64, 4, masking=Masking((RectMask(1, 2, 3, 4),), dilate=2)),
+            "d182be1f8bc986a7",
+        ),
     ],
 )
 def test_settings_have_the_hash_they_always_had(settings: Settings, known: str) -> None:
