@@ -122,6 +122,9 @@ def _examples(task: Task) -> str:
     return f"""  dfrestore {name} photo.jpg
   dfrestore {name} photo.jpg -o result.png --steps 4
   dfrestore {name} photo.jpg --strength 0.7 --model my-model.safetensors
+  dfrestore {name} photo.jpg --preview 800,600,400,300
+  dfrestore {name} photo.jpg --region 800,600,400,300
+  dfrestore {name} holiday/ --mask masks/ -o holiday-{name}/
   dfrestore {name} photo.jpg --ensemble 4
   dfrestore {name} photo.jpg --uncertainty unsure.png
   dfrestore {name} photo.jpg --steps 20 --trace photo.gif

@@ -247,11 +247,11 @@ def test_size_options_exclude_each_other(
 
 def test_the_option_of_another_task_is_unknown(upscale: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     source = make_photo(tmp_path / "a.png")
-    for options in (["--mask", source], ["--region", "1,2,3,4"], ["--dilate", 3]):
+    for options in (["--save-mask", "m.png"], ["--regions", "1,2,3,4"], ["--dilate", 3]):
         answer = upscale(source, *options)
         assert answer.code == 2
         assert f"unknown option '{options[0]}'" in answer.err
-        assert ("(of dfrestore inpaint)" in answer.err) is (options[0] != "--region")
+        assert ("(of dfrestore inpaint)" in answer.err) is (options[0] != "--regions")
     assert names(tmp_path) == ["a.png"]
 
 
@@ -272,7 +272,7 @@ def test_the_help_tells_the_signs_with_quotes_for_the_shell(dfrestore: Run) -> N
     assert answer.code == 0
     for words in ("'WxH^' fills", "'WxH>' only ever enlarges", "--min-size", "at most 16"):
         assert words in " ".join(answer.out.split())
-    assert "--mask" not in answer.out
+    assert "--dilate" not in answer.out
 
 
 # -- the Python API
