@@ -118,7 +118,7 @@ def feathered_inside(mask: Strength, width: int) -> Strength:
 
     What was 0 stays 0. The edge of the picture is no edge of the mask.
     """
-    if width < 1:
+    if width < 1 or mask.all():
         return mask
     return _near(mask, 1, lambda part: np.float32(1) - _soft_edge(np.float32(1) - part, width))
 
