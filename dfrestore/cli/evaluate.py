@@ -24,6 +24,7 @@ from dfrestore.cli.options import complete_models, complete_tasks, parse_window
 from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Base, Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
+from dfrestore.optional_packages import pip_install
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
 
 if TYPE_CHECKING:
@@ -137,12 +138,12 @@ def evaluate(
         ),
     ] = None,
     lpips: Annotated[
-        bool, typer.Option("--lpips", help="Also LPIPS; needs pip install 'dfrestore[metrics]', and downloads weights.")
+        bool, typer.Option("--lpips", help=f"Also LPIPS; needs {pip_install('metrics')}, and downloads weights.")
     ] = False,
     lpips_net: Annotated[
         Net | None, typer.Option(help="Network of --lpips: alex (the usual one for scores) or vgg; default: alex.")
     ] = None,
-    dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same extra as --lpips.")] = False,
+    dists: Annotated[bool, typer.Option("--dists", help="Also DISTS; needs the same package as --lpips.")] = False,
     gmsd: Annotated[bool, typer.Option("--gmsd", help="Also GMSD, which compares edges; needs nothing more.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per picture, and one with the means.")

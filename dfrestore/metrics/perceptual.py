@@ -21,13 +21,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from dfrestore.errors import StartError
+from dfrestore.optional_packages import pip_install
 
 Picture: TypeAlias = NDArray[np.uint8]
 Measure: TypeAlias = "Callable[[Picture, Picture], float]"
 _Layers: TypeAlias = Mapping[int, tuple[Tensor, Tensor]]
 
 _DOWNLOADS = "https://download.pytorch.org/models/"
-_PIP = "pip install 'dfrestore[metrics]'"
+_PIP = pip_install("metrics")
 _VGG_POOL, _ALEX_POOL = (2, 2), (3, 2)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dfrestore.errors import PhotoReadError
+from dfrestore.optional_packages import pip_install
 from dfrestore.photo import exif as exif_block
 from dfrestore.photo import pixels, raw, tiff
 from dfrestore.photo.containers import CONTAINERS
@@ -90,7 +91,7 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
         format = "RAW"
     if (extra := missing_extra(format)) is not None:
         what = "a camera's RAW file" if format == "RAW" else "HEIC"
-        raise PhotoReadError(f"{name}: {what}, which needs an extra to be read; pip install 'dfrestore[{extra}]'")
+        raise PhotoReadError(f"{name}: {what}, which needs a package to be read; {pip_install(extra)}")
     read_header, read_metadata = CONTAINERS[format]
     try:
         header = read_header(data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfrestore.errors import UsageError, nearest_beside
+from dfrestore.optional_packages import pip_install
 from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
@@ -279,7 +280,7 @@ def _notes(scans: Sequence[Scan], *, beside: bool) -> Iterator[str]:
     unread = [path for scan in scans for path in scan.unread]
     if unread:
         extras = {extra for path in unread if (extra := missing_extra(read_only_format(path)))}
-        way = f"pip install 'dfrestore[{','.join(sorted(extras))}]', or " if extras else ""
+        way = f"{pip_install(*sorted(extras))}, or " if extras else ""
         yield f"{_count(unread)} not read ({_endings(unread)}); {way}convert them to TIFF, PNG or JPEG first"
     results = [path for scan in scans for path in scan.results]
     if results and not beside:

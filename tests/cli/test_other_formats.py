@@ -24,8 +24,8 @@ def test_an_avif_is_restored_to_an_avif(restore: Run, tmp_path: Path) -> None:
 
 
 def test_heic_and_raw_in_a_folder_become_jpeg_and_tiff_which_is_said_once(restore: Run, tmp_path: Path) -> None:
-    pillow_heif = pytest.importorskip("pillow_heif", reason="needs pip install 'dfrestore[heic]'")
-    pytest.importorskip("rawpy", reason="needs pip install 'dfrestore[raw]'")
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
+    pytest.importorskip("rawpy", reason="needs pip install rawpy")
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("a.heic", "b.HEIC"):

@@ -207,11 +207,11 @@ def test_distances_without_their_extra_end_in_one_line_that_names_it(
     assert main(["evaluate", str(data / "input"), str(data / "target"), option]) == 3
     said = capsys.readouterr()
     assert (said.out, len(said.err.splitlines())) == ("", 1)
-    assert "pip install 'dfrestore[metrics]'" in said.err
+    assert "pip install torchmetrics" in said.err
 
 
 def test_lpips_and_dists_stand_in_table_json_csv_and_page(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torchmetrics", reason="needs pip install 'dfrestore[metrics]'")
+    pytest.importorskip("torchmetrics", reason="needs pip install torchmetrics")
     monkeypatch.setenv("TORCH_HOME", str(data / "torch"))
     folder = data / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)

@@ -23,7 +23,7 @@ try:
     import torchmetrics.functional.image.dists as their_dists
     import torchmetrics.functional.image.lpips as their_lpips
 except ImportError:
-    pytest.skip("torchmetrics is not installed: pip install 'dfrestore[metrics]'", allow_module_level=True)
+    pytest.skip("torchmetrics is not installed: pip install torchmetrics", allow_module_level=True)
 
 
 def alexnet() -> nn.Sequential:
@@ -133,7 +133,7 @@ def test_pictures_smaller_than_the_backbone_takes_are_refused(nets: dict[str, nn
 def test_without_the_extra_the_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     for load in (load_lpips, load_dists):
-        with pytest.raises(StartError, match=r"not installed: pip install 'dfrestore\[metrics\]'"):
+        with pytest.raises(StartError, match=r"not installed: pip install torchmetrics"):
             load()
 
 

@@ -36,7 +36,7 @@ def avif(array: np.ndarray, **options: Any) -> bytes:
 
 def heic(array: np.ndarray, **options: Any) -> bytes:
     """uint8, or uint16 with the whole range, which is written with 10 bits."""
-    pillow_heif = pytest.importorskip("pillow_heif", reason="needs pip install 'dfrestore[heic]'")
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
     mode = ("RGBA" if array.shape[2] == 4 else "RGB") + (";16" if array.dtype == np.uint16 else "")
     buffer = io.BytesIO()
     made = pillow_heif.from_bytes(mode, array.shape[1::-1], np.ascontiguousarray(array).tobytes())
@@ -165,13 +165,13 @@ def test_a_heic_without_its_extra_is_one_line_that_names_it(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(PhotoReadError) as caught:
         decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "photo.heic")
-    assert str(caught.value) == ("photo.heic: HEIC, which needs an extra to be read; pip install 'dfrestore[heic]'")
+    assert str(caught.value) == ("photo.heic: HEIC, which needs a package to be read; pip install pillow-heif")
     assert is_unread("photo.heic")
     assert not is_candidate("photo.heic")
 
 
 def test_a_heic_is_taken_from_folders_where_its_extra_is_installed() -> None:
-    pytest.importorskip("pillow_heif", reason="needs pip install 'dfrestore[heic]'")
+    pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
     assert is_candidate("IMG_1.HEIC")
     assert not is_unread("IMG_1.HEIC")
 

@@ -17,7 +17,7 @@ from dfrestore.photo.formats import format_of_content, is_candidate
 
 @pytest.fixture
 def _rawpy() -> None:
-    pytest.importorskip("rawpy", reason="needs pip install 'dfrestore[raw]'")
+    pytest.importorskip("rawpy", reason="needs pip install rawpy")
 
 
 def test_without_its_extra_a_raw_file_is_one_line_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_without_its_extra_a_raw_file_is_one_line_that_names_it(monkeypatch: pyt
         with pytest.raises(PhotoReadError) as caught:
             decode(data, "photo.dng")
         assert str(caught.value) == (
-            "photo.dng: a camera's RAW file, which needs an extra to be read; pip install 'dfrestore[raw]'"
+            "photo.dng: a camera's RAW file, which needs a package to be read; pip install rawpy"
         )
     assert not is_candidate("photo.dng")
 

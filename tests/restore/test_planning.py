@@ -105,7 +105,7 @@ def test_raw_and_heic_files_without_their_extras_are_counted_and_named_once(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (note,) = plan_files([tmp_path], None, "derain").notes
-    assert note.startswith("3 files not read (.cr2, .heic); pip install 'dfrestore[heic,raw]'")
+    assert note.startswith("3 files not read (.cr2, .heic); pip install pillow-heif rawpy, or convert")
 
 
 def test_raw_and_heic_files_become_what_every_program_opens(tmp_path: Path) -> None:
