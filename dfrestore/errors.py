@@ -82,6 +82,11 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def first_three(items: Sequence[object]) -> str:
+    """``a.png, b.png, c.png, ...``."""
+    return ", ".join(str(item) for item in items[:3]) + (", ..." if len(items) > 3 else "")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'compact'?"`` when a known name is close to ``name``, else ``""``."""
     near = _nearest(name, list(known))

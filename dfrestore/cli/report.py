@@ -6,13 +6,13 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfrestore import strict_json
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Terminated, silence
-from dfrestore.errors import DfrestoreError, one_line
+from dfrestore.errors import DfrestoreError, first_three, one_line
 
 if TYPE_CHECKING:
     from dfrestore.restore import FileResult
@@ -225,11 +225,6 @@ _WORDS = {
     "left": "left as found",
     "failed": "failed",
 }
-
-
-def first_three(paths: Sequence[Path | None]) -> str:
-    """``a.png, b.png, c.png, ...``."""
-    return ", ".join(str(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
 
 
 def _has_size() -> bool:

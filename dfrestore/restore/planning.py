@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dfrestore.errors import UsageError, nearest_beside
+from dfrestore.errors import UsageError, first_three, nearest_beside
 from dfrestore.optional_packages import pip_install
 from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
@@ -285,6 +285,11 @@ def _notes(scans: Sequence[Scan], *, beside: bool) -> Iterator[str]:
     results = [path for scan in scans for path in scan.results]
     if results and not beside:
         yield f"{_count(results)} passed over as earlier results beside their inputs ({results[0].name}, ...)"
+    above = [path for scan in scans for path in scan.above]
+    anyway = [path for scan in scans for path in scan.anyway]
+    for links, where in ((above, "above"), (anyway, "that is walked anyway")):
+        if links:
+            yield f"{_count(links, 'link')} to a folder {where} not followed ({first_three(links)})"
 
 
 def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
@@ -299,8 +304,8 @@ def _endings(files: Sequence[Path]) -> str:
     return ", ".join(sorted({path.suffix.lower() for path in files}))
 
 
-def _count(files: Sequence[Path]) -> str:
-    return "1 file" if len(files) == 1 else f"{len(files)} files"
+def _count(files: Sequence[Path], what: str = "file") -> str:
+    return f"1 {what}" if len(files) == 1 else f"{len(files)} {what}s"
 
 
 def _is_stream(path: Path) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +19,16 @@ _SIDECAR_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
 @dataclass
 class Scan:
     """What a walk through one folder finds: pictures to take, those that are not read (JPEG XL, PSD, ...), our own
-    results, folders that cannot be listed.
+    results, folders that cannot be listed, links not followed: those that lead ``above``, to a folder on the way to
+    them or over it, and those to a folder that is walked ``anyway``.
     """
 
     pictures: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
     results: list[Path] = field(default_factory=list)
     barred: list[tuple[Path, str]] = field(default_factory=list)
+    above: list[Path] = field(default_factory=list)
+    anyway: list[Path] = field(default_factory=list)
 
 
 def scan_folder(
@@ -32,13 +36,13 @@ def scan_folder(
 ) -> Scan:
     """The pictures of a folder in order of their names, without hidden files, sidecars and our own results.
 
-    Links to folders are followed, except those that lead back to a folder above; of those inside a linked folder only
-    the first to each folder, for folders that link to each other have more ways through them than can be walked.
-    ``leave_out``: folders below that are not entered (where results go). template: of results beside their inputs.
+    Links to folders are followed, except those that lead to a folder above. Each folder is walked once, by its own name
+    where it lies below, else by the first link to it. ``leave_out``: folders below that are not entered (where results
+    go). template: of results beside their inputs.
     """
     scan = Scan()
     closed = frozenset(map(file_of, leave_out)) - {None}
-    for path, names in _walk(folder, recursive, closed, scan.barred):
+    for path, names in _walk(folder, recursive, closed, scan):
         candidates = [name for name in names if is_candidate(name)]
         stems = {Path(name).stem for name in candidates}
         named = {made for stem in stems if (made := template.of(stem)) != stem} if template is not None else set()
@@ -49,33 +53,60 @@ def scan_folder(
     return scan
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of the walk. way: the real paths of the folders that it was reached by."""
+
+    path: Path
+    real: str
+    way: frozenset[str] = frozenset()
+
+    def below(self, entry: os.DirEntry[str]) -> _Folder:
+        # resolving takes a look at each folder of a path: for links only
+        real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(self.real, entry.name)  # noqa: PTH118
+        return _Folder(self.path / entry.name, real, self.way | {self.real})
+
+    @property
+    def leads_above(self) -> bool:
+        """Whether it is, or holds, one of the folders on the way to it."""
+        held = self.real.rstrip(os.sep) + os.sep
+        return self.real in self.way or any(path.startswith(held) for path in self.way)
+
+
 def _walk(
-    top: Path, recursive: bool, closed: frozenset[tuple[int, int] | None], barred: list[tuple[Path, str]]
-) -> Iterator[tuple[Path, list[str]]]:
-    """(folder, names of its files) from the top down. barred: filled with the folders that the system does not let us
-    list.
-    """
-    entered: set[str] = set()  # by a link
-    # folder, its real path, those of the folders it was reached by, reached by so many links
-    waiting: list[tuple[Path, str, frozenset[str], int]] = [(top, os.path.realpath(top), frozenset(), 0)]
-    while waiting:
-        folder, real, above, links = waiting.pop()
-        if real in above or (links > 1 and real in entered) or (closed and above and file_of(folder) in closed):
-            continue
-        if links:
-            entered.add(real)
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            barred.append((folder, f"{folder}: cannot be listed ({error.strerror or error})"))
-            continue
-        yield folder, [entry.name for entry in found if _is(entry.is_file)]
-        below = [entry for entry in found if recursive and _is_open_folder(entry)]
-        for entry in reversed(below):
-            # resolving takes a look at each folder of a path: for links only
-            its = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)  # noqa: PTH118
-            waiting.append((folder / entry.name, its, above | {real}, links + entry.is_symlink()))
+    top: Path, recursive: bool, closed: frozenset[tuple[int, int] | None], scan: Scan
+) -> list[tuple[Path, list[str]]]:
+    """(folder, names of its files) from the top down, in order of their names. Fills the lists of folders of scan."""
+    found: list[tuple[Path, list[str]]] = []
+    walked: set[str] = set()
+    links = deque([_Folder(top, os.path.realpath(top))])  # followed after what lies below the folders walked so far
+    while links:
+        waiting = [links.popleft()]
+        if waiting[0].real in walked:
+            scan.anyway.append(waiting[0].path)
+        while waiting:
+            folder = waiting.pop()
+            if folder.real in walked or (closed and folder.way and file_of(folder.path) in closed):
+                continue
+            walked.add(folder.real)
+            try:
+                with os.scandir(folder.path) as listed:
+                    entries = sorted(listed, key=lambda entry: entry.name)
+            except OSError as error:
+                scan.barred.append((folder.path, f"{folder.path}: cannot be listed ({error.strerror or error})"))
+                continue
+            found.append((folder.path, [entry.name for entry in entries if _is(entry.is_file)]))
+            for entry in entries if recursive else ():
+                if not _is_open_folder(entry):
+                    continue
+                below = folder.below(entry)
+                if not entry.is_symlink():
+                    waiting.append(below)
+                elif below.leads_above:
+                    scan.above.append(below.path)
+                else:
+                    links.append(below)
+    return sorted(found, key=lambda one: one[0].parts)
 
 
 def _is_open_folder(entry: os.DirEntry[str]) -> bool:

@@ -147,6 +147,40 @@ def test_links_that_lead_back_up_end_the_walk(tmp_path: Path, make_photo: MakePh
     assert list(pairs(tmp_path / "in", root=tmp_path)) == ["in/sub/a.png"]
 
 
+def test_links_to_a_folder_above_the_input_are_not_followed_and_said_once(
+    tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    make_photo(tmp_path / "other.png")
+    make_photo(tmp_path / "in" / "sub" / "a.png")
+    (tmp_path / "in" / "parent").symlink_to("..")
+    (tmp_path / "in" / "sub" / "top").symlink_to(tmp_path)
+    assert list(pairs(tmp_path / "in", root=tmp_path)) == ["in/sub/a.png"]
+    links = f"{tmp_path / 'in' / 'parent'}, {tmp_path / 'in' / 'sub' / 'top'}"
+    (note,) = plan_files([tmp_path / "in"], None, "derain").notes
+    assert note == f"2 links to a folder above not followed ({links})"
+
+
+def test_a_link_inside_a_linked_folder_to_its_parent_is_not_followed(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "archive" / "2023" / "a.png")
+    make_photo(tmp_path / "archive" / "b.png")
+    (tmp_path / "archive" / "2023" / "all").symlink_to("..")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "year").symlink_to(tmp_path / "archive" / "2023")
+    assert list(pairs(tmp_path / "in", root=tmp_path)) == ["in/year/a.png"]
+
+
+def test_each_folder_is_walked_once_by_its_own_name_where_it_has_one(tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "in" / "real" / "a.png")
+    make_photo(tmp_path / "elsewhere" / "deep" / "b.png")
+    (tmp_path / "in" / "alias").symlink_to("real")
+    (tmp_path / "in" / "one").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "two").symlink_to(tmp_path / "elsewhere")
+    assert list(pairs(tmp_path / "in", root=tmp_path)) == ["in/one/deep/b.png", "in/real/a.png"]
+    links = f"{tmp_path / 'in' / 'alias'}, {tmp_path / 'in' / 'two'}"
+    (note,) = plan_files([tmp_path / "in"], None, "derain").notes
+    assert note == f"2 links to a folder that is walked anyway not followed ({links})"
+
+
 def test_a_linked_folder_elsewhere_is_followed(tmp_path: Path, make_photo: MakePhoto) -> None:
     make_photo(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "in").mkdir()
