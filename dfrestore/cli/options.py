@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import typer
 
 from dfrestore import devices, sizes, windows
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
 from dfrestore.tasks import TASKS, restoring_tasks
+
+if TYPE_CHECKING:
+    from dfrestore.weights import ModelEntry
 
 # For completion, which needs no numpy (a test keeps them equal to those of photo).
 FORMAT_NAMES = ("png", "jpg", "webp", "tiff", "avif")
@@ -137,13 +142,45 @@ def complete_presets(incomplete: str) -> list[str]:
     return completer(*sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))(incomplete)
 
 
-def complete_models(incomplete: str) -> list[str]:
-    """Names of registered models that begin with what is typed; none where the registry cannot be read."""
+def complete_models(context: typer.Context, incomplete: str) -> list[str]:
+    """Models that the command can use: those for its task, by their short names too.
+
+    Where no task is named, those of all tasks; a short name that several have would then be refused. Empty where the
+    registry cannot be read.
+    """
+    task = _named_task(context)
+    models = _registered()
+    if task is None and context.info_name in _RESTORING:
+        models = [entry for entry in models if entry.task in restoring_tasks()]
+    elif task is not None:
+        models = [entry for entry in models if entry.task == task]
+    short = Counter(entry.short_name for entry in models)
+    names = {*(entry.name for entry in models), *(name for name, times in short.items() if times == 1)}
+    return completer(*sorted(names))(incomplete)
+
+
+def complete_bases(incomplete: str) -> list[str]:
+    """Full names of models that others build on."""
+    models = _registered()
+    named = {entry.base for entry in models}
+    bases = [entry.name for entry in models if entry.name in named or entry.task not in restoring_tasks()]
+    return completer(*sorted(bases))(incomplete)
+
+
+_RESTORING = ("evaluate", "finetune")  # the others have a task, or take any model
+
+
+def _named_task(context: typer.Context) -> str | None:
+    """The task of a command line as far as it is typed: the command itself, ``--task``, or the word in its place."""
+    given = context.params.get("folders") or ()  # of evaluate
+    words = (context.info_name, *context.args, *given, context.params.get("task"))  # that may be its default
+    return next((str(word) for word in words if str(word) in TASKS), None)
+
+
+def _registered() -> list[ModelEntry]:
     from dfrestore.weights import load_registry
 
     try:
-        models = load_registry().models.values()
+        return list(load_registry().models.values())
     except DfrestoreError:
         return []
-    names = {name for entry in models for name in (entry.name, entry.short_name)}
-    return sorted(name for name in names if name.startswith(incomplete))

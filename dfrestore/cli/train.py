@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfrestore.cli.options import complete_models, complete_presets, complete_trained_tasks
+from dfrestore.cli.options import complete_bases, complete_models, complete_presets, complete_trained_tasks
 from dfrestore.cli.together import together
 from dfrestore.cli.training_job import (
     Job,
@@ -86,7 +86,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            autocompletion=complete_models,
+            autocompletion=complete_bases,
             help="Build on this file, whose frozen tensors the result then needs; default: the preset's.",
         ),
     ] = None,

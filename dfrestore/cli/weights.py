@@ -28,7 +28,7 @@ Examples:
   dfrestore weights verify runs/try/model.safetensors
   dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
   dfrestore weights convert net_g_derain_fine.pth --task derain
-  dfrestore weights publish runs/try/model.safetensors --repo ORG/NAME --dry-run
+  dfrestore weights publish model.safetensors --repo ORG/NAME --licence "CC BY 4.0" --dry-run
 """
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ _Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="compact, derain/compact, a file or hf://ORG/REPO/FILE@REV",
+        help="derain/compact, compact with --task, a file or hf://ORG/REPO/FILE@REV",
         autocompletion=complete_models,
     ),
 ]
@@ -92,8 +92,8 @@ def path_of(name: _Name, task: _Task = None) -> None:
 
     \b
     Examples:
-      dfrestore weights path compact
-      cp "$(dfrestore weights path compact)" .
+      dfrestore weights path derain/compact
+      cp "$(dfrestore weights path compact --task derain)" .
     """
     from dfrestore.weights import on_base, resolve
 
@@ -116,7 +116,7 @@ def get(
 
     \b
     Examples:
-      dfrestore weights get compact
+      dfrestore weights get derain/compact
       dfrestore weights get hf://ORG/REPO/FILE.safetensors@REV
     """
     from dfrestore.weights import on_base, resolve
@@ -212,7 +212,7 @@ def publish(
 
     \b
     Examples:
-      dfrestore weights publish runs/try/model.safetensors --repo me/derain-mine --dry-run
+      dfrestore weights publish model.safetensors --repo me/derain-mine --licence "CC BY 4.0" --dry-run
       dfrestore weights publish model.safetensors --repo me/derain-mine --licence "CC BY 4.0" --card card.md
     """
     from dfrestore.weights.publish import prepare

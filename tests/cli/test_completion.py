@@ -108,13 +108,35 @@ def test_commands_options_models_tasks_presets_kinds_and_formats_are_completed_a
         ("dfrestore benchmark --preset fi", {"finetune"}),
         ("dfrestore degrade noise --preset s", {"sensor"}),
         ("dfrestore degrade rain photos --preset s", {"storm"}),
-        ("dfrestore weights card c", {"compact"}),
-        ("dfrestore finetune --model c", {"compact"}),
+        ("dfrestore weights card derain/", {"derain/compact"}),
+        ("dfrestore weights card c", set()),  # several tasks have one of that name
+        ("dfrestore weights card --task derain c", {"compact"}),
+        ("dfrestore derain --model ", {"compact", "derain/compact"}),
+        ("dfrestore upscale --model ", {"compact", "upscale/compact", "x2", "upscale/x2"}),
+        ("dfrestore benchmark deblur --model ", {"compact", "deblur/compact"}),
+        ("dfrestore evaluate --task denoise --model ", {"compact", "denoise/compact"}),
+        ("dfrestore evaluate denoise --model ", {"compact", "denoise/compact"}),
+        ("dfrestore finetune --model d", {"derain/compact", "denoise/compact", "deblur/compact"}),
+        ("dfrestore train inpaint --init-from ", {"compact", "inpaint/compact"}),
         ("dfrestore derain --window ", {"global"}),
     ],
 )
 def test_values_of_other_options_are_completed_too(line: str, expected: set[str]) -> None:
     assert set(bash(line)) == expected
+
+
+def test_models_of_the_user_are_completed_and_a_base_where_a_base_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path))
+    tables = [
+        f'[models."{name}"]\ntask = "{name.partition("/")[0]}"\nmethod = "dtpm"\nsource = "mine.safetensors"\n'
+        for name in ("derain/mine", "texture/prior")
+    ]
+    (tmp_path / "weights.toml").write_text("\n".join(tables))
+    assert bash("dfrestore derain --model ") == ["compact", "derain/compact", "derain/mine", "mine"]
+    assert bash("dfrestore train derain --base ") == ["texture/prior"]
+    assert "texture/prior" not in bash("dfrestore evaluate --model ")
 
 
 def test_where_no_name_fits_the_shell_goes_on_with_files() -> None:

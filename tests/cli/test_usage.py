@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from dfrestore import __version__
 from dfrestore.cli.commands import build
-from dfrestore.cli.options import complete_models, parse_memory, parse_pixels, parse_size, parse_window, share
+from dfrestore.cli.options import parse_memory, parse_pixels, parse_size, parse_window, share
 from dfrestore.errors import UsageError
 from dfrestore.tasks import restoring_tasks
 
@@ -263,15 +263,6 @@ def test_what_is_no_size_of_memory(text: str) -> None:
 def test_what_is_no_size_of_a_picture(text: str) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
-
-
-def test_names_of_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path))
-    (tmp_path / "weights.toml").write_text(
-        '[models."derain/mine"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "mine.safetensors"\n'
-    )
-    assert "derain/mine" in complete_models("der")
-    assert "mine" in complete_models("mi")
 
 
 def test_an_unexpected_error_is_one_line_unless_debugging(

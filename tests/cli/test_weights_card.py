@@ -182,9 +182,9 @@ def test_nothing_is_fetched_for_a_card(card: Card, monkeypatch: pytest.MonkeyPat
 
 def test_names_are_completed(dfrestore: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_DFRESTORE_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "dfrestore weights card comp")
+    monkeypatch.setenv("COMP_WORDS", "dfrestore weights card derain/c")
     monkeypatch.setenv("COMP_CWORD", "3")
-    assert dfrestore().out.split() == ["compact"]
+    assert dfrestore().out.split() == ["derain/compact"]
 
 
 @pytest.mark.parametrize("described", [True, False])
