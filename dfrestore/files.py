@@ -15,6 +15,7 @@ import re
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -55,6 +56,24 @@ def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Binary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def barrier(folder: Path) -> OSError | None:
+    """Why no file can be written in ``folder``, which may have to be made first; None where nothing is in the way.
+
+    That is tried out, since rights alone do not tell; nothing is left behind.
+    """
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    try:
+        if there != folder:
+            Path(tempfile.mkdtemp(prefix=".", suffix=SUFFIX, dir=there)).rmdir()
+            with contextlib.suppress(FileNotFoundError):
+                folder.lstat()  # a name that is too long
+        else:
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def remove_stale_temporaries(folder: str | Path) -> int:

@@ -241,8 +241,9 @@ class _Run:
 
     def _make(self, recipe: Recipe) -> None:
         from dfrestore.degrade.pairs import make_pair, sides, write_manifest
-        from dfrestore.restore.todo import tidy
+        from dfrestore.restore.todo import check_places, tidy
 
+        check_places(self.plan.jobs)
         tidy(
             [
                 replace(job, output=path)

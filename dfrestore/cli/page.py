@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfrestore.cli.ending import Terminated
-from dfrestore.errors import FileFailure, PhotoWriteError, UsageError
+from dfrestore.errors import FileFailure, PhotoWriteError, StartError, UsageError
 from dfrestore.version import __version__
 
 if TYPE_CHECKING:
@@ -77,11 +77,15 @@ class Page:
     def written(self) -> Iterator[None]:
         """A context around the work. After an interrupt, a page shows what is done; after an error there is none.
 
-        Raises PhotoWriteError before the work if the page cannot be written.
+        Raises StartError before the work if the page cannot be written.
         """
         from dfrestore.evaluation.page_file import PageFile
 
-        with PageFile(self._path, overwrite=self._overwrite) as self._file:
+        try:
+            self._file = PageFile(self._path, overwrite=self._overwrite)
+        except PhotoWriteError as error:
+            raise StartError(str(error)) from error
+        with self._file:
             try:
                 yield
                 self._rest()

@@ -155,7 +155,7 @@ class _Run:
     def execute(self) -> int:
         """Returns the exit code."""
         from dfrestore.restore.results import FileResult
-        from dfrestore.restore.todo import Records, tidy, triage
+        from dfrestore.restore.todo import Records, check_places, tidy, triage
 
         dry, crew = self.options.dry_run, self.crew
         if not crew.first:
@@ -175,6 +175,8 @@ class _Run:
             if lone and result.status == "skipped":
                 self.report.say(f"{result.output}: made before, with the same settings; --overwrite makes it again")
         self._warn_of_missing_extras(settled)
+        if not dry:
+            check_places(todo)
         todo = self.report.limited(todo, self.options.limit)
         code = self.report.during(lambda: self._with_page(todo if dry else crew.agreed(todo), records))
         return code or int(

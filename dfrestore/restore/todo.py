@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dfrestore.errors import FileFailure
-from dfrestore.files import remove_stale_temporaries
-from dfrestore.restore.extras import obstacle
+from dfrestore.errors import FileFailure, StartError
+from dfrestore.files import barrier, remove_stale_temporaries
+from dfrestore.restore.extras import obstacle, option_of
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import OwnRecord, Record, Verdict, verdict
 from dfrestore.restore.results import AnySettings, FileResult, failed_result
@@ -103,6 +103,21 @@ def tidy(jobs: Iterable[Job]) -> None:
         {p.parent for job in jobs if not job.stdout for p in (job.output, *job.extras.places.values())}
     ):
         remove_stale_temporaries(folder)
+
+
+def check_places(jobs: Sequence[Job]) -> None:
+    """Raise StartError where not one of these results, or of the pictures beside them, could be written."""
+    folders: dict[str, set[Path]] = {}
+    for job in jobs:
+        results = {} if job.stdout else {"o": job.output}
+        for kind, path in {**results, **job.extras.places}.items():
+            folders.setdefault(kind, set()).add(path.parent)
+    for kind, places in folders.items():
+        first = min(places, key=lambda place: (len(place.parts), place))
+        barred = barrier(first)
+        if barred is not None and all(map(barrier, places - {first})):
+            option = "-o" if kind == "o" else option_of(kind)
+            raise StartError(f"{first}: nothing can be written here ({barred.strerror}); choose another {option}")
 
 
 def made_meanwhile(job: Job, settings: AnySettings, records: Records) -> FileResult | None:

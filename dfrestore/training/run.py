@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dfrestore import strict_json
 from dfrestore.errors import StartError
-from dfrestore.files import atomic_file
+from dfrestore.files import atomic_file, barrier
 from dfrestore.methods import stored_names
 from dfrestore.training.checkpoints import save_best, save_state, state_path
 from dfrestore.training.config import TrainConfig
@@ -49,7 +49,8 @@ Record = StepRecord | ValidationRecord | Saved | Settled
 
 
 def require_free(folder: Path, *, finetuning: bool = False) -> None:
-    """Raise :class:`StartError` when the folder holds a run already, or the start model of a finetuning.
+    """Raise :class:`StartError` when the folder holds a run already, or the start model of a finetuning, or takes no
+    files.
 
     finetuning: the new run writes a start model of its own over an old one.
     """
@@ -60,6 +61,8 @@ def require_free(folder: Path, *, finetuning: bool = False) -> None:
             f"{folder}: holds the {START} of a finetuning that was stopped before its first save; run finetune again, "
             "or name another folder"
         )
+    if (barred := barrier(folder)) is not None:
+        raise StartError(f"{folder}: nothing can be written here ({barred.strerror}); name another folder")
 
 
 def open_run(folder: Path, config: TrainConfig, begin: Callable[[], object] | None = None) -> None:

@@ -150,6 +150,14 @@ def test_existing_pairs_are_refused_before_any_work(dfrestore: Run, clean: Path,
     assert names(out) == ["target/sub/a.png"]
 
 
+def test_a_folder_that_takes_no_files_is_one_line_for_all_photos(dfrestore: Run, clean: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = dfrestore("degrade", "rain", clean, "-o", tmp_path / "file" / "out")
+    assert (answer.code, answer.out) == (3, "")
+    (line,) = answer.err.splitlines()
+    assert "file/out/input: nothing can be written here (" in line
+
+
 def test_overwrite_replaces_pairs_and_their_lines(dfrestore: Run, clean: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     dfrestore("degrade", "rain", clean, "-o", out)

@@ -216,9 +216,41 @@ def test_an_input_under_another_name_is_never_the_output(
 @pytest.mark.parametrize("out", ["/proc/out.png", "file/out.png", "file/below/out.png"])
 def test_a_place_that_takes_no_files_is_one_line(restore: Run, tmp_path: Path, make_photo: MakePhoto, out: str) -> None:
     (tmp_path / "file").touch()
-    line = failed(restore(make_photo(tmp_path / "a.png"), "-o", tmp_path / out))
-    assert "cannot be" in line
-    assert "choose another" in line or "create the folder" in line
+    answer = restore(make_photo(tmp_path / "a.png"), "-o", tmp_path / out)
+    assert "nothing can be written here" in failed(answer, 3)
+    assert "choose another -o" in answer.err
+
+
+@posix
+@pytest.mark.parametrize("out", ["/proc/out", "file/out"])
+def test_a_folder_that_takes_no_files_is_one_line_for_all_photos(
+    restore: Run, tmp_path: Path, photo_folder: Path, out: str
+) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / out
+    line = failed(restore(photo_folder, "-o", place), 3)
+    assert line.startswith(f"dfrestore: {place}: nothing can be written here (")
+    (line,) = restore(photo_folder, "-o", tmp_path / "good", "--compare", place).err.splitlines()
+    assert line.endswith("choose another --compare")
+    assert not (tmp_path / "good").exists()
+
+
+@posix
+def test_a_folder_that_takes_no_files_does_no_harm_where_nothing_is_left_to_do(
+    restore: Run, tmp_path: Path, photo_folder: Path
+) -> None:
+    assert restore(photo_folder, "-o", tmp_path / "out").code == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert restore(photo_folder, "-o", tmp_path / "out").code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@posix
+def test_where_one_folder_takes_files_the_others_fail_alone(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").touch()  # in place of a folder
+    answer = restore(photo_folder, "-o", tmp_path / "out")
+    assert (answer.code, len(answer.paths)) == (1, 2)
 
 
 @linux
@@ -226,8 +258,8 @@ def test_a_read_only_folder_is_one_line(restore: Run, tmp_path: Path, make_photo
     source = make_photo(tmp_path / "a.png")
     with mounted(tmp_path / "out", "1m") as out:
         subprocess.run(["mount", "-o", "remount,ro", out], check=True)
-        line = failed(restore(source, "-o", out / "a.png"))
-    assert "a.png: cannot be written (Read-only file system); choose another folder" in line
+        line = failed(restore(source, "-o", out / "a.png"), 3)
+    assert "out: nothing can be written here (Read-only file system); choose another -o" in line
 
 
 @linux

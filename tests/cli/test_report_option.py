@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_made_stops_the_run_before_any_work(
 ) -> None:
     (tmp_path / "file").write_text("")
     answer = restore(photo_folder, "-o", tmp_path / "out", "--report", tmp_path / "file" / "a.html")
-    assert answer.code == 1
+    assert answer.code == 3
     assert "a.html: cannot be written" in answer.err
     assert not (tmp_path / "out").exists()
 

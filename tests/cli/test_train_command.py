@@ -57,6 +57,16 @@ def test_a_short_run_gives_a_model_that_restores(
         assert picture.size == (80, 72)
 
 
+def test_a_run_folder_that_takes_no_files_is_one_line_before_the_data_is_read(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    run = tmp_path / "file" / "run"
+    assert main(["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(run), *TINY]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"dfrestore: {run}: nothing can be written here (")
+
+
 def test_a_terminated_run_saves_and_goes_on(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     many = ["--set", "stages.coarse.iterations=100000"]
