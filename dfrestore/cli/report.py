@@ -41,6 +41,7 @@ class Report:
         self.torn = False
         self._left: dict[str, list[Path | None]] = {}
         self._changes: list[tuple[Path, Change]] = []
+        self._beside: dict[str, list[Path]] = {}  # kind of extra -> those that were written
         self._limit: int | None = None
         self._after = 0  # photos that are left for a later run
         self._bar: Any = None
@@ -120,6 +121,8 @@ class Report:
             self._left.setdefault(str(result.error), []).append(result.output)
         if result.change is not None:
             self._changes.append((result.input, result.change))
+        for kind, place in result.extras.places.items() if result.status == "done" else ():
+            self._beside.setdefault(kind, []).append(place)
         for warning in result.warnings:
             self.warn(f"{result.input}: {warning}")
         if self._bar is not None:
@@ -178,7 +181,7 @@ class Report:
         elif self._after:
             parts.append(f"{self._after} left to do (--limit {self._limit})")
         told = f"{', '.join(parts) or 'nothing to do'} in {duration(seconds)}"
-        self.say("; ".join([f"{ending}: {told}" if ending else told, *self._changed()]))
+        self.say("; ".join([f"{ending}: {told}" if ending else told, *self._changed(), *self._written_beside()]))
 
     def _changed(self) -> Iterator[str]:
         """How much the photos of this run changed, in words."""
@@ -193,6 +196,15 @@ class Report:
         yield in_words(together([found for _, found in self._changes]), self.task)
         if hardly:
             yield f"{len(hardly)} {nothing_found(self.task, 'there')} ({first_three(hardly)})"
+
+    def _written_beside(self) -> Iterator[str]:
+        """Where the pictures are that options such as ``--compare`` asked for."""
+        from dfrestore.restore.extras import option_of
+
+        for kind, places in self._beside.items():
+            folder = os.path.commonpath([place.parent for place in places])
+            where = str(places[0]) if len(places) == 1 else f"{len(places)} in {folder}"
+            yield f"{option_of(kind)}: {where}"
 
     def _describe(self, number: int) -> None:
         self._bar.set_description_str(f"{min(number, len(self._weights))}/{len(self._weights)}", refresh=False)

@@ -49,6 +49,21 @@ def test_all_three_stand_where_they_were_asked_for_and_in_the_json(
     assert done["ensemble"] == 4
 
 
+def test_the_summary_says_where_they_are(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, photo_folder: Path, random_model: Path
+) -> None:
+    one, strips = tmp_path / "c.png", tmp_path / "strips"
+    source = make_photo(tmp_path / "a.png")
+    options = ("--compare", one, "--trace", tmp_path / "t.gif", "--uncertainty", tmp_path / "u.png")
+    summary = restore(source, *options, model=random_model).err.splitlines()[-1]
+    assert f"; --compare: {one}" in summary
+    assert f"; --trace: {tmp_path / 't.gif'}" in summary
+    assert f"; --uncertainty: {tmp_path / 'u.png'}" in summary
+    folder = (photo_folder, "-o", tmp_path / "out", "--compare", strips)
+    assert restore(*folder).err.splitlines()[-1].endswith(f"; --compare: 4 in {strips}")
+    assert "--compare:" not in restore(*folder).err.splitlines()[-1]  # nothing was written
+
+
 def test_without_extras_there_are_none_in_the_json(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     done, _ = objects(restore(make_photo(tmp_path / "a.png"), "--json"))
     assert (done["uncertainty"], done["compare"], done["trace"], done["ensemble"]) == (None, None, None, 1)
@@ -150,10 +165,10 @@ def test_a_failure_leaves_no_extras(dfrestore: Run, tmp_path: Path, make_photo: 
 
 def test_a_result_that_cannot_be_written_leaves_no_extras(restore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
     source = make_photo(tmp_path / "a.png")
-    (tmp_path / "file").write_bytes(b"")
-    answer = restore(source, "-o", tmp_path / "file" / "b.png", "--compare", tmp_path / "c.png")
+    answer = restore(source, "-o", tmp_path / f"{'b' * 300}.png", "--compare", tmp_path / "c.png")
     assert answer.code == 1
-    assert names(tmp_path) == ["a.png", "file"]
+    assert "cannot be written" in answer.err
+    assert names(tmp_path) == ["a.png"]
 
 
 # -- folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from conftest import Answer
 from PIL import Image
 from strict_parser import in_file, lines
+
+from dfrestore.benchmark.measure import Measurement
 
 Run = Callable[..., Answer]
 MakePhoto = Callable[..., Path]
@@ -56,6 +59,22 @@ def test_making_pairs(dfrestore: Run, folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["weights list --json", "weights verify derain/compact --json", "info --json"])
 def test_what_is_here(dfrestore: Run, command: str) -> None:
     assert lines(dfrestore(*command.split()).out)
+
+
+def test_benchmarks(dfrestore: Run, identity_model: Path) -> None:
+    answer = dfrestore("benchmark", "--model", identity_model, "--size", "64x48", "--steps", 1, "--plain", "--json")
+    assert [row["way"] for row in lines(answer.out)] == ["engine", "plain"]
+    training = ("--train", "--preset", "smoke", "--patch", 16, "--batch", 1, "--rounds", 1, "--precision", "fp32")
+    (row,) = lines(dfrestore("benchmark", "derain", *training, "--json").out)
+    assert row["ways"]
+
+
+def test_a_benchmark_of_what_no_clock_could_measure(dfrestore: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"seconds": math.nan, "peak_bytes": None, "flops": 1.0, "limit": math.inf}
+    row = Measurement("derain", "m", "cpu", "", "fp32", "whole image", (64, 48), 1, 1.0, **numbers)
+    monkeypatch.setattr("dfrestore.benchmark.measure.measure", lambda *_, **__: row)
+    (told,) = lines(dfrestore("benchmark", "--steps", 1, "--json").out)
+    assert (told["seconds"], told["seconds_each"], told["limit"]) == (None, None, None)
 
 
 def test_what_cannot_start(dfrestore: Run, tmp_path: Path) -> None:

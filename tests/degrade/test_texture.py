@@ -96,6 +96,7 @@ def test_every_parameter_smooths_more_or_less() -> None:
     assert variation(smooth(clean, sigma=1.0)) > usual
     assert variation(smooth(clean, rounds=1)) > usual
     assert torch.equal(smooth(clean, rounds=0), clean)
+    assert torch.equal(smooth(clean, sigma=0.1), smooth(clean, sigma=0.5))  # at least half a pixel
 
 
 def test_a_picture_is_smoothed_alone_as_in_a_batch() -> None:
