@@ -19,7 +19,7 @@ from dfrestore.photo.formats import (
     read_only_format,
 )
 from dfrestore.photo.photo import Origin, Photo
-from dfrestore.photo.read import MAX_PIXELS, decode, read, read_stream
+from dfrestore.photo.read import MAX_PIXELS, check_beginning, decode, read, read_stream
 from dfrestore.photo.write import atomic_write, make_folder, write
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Origin",
     "Photo",
     "atomic_write",
+    "check_beginning",
     "decode",
     "encode",
     "encoding_bytes",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -22,18 +24,32 @@ MAX_PIXELS = 250_000_000
 _SMALL_FILE = 1 << 30
 _BYTES_A_PIXEL = 16
 """Twice what four channels of 16 bits take: a file beyond it holds more than its first picture."""
+_HEAD = 64  # bytes, which tell the format
 _UPRIGHT = ("HEIF", "RAW")  # their decoders turn the pixels
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The picture in a file, by its content. Raises PhotoReadError: one line that names the file."""
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        data = _content(file, str(path), max_pixels)
+    return decode(data, str(path), max_pixels=max_pixels)
+
+
+def check_beginning(path: str | Path) -> None:
+    """Raises PhotoReadError where a file cannot be opened, or its first bytes are those of no picture."""
+    with _opened(Path(path)) as file:
+        _format(file.read(_HEAD), str(path))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file; what goes wrong while it is open raises PhotoReadError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a folder" if path.is_dir() else "not a regular file"
             raise PhotoReadError(f"{path}: {kind}; name a picture")
         with path.open("rb") as file:
-            data = _content(file, str(path), max_pixels)
+            yield file
     except FileNotFoundError:
         raise PhotoReadError(f"{path}: does not exist; check the name") from None
     except PermissionError:
@@ -42,7 +58,6 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
         raise PhotoReadError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except MemoryError:
         raise PhotoReadError(f"{path}: does not fit into memory") from None
-    return decode(data, str(path), max_pixels=max_pixels)
 
 
 def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -58,7 +73,7 @@ def read_stream(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> P
 
 def _content(file: BinaryIO, name: str, max_pixels: int) -> bytes:
     """All bytes of a file or stream. PhotoReadError where there are more than a picture of that many pixels takes."""
-    head = file.read(64)
+    head = file.read(_HEAD)
     _format(head, name)  # a huge file that is no picture is not read to its end
     limit = max(_SMALL_FILE, _BYTES_A_PIXEL * max_pixels)
     size = _regular_size(file)

@@ -7,10 +7,11 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
-from dfrestore.errors import UsageError, first_three, nearest_beside
+from dfrestore.errors import PhotoReadError, UsageError, first_three, nearest_beside
 from dfrestore.optional_packages import pip_install
-from dfrestore.photo import WRITTEN_AS, format_of_path, missing_extra, read_only_format
+from dfrestore.photo import WRITTEN_AS, check_beginning, format_of_path, missing_extra, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
 from dfrestore.restore.name_template import NameTemplate
@@ -51,6 +52,9 @@ class Job:
         return not (self.stdin or self.stdout)
 
 
+_Planned: TypeAlias = tuple[Job, Path | None]  # and the input folder that it was found in
+
+
 @dataclass(frozen=True)
 class FilePlan:
     """jobs in the order of work; failures: (INPUT, what is wrong with it); notes: one line each, for people."""
@@ -81,9 +85,9 @@ def plan_files(
     if not all(str(item) for item in inputs):
         raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
     sources = [Path(item) for item in inputs]
-    for source in sources:
-        if (why := _absence(source)) is not None:
-            raise UsageError(f"{source}: {why}")
+    absent = [f"{source}: {why}" for source in sources if (why := _absence(source)) is not None]
+    if absent:
+        raise UsageError(_in_one_line(absent))
     folders = [source for source in sources if source.is_dir()]
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
@@ -94,7 +98,7 @@ def plan_files(
     check_inputs_apart(beside, folders)
     made = [folder for folder in (into.folder, *beside.folders.values()) if folder is not None]
     naming = _Naming(task, fmt, template, preview, beside)
-    planned: list[tuple[Job, Path | None]] = []  # and the input folder that it was found in
+    planned: list[_Planned] = []
     failures: list[tuple[Path, str]] = []
     scans: list[Scan] = []
     for source in sources:
@@ -113,7 +117,8 @@ def plan_files(
         if not scan.pictures and not scan.barred:
             failures.append((source, _nothing_in(source, scan, recursive)))
     planned = _without_repeats(planned)
-    _check_outputs([job for job, _ in planned], "-o" if template is None else "--name")
+    planned, unreadable = _apart(planned, "-o" if template is None else "--name")
+    failures += unreadable
     jobs, found = _with_masks(planned, masks)
     _check_masks_apart(jobs, masks, made)
     notes = (*_notes(scans, beside=out is None), *_rewritten(jobs), *found.notes)
@@ -136,7 +141,7 @@ def _check_masks_apart(jobs: Sequence[Job], masks: Path | None, made: Iterable[P
                 raise UsageError(f"{path}: is a mask, and would be replaced; choose another name for what is made")
 
 
-def _with_masks(planned: Sequence[tuple[Job, Path | None]], masks: Path | None) -> tuple[list[Job], FoundMasks]:
+def _with_masks(planned: Sequence[_Planned], masks: Path | None) -> tuple[list[Job], FoundMasks]:
     """The jobs with their masks, without those that have none."""
     if masks is None:
         return [job for job, _ in planned], FoundMasks(())
@@ -222,12 +227,51 @@ def _folder_job(path: Path, root: Path, out: Path | None, naming: _Naming) -> Jo
     return Job(path, out / name.with_name(naming.result(path)), out, extras=extras)
 
 
-def _without_repeats(planned: Iterable[tuple[Job, Path | None]]) -> list[tuple[Job, Path | None]]:
+def _without_repeats(planned: Iterable[_Planned]) -> list[_Planned]:
     """Each (input, output) once, however often it was named (a file, and the folder it lies in)."""
-    once: dict[tuple[str, str], tuple[Job, Path | None]] = {}
+    once: dict[tuple[str, str], _Planned] = {}
     for job, root in planned:
         once.setdefault((identity(job.input), identity(job.output)), (job, root))
     return list(once.values())
+
+
+def _apart(planned: list[_Planned], naming: str) -> tuple[list[_Planned], list[tuple[Path, str]]]:
+    """(what is planned, inputs that cannot be read): these collide with nothing, and are only looked for where some do.
+
+    Raises UsageError as :func:`_check_outputs`; inputs that cannot be read are named first.
+    """
+    try:
+        _check_outputs([job for job, _ in planned], naming)
+        return planned, []
+    except _Collision:
+        bad = [(job.input, why) for job, _ in planned if (why := _why_unreadable(job.input)) is not None]
+        if not bad:
+            raise
+    paths = {path for path, _ in bad}
+    rest = [(job, root) for job, root in planned if job.input not in paths]
+    try:
+        _check_outputs([job for job, _ in rest], naming)
+    except UsageError as error:
+        raise UsageError(_in_one_line([*(why for _, why in bad), str(error)])) from error
+    return rest, bad
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        check_beginning(path)
+    except PhotoReadError as error:
+        return str(error)
+    return None
+
+
+def _in_one_line(whys: Sequence[str]) -> str:
+    """The first two and the last, where there are more."""
+    left_out = len(whys) - 3
+    return "; ".join(whys if left_out < 1 else [*whys[:2], f"{left_out} more", whys[-1]])
+
+
+class _Collision(UsageError):
+    """Two inputs would make one output."""
 
 
 def _check_outputs(jobs: Sequence[Job], naming: str) -> None:
@@ -242,7 +286,7 @@ def _check_outputs(jobs: Sequence[Job], naming: str) -> None:
             if place in inputs or file_of(path) in files:
                 raise UsageError(f"{path}: the {what} of {job.input} would replace an input; choose another {option}")
             if place in makers:
-                raise UsageError(_collision(path, *makers[place], job.input, option))
+                raise _Collision(_collision(path, *makers[place], job.input, option))
             makers[place] = job.input, option
             mode = _mode(path)
             if stat.S_ISDIR(mode):

@@ -124,8 +124,10 @@ def test_raw_and_heic_files_become_what_every_program_opens(tmp_path: Path) -> N
 
 
 def test_a_raw_file_and_the_jpeg_of_the_same_shot_do_not_collide_but_heic_and_jpeg_do(tmp_path: Path) -> None:
-    for name in ("a.nef", "a.jpg", "b.heic", "b.jpg"):
+    for name in ("a.nef", "a.jpg"):
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(16))
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
     plan = plan_files([tmp_path / "a.nef", tmp_path / "a.jpg"], tmp_path / "out", "derain")
     assert [job.output.name for job in plan.jobs] == ["a.tif", "a.jpg"]
     with pytest.raises(UsageError, match="would be written here"):
@@ -314,6 +316,34 @@ def test_an_output_that_is_a_folder_is_refused(tmp_path: Path, make_photo: MakeP
     (tmp_path / "a_derain.png").mkdir()
     with pytest.raises(UsageError, match="cannot replace a folder"):
         plan_files([photo], None, "derain")
+
+
+def test_all_inputs_that_are_not_there_are_named(tmp_path: Path, make_photo: MakePhoto) -> None:
+    there = make_photo(tmp_path / "there.png")
+    gone = [tmp_path / f"{number}.png" for number in range(5)]
+    with pytest.raises(UsageError) as caught:
+        plan_files([gone[0], there, gone[1]], tmp_path / "out", "derain")
+    assert str(caught.value) == f"{gone[0]}: no such file or folder; {gone[1]}: no such file or folder"
+    with pytest.raises(UsageError, match=r"0\.png: no such .*1\.png: no such .*; 2 more; .*4\.png: no such"):
+        plan_files(gone, tmp_path / "out", "derain")
+
+
+def test_inputs_that_cannot_be_read_collide_with_nothing(tmp_path: Path, make_photo: MakePhoto) -> None:
+    good, empty = make_photo(tmp_path / "a.png"), tmp_path / "sub" / "a.png"
+    empty.parent.mkdir()
+    empty.touch()
+    plan = plan_files([good, empty], tmp_path / "out", "derain")
+    assert [job.input for job in plan.jobs] == [good]
+    ((path, why),) = plan.failures
+    assert (path, "the file is empty" in why) == (empty, True)
+
+
+def test_what_cannot_be_read_is_told_before_what_collides(tmp_path: Path, make_photo: MakePhoto) -> None:
+    photos = [make_photo(tmp_path / name / "a.png") for name in ("one", "two")]
+    text = tmp_path / "b.png"
+    text.write_text("a letter")
+    with pytest.raises(UsageError, match=r"b\.png: not a picture .*; .*would be written here"):
+        plan_files([*photos, text], tmp_path / "out", "derain")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need no rights on POSIX")
