@@ -5,13 +5,16 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dfrestore import strict_json
-from dfrestore.errors import DfrestoreError, one_line
+from dfrestore.errors import DfrestoreError, StartError, one_line
 from dfrestore.version import __version__
+
+if TYPE_CHECKING:
+    from dfrestore.weights import Registry
 
 _LIBRARIES = (
     "torch",
@@ -32,7 +35,9 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions, devices and models of this installation.
+    """Show versions, devices and models of this installation, and where your own weights.toml belongs.
+
+    That file is checked: the exit code is 3 where it, or a file that it names, cannot be used.
 
     \b
     Examples:
@@ -45,8 +50,9 @@ def info(
         "system": platform.platform(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "devices": list(_devices()),
-        "models": _models(),
+        **_registry(),
     }
+    broken = facts["weights.toml"]["error"] is not None
     failed = 0
     if self_test:
         facts["self-test"], failed = _tested()
@@ -54,8 +60,8 @@ def info(
         print(strict_json.dumps(facts))
     else:
         _show(facts)
-    if failed:
-        raise typer.Exit(1)
+    if failed or broken:
+        raise typer.Exit(1 if failed else StartError.exit_code)
 
 
 def _version(name: str) -> str | None:
@@ -77,17 +83,32 @@ def _devices() -> list[dict[str, str]]:
     return rows
 
 
-def _models() -> list[dict[str, Any]] | str:
+def _registry() -> dict[str, Any]:
+    """The models, and the state of the user's registry; where that is broken, the package's own models."""
     from dfrestore.weights import load_registry
+    from dfrestore.weights.registry import user_file
 
+    error = None
     try:
         registry = load_registry()
-    except DfrestoreError as error:
-        return str(error)
-    return [
+        error = _missing(registry)
+    except DfrestoreError as broken:
+        error = str(broken)
+        registry = load_registry(user=False)
+    models = [
         {"name": entry.name, "source": entry.source, "default": registry.defaults.get(entry.task) == entry.name}
         for entry in registry.models.values()
     ]
+    path = user_file()
+    return {"models": models, "weights.toml": {"path": str(path), "exists": path.is_file(), "error": error}}
+
+
+def _missing(registry: Registry) -> str | None:
+    """The first model of the user's whose file is not where the registry says."""
+    for entry in registry.models.values():
+        if not entry.packaged and entry.local_path is not None and not entry.local_path.is_file():
+            return f"{entry.registry}: '{entry.name}' names {entry.local_path}, which is missing"
+    return None
 
 
 def _tested() -> tuple[list[dict[str, Any]], int]:
@@ -114,13 +135,15 @@ def _show(facts: dict[str, Any]) -> None:
     print(", ".join(f"{name} {number or 'missing'}" for name, number in facts["libraries"].items()))
     for row in facts["devices"]:
         print(f"device {row['name']}: {row['what']}; precision {row['precision']}")
-    models = facts["models"]
-    if isinstance(models, str):
-        print(f"dfrestore: {models}", file=sys.stderr)
-    for row in models if isinstance(models, list) else []:
+    for row in facts["models"]:
         print(one_line(f"model {row['name']}{' (default)' if row['default'] else ''}: {row['source']}"))
-    if not models:
+    if not facts["models"]:
         print("no models registered")
+    own = facts["weights.toml"]
+    state = "has an error" if own["error"] else "in use" if own["exists"] else "not there, and not needed"
+    print(one_line(f"your weights.toml: {own['path']} ({state})"))
+    if own["error"]:
+        print(f"dfrestore: {one_line(own['error'])}", file=sys.stderr)
     for row in facts.get("self-test", ()):
         found = row["error"] or f"largest difference {row['difference']:.2g}"
         verdict = "ok" if row["passed"] else "FAILED"

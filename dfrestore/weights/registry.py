@@ -120,6 +120,11 @@ def config_folder() -> Path:
     return Path(override).expanduser() if override else platformdirs.user_config_path("dfrestore")
 
 
+def user_file() -> Path:
+    """The user's own registry, which need not be there."""
+    return config_folder() / FILE_NAME
+
+
 def data_folder() -> Path:
     """Where converted models are kept: beside the user's registry if ``DFRESTORE_CONFIG_DIR`` is set, else the
     platform's data folder (configuration folders are often synchronised or backed up; models are large).
@@ -142,7 +147,7 @@ def load_registry(user: bool = True) -> Registry:
     Raises :class:`WeightsError` for what is wrong in them, also for a model whose base neither of them names.
     """
     found = parse_registry(packaged_registry(), packaged=True, folder=_PACKAGE / "bundled")
-    path = config_folder() / FILE_NAME
+    path = user_file()
     if user and path.is_file():
         found = merge(found, parse_registry(path))
     for entry in found.models.values():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dfrestore.errors import WeightsError
 from dfrestore.weights.checkpoint import write_replacing
-from dfrestore.weights.registry import FILE_NAME, ModelEntry, config_folder, parse_text
+from dfrestore.weights.registry import ModelEntry, config_folder, parse_text, user_file
 
 Value = str | int | float
 
@@ -20,7 +20,7 @@ def register(name: str, fields: Mapping[str, Value]) -> ModelEntry:
     The new text is parsed and checked before it replaces the old, atomically. Raises :class:`WeightsError`; a broken
     user file is not touched.
     """
-    path = config_folder() / FILE_NAME
+    path = user_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         old = path.read_bytes().decode("utf-8-sig") if path.exists() else ""

@@ -34,6 +34,49 @@ def test_info_as_json_is_one_object(dfrestore: Run) -> None:
     assert facts["devices"][0]["name"] == "cpu"
 
 
+REGISTRY = '[models."derain/mine"]\ntask = "derain"\nmethod = "c2f-dft"\nsource = "mine.safetensors"\n'
+
+
+def test_info_says_where_the_users_registry_belongs(
+    dfrestore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path))
+    answer = dfrestore("info")
+    assert (answer.code, answer.err) == (0, "")
+    assert f"your weights.toml: {tmp_path / 'weights.toml'} (not there, and not needed)" in answer.out
+    (tmp_path / "weights.toml").write_text(REGISTRY)
+    (tmp_path / "mine.safetensors").touch()
+    answer = dfrestore("info")
+    assert (answer.code, answer.err) == (0, "")
+    assert f"your weights.toml: {tmp_path / 'weights.toml'} (in use)" in answer.out
+    assert "model derain/mine: mine.safetensors" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (REGISTRY + 'colour = "red"\n', ", line 5: "),
+        (REGISTRY + "size = \n", "(at line 5, "),
+        (REGISTRY, "'derain/mine' names "),  # a file that is not there
+    ],
+)
+def test_a_broken_registry_is_one_line_and_info_tells_the_rest(
+    dfrestore: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "weights.toml").write_text(text)
+    answer = dfrestore("info")
+    assert answer.code == 3
+    (line,) = answer.err.splitlines()
+    assert line.startswith(f"dfrestore: {tmp_path / 'weights.toml'}")
+    assert said in line
+    assert "model derain/compact (default): " in answer.out
+    assert f"your weights.toml: {tmp_path / 'weights.toml'} (has an error)" in answer.out
+    facts = json.loads(dfrestore("info", "--json").out)
+    assert facts["weights.toml"]["error"] in line
+    assert "derain/compact" in [model["name"] for model in facts["models"]]
+
+
 def test_the_self_test_compares_every_device_with_the_papers_arithmetic() -> None:
     checks = list(self_test())
     assert ("cpu", "fp32") in [(check.device, check.precision) for check in checks]
