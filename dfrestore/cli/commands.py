@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dfrestore.cli.help_groups import GROUPS, Grouped
 from dfrestore.tasks import CHAIN, any_of, restoring_tasks
 from dfrestore.version import __version__
 
@@ -82,7 +83,7 @@ def build(wanted: str | None = None) -> typer.Typer:
 
             app.add_typer(weights.app, name=name)
         else:
-            app.command(name, help=text)(command)
+            app.command(name, help=text, cls=Grouped if name in GROUPS else None)(command)
     return app
 
 

@@ -1,4 +1,4 @@
-"""``dfrestore weights``: list, find, verify, fetch, convert, describe and publish models."""
+"""``dfrestore weights``: its commands list, find, fetch, verify, describe, publish and convert models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from dfrestore.tasks import TASKS, any_task, any_trained_task, restoring_tasks
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry, Registry, Resolved
 
-_HELP = """Models: list, find, verify, fetch, convert, describe, publish.
+_SHORT_HELP = "Models: list, path, get, verify, card, publish, convert."
+_HELP = f"""{_SHORT_HELP}
 
 \b
 Examples:
@@ -31,9 +32,7 @@ Examples:
   dfrestore weights publish model.safetensors --repo ORG/NAME --licence "CC BY 4.0" --dry-run
 """
 
-app = typer.Typer(
-    help=_HELP, short_help="Models: list, find, verify, fetch, convert, describe, publish.", no_args_is_help=True
-)
+app = typer.Typer(help=_HELP, short_help=_SHORT_HELP, no_args_is_help=True)
 
 _Task = Annotated[
     str | None,
