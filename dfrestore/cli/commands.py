@@ -31,8 +31,7 @@ Exit codes:
   0    all done; photos that were finished earlier count too
   1    some inputs failed, the rest is done
   2    wrong usage: an unknown name or impossible value, an input that does not exist; nothing was touched
-  3    could not start: a known model or device that is not here, nothing to train on, a package that is missing, an
-       output folder that takes no files
+  3    could not start: a model, device or package that is not here, a folder that takes no files, nothing to train on
   130  interrupted (143: terminated); finished results are kept
 
 Results go to standard output, messages for people to standard error. DFRESTORE_DEBUG=1 shows where an error arose.

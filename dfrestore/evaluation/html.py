@@ -226,8 +226,10 @@ def _how_shown(reduced: bool, compared: bool) -> str:
         else "Pictures are WebP copies for this page, not reduced in size."
     )
     return (
-        f'<p class="small hint">Drag {divider}, or move it with the arrow keys. Click a picture, or press Z, for '
+        f'<p class="small hint keys">Drag {divider}, or move it with the arrow keys. Click a picture, or press Z, for '
         "100 %; Ctrl and wheel, or +, for more. Then drag, or press Shift and an arrow key, to look around.</p>\n"
+        f'<p class="small hint touch">Drag {divider}. Tap a picture for 100 %, and drag to look around; tap again to '
+        "see all of it.</p>\n"
         f'<p class="small">{copies} Judge fine detail in the files themselves.</p>'
     )
 

@@ -117,6 +117,8 @@ def test_any_two_of_before_after_and_target_can_be_compared(
 
 
 def test_full_size_shows_the_part_that_changed_pixel_for_pixel(opened: Browser) -> None:
+    opened.resize(1000, 800)  # one photo beside the other would leave less room
+    show(opened, 1)
     opened.run("document.querySelector('#p1 [data-to=\"1\"]').click()")
     show(opened, 1)
     natural, shown = opened.run("(i => [i.naturalWidth, i.clientWidth])(document.querySelector('#p1 .after .part'))")
@@ -182,6 +184,37 @@ def test_z_and_escape_are_keys_of_the_slider(opened: Browser) -> None:
         opened.press(key)
         seen.append(opened.run(zoom))
     assert seen == [1, 2, 0]
+
+
+def test_photos_stand_side_by_side_as_wide_as_the_window_lets_them(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280, 800)
+    assert box(browser, "#p1")[1] == box(browser, "#p2")[1]
+    boxes = [box(browser, f"#p{number} .stage") for number in (1, 2)]
+    assert boxes[0][2] > 560
+    assert boxes[1][0] > boxes[0][0] + boxes[0][2]
+    assert box(browser, "#list")[2] > 0.9 * 1265
+    browser.open(page, 1000, 800)
+    boxes = [box(browser, f"#p{number} .stage") for number in (1, 2)]
+    assert boxes[0][2] == 900
+    assert boxes[1][1] > boxes[0][1] + boxes[0][3]
+
+
+def test_a_single_photo_has_the_whole_width(browser: Browser, tmp_path: Path) -> None:
+    browser.open(page_of(tmp_path / "one.html", 1), 1280, 800)
+    assert box(browser, "#p1 .stage")[2] == 900  # all that the copy has
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_keys_are_spoken_of_where_there_are_some(browser: Browser, page: Path, touch: bool) -> None:
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+    try:
+        for width, spoken in ((1280, not touch), (360, False)):
+            browser.open(page, width, 800)
+            said = browser.run("document.querySelector('#photos').innerText")
+            assert ("arrow keys" in said, "press" in said) == (spoken, spoken)
+            assert ("Tap a picture" in said) is not spoken
+    finally:
+        browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])
