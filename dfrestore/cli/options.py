@@ -57,16 +57,6 @@ def check_tile(side: int | None) -> None:
         raise UsageError(f"--tile {side}: a side of {LEAST_TILE} pixels or more is needed, or 0 for the whole photo")
 
 
-def parse_share(text: str, option: str) -> float:
-    """``25%`` or ``0.25`` -> 0.25. Raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})\s*(%?)", text.strip(), re.ASCII)
-    share = None if match is None else float(match[1]) / (100 if match[2] else 1)
-    if share is None or share > 1:
-        way = f"; give {text.strip()}% or {float(match[1]) / 100:g}" if match and 1 < float(match[1]) <= 100 else ""
-        raise UsageError(f"{option} is from 0% to 100%, or from 0 to 1, not {text}{way}")
-    return share
-
-
 def parse_size(text: str) -> tuple[int, int]:
     """``1024x768`` -> (width, height). Raises UsageError."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text.strip().lower())
@@ -93,12 +83,12 @@ def share(option: str) -> Callable[[str | float], float]:
 
     def parse(text: str | float) -> float:
         words = str(text).strip()
-        try:
-            value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:  # nor NaN
-            error = UsageError(f"{option} {words}: a number from 0 to 1, or a percentage, is needed")
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(%?)", words, re.ASCII)
+        number = -1.0 if match is None else float(match[1])
+        value = number / 100 if match is not None and match[2] else number
+        if not 0 <= value <= 1:
+            way = f"; give {words}% or {number / 100:g}" if 2 <= value <= 100 and value == number else ""
+            error = UsageError(f"{option} {words}: a number from 0 to 1, or a percentage, is needed{way}")
             raise typer.BadParameter(str(error)) from error
         return value
 

@@ -115,8 +115,12 @@ KeepColor = Annotated[
     bool, typer.Option("--keep-color", help="Broad colours as in the input, for models that shift them.")
 ]
 Grain = Annotated[
-    str | None,
-    typer.Option(metavar="A", help="Film-like grain onto the result, 0 % to 100 % (or 0 to 1); follows --seed alone."),
+    float | None,
+    typer.Option(
+        metavar="A",
+        parser=share("--grain"),
+        help="Film-like grain onto the result, 0% to 100% or 0 to 1; follows --seed alone.",
+    ),
 ]
 Uncertainty = Annotated[
     str | None,
@@ -202,7 +206,11 @@ SAME_SIZE_OPTIONS: dict[str, Any] = {
 NOISE_OPTIONS: dict[str, Any] = {
     "keep_detail": Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, metavar="A", help="Give detail back that was taken for noise: 0 none, 1 all."),
+        typer.Option(
+            metavar="A",
+            parser=share("--keep-detail"),
+            help="Give detail back that was taken for noise: 0 none, 1 or 100% all.",
+        ),
     ],
 }
 

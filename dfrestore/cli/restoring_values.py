@@ -45,7 +45,7 @@ class Options:
     strength: float
     ensemble: int | None
     keep_color: bool
-    grain: str | None
+    grain: float | None
     uncertainty: str | None
     compare: str | None
     trace: str | None

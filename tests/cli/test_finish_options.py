@@ -39,7 +39,7 @@ def test_a_part_of_the_result_is_taken(
     [
         (["--chroma-only", "--luma-only"], ["--chroma-only", "--luma-only", "exclude each other"]),
         (["--grain", "25"], ["--grain", "25% or 0.25"]),
-        (["--grain", "101%"], ["--grain", "0% to 100%"]),
+        (["--grain", "101%"], ["--grain 101%", "or a percentage"]),
         (["--grain", "much"], ["--grain", "much"]),
     ],
 )

@@ -188,6 +188,7 @@ def test_without_arguments_the_help_is_shown_as_wrong_usage(dfrestore: Run) -> N
         (["benchmark", "--train", "--patch", "64", "--patch", "0"], "--patch 0: a whole number from 1 up is needed"),
         (["evaluate", "--channel", "rgv", "--data", "."], "--channel rgv: y or rgb is needed: did you mean 'rgb'?"),
         (["derain", "a.png", "--strength", "1.5"], "--strength 1.5: a number from 0 to 1, or a percentage, is needed"),
+        (["denoise", "a.png", "--keep-detail", "50"], "or a percentage, is needed; give 50% or 0.5"),
         (["derain", "a.png", "--strength", "120%"], "--strength 120%: a number from 0 to 1"),
         (["derain", "a.png", "--strength", "nan"], "--strength nan: a number from 0 to 1"),
         (["derain", "-dash.jpg"], "'-dash.jpg' begins like an option; for a file of that name give './-dash.jpg'"),
