@@ -25,6 +25,7 @@ from dfrestore.cli.restoring_options import (
     Limit,
     MaxPixels,
     Memory,
+    Name,
     Newer,
     Out,
     Overwrite,
@@ -46,7 +47,8 @@ HELP = """Do several tasks to a photo, one after the other, with nothing rounded
 
 TASKS: names with commas, in the order of work. INPUT: files and folders, as for a task alone; the result stands beside
 its input as NAME_run.EXT, or where -o says. TASK.OPTION=VALUE: an option of one of the tasks, as its own --help has
-it: its model, steps, seed, strength, size, mask ...; flags take yes or no. Masks are of the photo as it is read.
+it: its model, steps, seed, strength, size, mask ...; flags take yes or no. Masks are of the photo as it is read. In a
+--name, {task} is run; {model}, {steps} and {seed} are what all tasks have in common, else that of each, as in 1-4.
 
 \b
 Examples:
@@ -98,6 +100,7 @@ def run_tasks(
     page: ReportPage = None,
     overwrite: Overwrite = False,
     newer: Newer = False,
+    name: Name = None,
     limit: Limit = None,
     recursive: Recursive = True,
     dry_run: DryRun = False,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dfrestore.cli.restoring_models import steps_of
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,9 +22,16 @@ def of_files(name: str | None, newer: bool, overwrite: bool) -> list[str]:
 
 
 def template_of(
-    text: str | None, task: str, seed: int, steps: int | None, find: Callable[[], Resolved]
+    text: str | None,
+    task: str,
+    seeds: Sequence[int],
+    steps: Sequence[int | None],
+    find: Callable[[], Sequence[Resolved]],
 ) -> NameTemplate | None:
-    """What ``--name`` says. find: the model, which is looked for where a field needs it alone. Raises UsageError."""
+    """What ``--name`` says. seeds, steps: as given for each task of the run, one or more.
+
+    find: their models, which are looked for where a field needs them alone. Raises UsageError.
+    """
     from dfrestore.restore.name_template import NameTemplate, checked_template, model_word
 
     if text is None:
@@ -32,13 +40,17 @@ def template_of(
 
     @cache
     def values() -> dict[str, str]:
-        known = {"task": task, "seed": str(seed), "steps": str(steps)}
+        known = {"task": task, "seed": _in_one_word(seeds)}
         if "{model}" in text:
-            known["model"] = model_word(find().label)
-        if "{steps}" in text and steps is None:
-            from dfrestore.weights import read_spec
-
-            known["steps"] = str(read_spec(find().path).default_steps)
+            known["model"] = _in_one_word(model_word(model.label) for model in find())
+        if "{steps}" in text:
+            known["steps"] = _in_one_word(map(steps_of, steps, find()) if None in steps else steps)
         return known
 
     return NameTemplate(text, values)
+
+
+def _in_one_word(values: Iterable[object]) -> str:
+    """What all tasks of a chain have in common, else that of each: ``4``, ``1-4-4``."""
+    words = list(map(str, values))
+    return words[0] if len(set(words)) == 1 else "-".join(words)

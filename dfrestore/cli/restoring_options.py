@@ -279,5 +279,5 @@ STEP_OPTIONS = frozenset(
     | MASK_OPTIONS.keys()
 )
 """The options that each task of a chain has for itself, as TASK.OPTION=VALUE; the others hold for all of it."""
-ALONE_OPTIONS = frozenset({"uncertainty", "trace", "name", "region", "preview"})
+ALONE_OPTIONS = frozenset({"uncertainty", "trace", "region", "preview"})
 """Those that a chain has not."""

@@ -43,7 +43,7 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
             steps.append(_Step(name, own, Parsed.of(own, name)))
     parsed = next((step.parsed for step in steps if step.parsed.masks is not None), steps[0].parsed)
     find = cache(lambda: crew.in_turn(lambda: [step.resolved() for step in steps]))  # once
-    plan = _plan(options, task, parsed, lambda: find()[0])
+    plan = _plan(options, task, parsed, steps, find)
     report = Report(
         quiet=options.quiet,
         as_json=options.as_json,
@@ -85,8 +85,10 @@ class _Step:
         return on_base(found, self.options.base)
 
 
-def _plan(options: Options, task: str, parsed: Parsed, find: Callable[[], Resolved]) -> FilePlan:
-    """find: the model, which is part of some names."""
+def _plan(
+    options: Options, task: str, parsed: Parsed, steps: Sequence[_Step], find: Callable[[], Sequence[Resolved]]
+) -> FilePlan:
+    """find: the models, which are part of some names."""
     from dfrestore.restore import plan_files
     from dfrestore.restore.streams import is_stream, plan_stream
 
@@ -100,7 +102,9 @@ def _plan(options: Options, task: str, parsed: Parsed, find: Callable[[], Resolv
         recursive=options.recursive,
         extras=options.extras,
         masks=parsed.masks,
-        template=template_of(options.name, task, options.seed, options.steps, find),
+        template=template_of(
+            options.name, task, [step.options.seed for step in steps], [step.options.steps for step in steps], find
+        ),
         preview=parsed.preview is not None,
     )
 

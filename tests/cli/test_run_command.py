@@ -153,6 +153,28 @@ def test_two_photos_for_one_result_are_found_before_any_work(chain: Run, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_results_are_named_by_what_the_tasks_share_or_by_that_of_each(
+    chain: Run, photo_folder: Path, tmp_path: Path
+) -> None:
+    template = "{stem} {task} {model} {steps} {seed}"
+    arguments = ("derain,denoise", photo_folder, "-o", tmp_path / "out", "--name", template)
+    first = chain(*arguments, "denoise.seed=7")
+    assert first.code == 0
+    assert names(tmp_path / "out")[1:3] == ["a run derain-denoise 2 0-7.png", "b run derain-denoise 2 0-7.jpg"]
+    assert "4 skipped (done before)" in chain(*arguments, "denoise.seed=7").err
+    other = chain(*arguments, "derain.steps=1", "--dry-run", "--json")
+    assert Path(objects(other)[0]["output"]).name == "a run derain-denoise 1-2 0.png"
+
+
+def test_two_photos_of_one_name_are_refused_before_any_work(chain: Run, photo_folder: Path, tmp_path: Path) -> None:
+    (photo_folder / "c.png").write_bytes((photo_folder / "a.png").read_bytes())
+    answer = chain("derain,denoise", photo_folder, "-o", tmp_path / "out", "--name", "{task}_{steps}")
+    assert answer.code == 2
+    assert "run_2.png: both" in answer.err
+    assert "with different --name" in answer.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_tells_of_each_step(chain: Run, models: dict[str, Path], source: Path) -> None:
     item, totals = objects(chain("derain,denoise", source, "denoise.seed=4", "denoise.steps=1", "--json"))
     assert totals["totals"]["done"] == 1
@@ -209,6 +231,9 @@ def test_a_report_tells_of_all_tasks(chain: Run, tmp_path: Path, source: Path) -
         (["derain", "a.png", "derain.window=5@9"], "derain.window=5@9 is neither"),
         (["derain", "a.png", "derain.trace=a.gif"], "a chain has no --trace"),
         (["derain", "a.png", "--uncertainty", "a.png"], "a chain has no --uncertainty"),
+        (["derain", "a.png", "derain.name=b"], "--name holds for the whole chain"),
+        (["derain", "a.png", "--name", "{tasks}"], "unknown field 'tasks': did you mean 'task'?"),
+        (["derain", "a.png", "-o", "-", "--name", "{stem}"], "--name needs files"),
         (["derain", "a.png", "derain.device=cpu"], "--device holds for the whole chain"),
         (["derain", "a.png", "--steps", "1"], "write TASK.steps=VALUE"),
         (["derain", "a.png", "derain.scale=2"], "derain has no option 'scale'"),
