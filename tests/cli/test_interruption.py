@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Answer
+from diffir_models import save_one_of_each
 from PIL import Image
+
+from dfrestore.files import is_temporary
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -42,10 +45,10 @@ HEEDING = (
 
 
 @contextmanager
-def running(folder: Path, model: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of its own process whose first result is there."""
+def running(arguments: list[str], seconds: float = 0.05) -> Iterator[subprocess.Popen[str]]:
+    """A run of its own process whose first result, of ``0.png``, is there for so long."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HEEDING, *arguments(folder, model)],
+        [sys.executable, "-c", HEEDING, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,7 +58,7 @@ def running(folder: Path, model: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline().endswith("0.png\n")
-        time.sleep(0.05)
+        time.sleep(seconds)
         yield process
     finally:
         process.kill()
@@ -71,6 +74,10 @@ def whole_pictures(out: Path) -> int:
     return len(found)
 
 
+def temporaries(out: Path) -> list[Path]:
+    return [path for path in out.iterdir() if is_temporary(path)]
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
@@ -78,7 +85,7 @@ def test_a_signal_keeps_what_is_finished_and_leaves_nothing_half(
     folder: Path, identity_model: Path, dfrestore: Run, number: signal.Signals, code: int, word: str
 ) -> None:
     out = folder.parent / "out"
-    with running(folder, identity_model) as process:
+    with running(arguments(folder, identity_model)) as process:
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == code
@@ -86,12 +93,38 @@ def test_a_signal_keeps_what_is_finished_and_leaves_nothing_half(
     done = whole_pictures(out)
     assert 1 <= done < 8
     assert f"{word}: {done} done, {8 - done} not done" in err
-    assert not list(out.glob("*.dfrestore-tmp")) + list(out.glob(".*.dfrestore-tmp"))
+    assert not temporaries(out)
+
+
+# Of each photo's work the first task is one part of sixty, over long before the signal comes.
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_chain_stopped_in_its_second_task_leaves_nothing_half_and_the_same_command_finishes_it(
+    tmp_path: Path, make_photo: Callable[..., Path], dfrestore: Run, number: signal.Signals, code: int
+) -> None:
+    for photo in range(3):
+        make_photo(tmp_path / "in" / f"{photo}.png", photo, (64, 64))
+    models, out = save_one_of_each(tmp_path), tmp_path / "out"
+    command = ["run", "derain,denoise", str(tmp_path / "in"), "-o", str(out), "--precision", "fp32"]
+    command += [f"{task}.model={models[task]}" for task in ("derain", "denoise")]
+    command += ["derain.steps=1", f"denoise.steps={STEPS}"]
+    with running(command, 0.25) as process:
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    done = whole_pictures(out)
+    assert 1 <= done < 3
+    assert sorted(path.name for path in out.iterdir()) == [".dfrestore.jsonl", *(f"{n}.png" for n in range(done))]
+    answer = dfrestore(*command)
+    assert answer.code == 0
+    assert answer.paths == [str(out / f"{n}.png") for n in range(done, 3)]
+    assert whole_pictures(out) == 3
+    assert not temporaries(out)
 
 
 def test_a_killed_run_is_finished_by_the_next(folder: Path, identity_model: Path, dfrestore: Run) -> None:
     out = folder.parent / "out"
-    with running(folder, identity_model) as process:
+    with running(arguments(folder, identity_model)) as process:
         process.kill()
         process.communicate()
     done = whole_pictures(out)
@@ -100,11 +133,11 @@ def test_a_killed_run_is_finished_by_the_next(folder: Path, identity_model: Path
     assert answer.code == 0
     assert len(answer.paths) == 8 - done
     assert whole_pictures(out) == 8
-    assert not list(out.glob(".*.dfrestore-tmp"))
+    assert not temporaries(out)
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_work(folder: Path, identity_model: Path) -> None:
-    with running(folder, identity_model) as process:
+    with running(arguments(folder, identity_model)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
