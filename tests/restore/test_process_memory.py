@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_batch_memory import AT_ONCE
 
 from dfrestore.engine import choose_device, choose_precision, make_plan
 from dfrestore.engine.memory import process_bytes
@@ -37,11 +38,11 @@ def photo(path: Path, width: int, height: int) -> Path:
 
 
 def peak_of(*arguments: object) -> tuple[int, dict[str, str]]:
-    """Bytes at the peak of ``dfrestore derain ... --json``, and what it said of its first file.
+    """Bytes at the peak of ``dfrestore ARGUMENTS --json``, and what it said of its first file.
 
     A process starts with the peak of the one that made it, so a small one lies between.
     """
-    command = [sys.executable, "-m", "dfrestore", "derain", *map(str, arguments), "--json", "--quiet"]
+    command = [sys.executable, "-m", "dfrestore", *map(str, arguments), "--json", "--quiet"]
     done = subprocess.run(
         [sys.executable, "-c", SMALL, *command, "--precision", "fp32", "--device", "cpu", "--threads", "1"],
         capture_output=True,
@@ -62,7 +63,7 @@ def said(plan: str) -> float:
 @linux
 @pytest.mark.slow
 def test_a_run_takes_what_its_start_line_said(tmp_path: Path) -> None:
-    peak, told = peak_of(photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png")
+    peak, told = peak_of("derain", photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png")
     assert told["plan"].startswith("whole image")
     assert 0.7 * said(told["plan"]) < peak < 1.05 * said(told["plan"])
 
@@ -70,9 +71,28 @@ def test_a_run_takes_what_its_start_line_said(tmp_path: Path) -> None:
 @linux
 @pytest.mark.slow
 def test_a_run_keeps_to_the_budget_as_a_process(tmp_path: Path) -> None:
-    peak, told = peak_of(photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png", "--memory", "440M")
+    peak, told = peak_of("derain", photo(tmp_path / "a.png", 640, 480), "-o", tmp_path / "out.png", "--memory", "440M")
     assert told["plan"].startswith("tiles of")
     assert 300 * MB / 2 < peak < 440 * MB
+
+
+@linux
+@pytest.mark.slow
+def test_a_chain_takes_what_its_costliest_task_takes_and_not_the_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
+    large, small = photo(tmp_path / "a.png", 640, 480), photo(tmp_path / "b.png", 64, 64)
+    out = ("-o", tmp_path / "out.png", "--overwrite")
+
+    def needed(*command: str) -> int:
+        """Bytes, without the process and its models."""
+        return peak_of(*command, large, *out)[0] - peak_of(*command, small, *out)[0]
+
+    alone = needed("derain")  # as much as denoise, whose network is of the same kind
+    assert alone > 50 * MB
+    assert needed("run", "derain,denoise") < 1.3 * alone
 
 
 def test_the_process_and_the_photo_count_beside_the_evaluations() -> None:
