@@ -23,6 +23,7 @@ from dfrestore.cli.restoring_options import (
     DryRun,
     Format,
     Limit,
+    Masks,
     MaxPixels,
     Memory,
     Name,
@@ -33,9 +34,11 @@ from dfrestore.cli.restoring_options import (
     Quality,
     Quiet,
     Recursive,
+    Regions,
     ReportPage,
     StripMetadata,
     Threads,
+    is_of_step,
 )
 from dfrestore.cli.restoring_run import run
 from dfrestore.cli.restoring_values import Options
@@ -46,9 +49,10 @@ from dfrestore.tasks import CHAIN, TASKS, check_chain
 HELP = """Do several tasks to a photo, one after the other, with nothing rounded between them.
 
 TASKS: names with commas, in the order of work. INPUT: files and folders, as for a task alone; the result stands beside
-its input as NAME_run.EXT, or where -o says. TASK.OPTION=VALUE: an option of one of the tasks, as its own --help has
-it: its model, steps, seed, strength, size, mask ...; flags take yes or no. Masks are of the photo as it is read. In a
---name, {task} is run; {model}, {steps} and {seed} are what all tasks have in common, else that of each, as in 1-4.
+its input as NAME_run.EXT, or where -o says. TASK.OPTION=VALUE: an option of one of the tasks, as its own --help has it:
+its model, steps, seed, strength, size, mask ...; flags take yes or no. Masks and regions are of the photo as it is
+read; --region and --mask blend the result of all tasks with it once, at the end. In a --name, {task} is run; {model},
+{steps} and {seed} are what all tasks have in common, else that of each, as in 1-4.
 
 \b
 Examples:
@@ -56,6 +60,7 @@ Examples:
   dfrestore run derain,denoise,upscale photo.jpg derain.strength=0.8 upscale.scale=2
   dfrestore run inpaint,upscale photo.jpg inpaint.mask=mask.png -o whole.png
   dfrestore run denoise,deblur holiday/ -o better/ denoise.model=my-model.safetensors --compare strips/
+  dfrestore run derain,upscale photo.jpg --region 120,40,300,200
   dfrestore run denoise,upscale holiday/ upscale.long-edge=3840 --dry-run
 """
 
@@ -88,6 +93,8 @@ def run_tasks(
     tasks: Tasks,
     items: Items,
     out: Out = None,
+    region: Regions = None,
+    mask: Masks = None,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -112,6 +119,10 @@ def run_tasks(
     for name in names:
         check_task(name)
     check_chain(names)
+    filling = [name for name in names if TASKS[name].mask]
+    if filling and (region or mask):
+        where = "--region" if region else "--mask"
+        raise UsageError(f"{where}: a chain with {filling[0]} has none; {filling[0]}.mask=FILE is what to fill")
     own, inputs = _split(items, names, context)
     if not inputs:
         raise UsageError(f"no INPUT; name a file or folder behind {tasks}")
@@ -176,10 +187,8 @@ def _command_of(task: str) -> Any:
 
 
 def _parameter(command: Any, task: str, option: str) -> Any:
-    known = {item.opts[0].removeprefix("--"): item for item in command.params if item.name in STEP_OPTIONS}
+    known = {item.opts[0].removeprefix("--"): item for item in command.params if is_of_step(item.name, task)}
     name = option.replace("_", "-")
-    if not TASKS[task].mask and known.pop("mask", None) and name == "mask":
-        raise UsageError(f"{task}.{option}: in a chain, masks are for what is filled; run {task} alone for it")
     if name in known:
         return known[name]
     others = [item.name for item in command.params if f"--{name}" in (*item.opts, *item.secondary_opts)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dfrestore.cli.restoring_options import STEP_OPTIONS
+from dfrestore.cli.restoring_options import is_of_step
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +82,6 @@ def naming(task: str | None) -> Iterator[None]:
 
 
 def _of_task(task: str, option: re.Match[str]) -> str:
-    if option["name"].replace("-", "_") not in STEP_OPTIONS:
+    if not is_of_step(option["name"].replace("-", "_"), task):
         return option[0]
     return f"{task}.{option['name']}{'=' if option['value'] else ''}"

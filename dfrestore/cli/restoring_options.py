@@ -20,6 +20,7 @@ from dfrestore.cli.options import (
     share,
 )
 from dfrestore.devices import PRECISIONS
+from dfrestore.tasks import TASKS
 
 Device = Annotated[
     str,
@@ -216,19 +217,18 @@ NOISE_OPTIONS: dict[str, Any] = {
 
 # -- where a photo may change, of the tasks that fill nothing --------------------------------------------------------
 
-WHERE_OPTIONS: dict[str, Any] = {
-    "region": Annotated[
-        list[str] | None,
-        typer.Option(metavar="x,y,w,h", help="Change the photo in this rectangle alone, in its pixels. Repeatable."),
-    ],
-    "mask": Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE|FOLDER",
-            help="Change the photo where this grey picture is not black, so much as it is bright; or a folder of them.",
-        ),
-    ],
-}
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="x,y,w,h", help="Change the photo in this rectangle alone, in its pixels. Repeatable."),
+]
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|FOLDER",
+        help="Change the photo where this grey picture is not black, so much as it is bright; or a folder of them.",
+    ),
+]
+WHERE_OPTIONS: dict[str, Any] = {"region": Regions, "mask": Masks}
 
 # -- of all of them --------------------------------------------------------------------------------------------------
 
@@ -279,5 +279,10 @@ STEP_OPTIONS = frozenset(
     | MASK_OPTIONS.keys()
 )
 """The options that each task of a chain has for itself, as TASK.OPTION=VALUE; the others hold for all of it."""
-ALONE_OPTIONS = frozenset({"uncertainty", "trace", "region", "preview"})
+ALONE_OPTIONS = frozenset({"uncertainty", "trace", "preview"})
 """Those that a chain has not."""
+
+
+def is_of_step(option: str, task: str) -> bool:
+    """Whether a task of a chain has this option for itself: masks of its own are for what is filled."""
+    return option in STEP_OPTIONS and (option != "mask" or TASKS[task].mask)

@@ -146,6 +146,8 @@ class RunPage(Page):
                 if self._plans:
                     yield "Plan", most(self._plans)
             yield from _of_task(part)
+        if settings.masking.regions:
+            yield "Regions", "; ".join(map(str, settings.masking.regions))
         for name in ("format", "quality"):
             if getattr(settings, name) is not None:
                 yield name.capitalize(), str(getattr(settings, name))
@@ -173,8 +175,6 @@ def _of_task(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.enlarges:
         yield "Size", settings.size.describe().replace("native", "as many times larger as the model makes it")
     masking = settings.masking
-    if masking.regions:
-        yield "Regions", "; ".join(map(str, masking.regions))
     if masking.invert:
         yield "Mask", "inverted"
     for name in ("dilate", "feather"):

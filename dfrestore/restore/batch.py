@@ -37,11 +37,11 @@ from dfrestore.restore.source import (
 from dfrestore.restore.streams import write_stdout
 from dfrestore.restore.todo import Records, made_meanwhile
 from dfrestore.restore.trace import Trace
-from dfrestore.tasks import TASKS
+from dfrestore.restore.work import with_known
 
 if TYPE_CHECKING:
     from dfrestore.engine import Progress
-    from dfrestore.restore.images import Rgb
+    from dfrestore.restore.images import Mask, Rgb
     from dfrestore.restore.restorer import Restorer
 
 UNTOUCHED = "large enough as it is"
@@ -143,9 +143,17 @@ def _restored(
         trace = _trace(source, steps[0])
         work = trace.watch(work)
     outcome: Outcome = yield from work
+    limit = _limit(source, settings)
+    if limit is not None:
+        outcome = replace(outcome, rgb=with_known(outcome.rgb, source.photo.rgb, limit))
     members = settings.parts[-1].ensemble
     extras = extras_of(job, source, outcome, _made_by(restorer, settings), members, trace)
     return _Restoration(job, source, outcome, notes, extras)
+
+
+def _limit(source: Source, settings: AnySettings) -> Mask | None:
+    """Where the result of several tasks is blended with the photo, once for all; a single task does it itself."""
+    return source.mask if len(settings.parts) > 1 and not settings.fills else None
 
 
 def native_scale(restorer: Restorer | Chain) -> int:
@@ -166,14 +174,15 @@ def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySe
     target = result_format(job, source.photo, settings)
     encoding = photo.encoding_bytes(target, source.photo.origin.bits, size.height, size.width)
     now, alone = source.photo.size, len(settings.parts) == 1
+    limited = _limit(source, settings) is not None
     for one, part in zip(restorer.restorers, settings.parts, strict=True):
         enlarges = alone or part.enlarges or one.network.scale > 1
         if enlarges and size.untouched:
             continue
         now = size.size if enlarges else now
-        mask = source.mask if alone or TASKS[part.task].mask else None
+        mask = source.mask if alone or part.fills else None
         spread = job.extras.uncertainty is not None
-        blended = part.strength < 1 or part.keep_color or mask is not None
+        blended = part.strength < 1 or part.keep_color or mask is not None or limited
         restorers.append(one)
         options.append(
             {
@@ -249,8 +258,7 @@ def _change(restoration: _Restoration, settings: AnySettings) -> Change:
     source, outcome = restoration.source, restoration.outcome
     if outcome.rgb is source.photo.rgb:  # as it is
         return Change(0.0, 0.0)
-    alone = len(settings.parts) == 1
-    mask = source.mask if alone else None
+    mask = source.mask if len(settings.parts) == 1 else _limit(source, settings)
     found = change(source.photo.rgb, outcome.rgb, mask)
     share = 1.0 if mask is None else float(mask[mask > 0].mean())
     hardly = all(is_hardly_any(found, part.task, share * part.strength) for part in settings.parts)

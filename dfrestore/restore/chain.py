@@ -16,7 +16,7 @@ from dfrestore.restore.flow import drain, tapped
 from dfrestore.restore.images import Mask, Picture, Rgb, name_of, open_picture
 from dfrestore.restore.restorer import Outcome, Restorer
 from dfrestore.restore.results import StepResult
-from dfrestore.restore.work import checked_mask, counting
+from dfrestore.restore.work import checked_mask, counting, with_known
 from dfrestore.tasks import check_chain
 
 _OPTIONS = ("steps", "seed", "tile", "strength", "ensemble", "keep_color", "mask", "size", "finish")
@@ -210,11 +210,14 @@ class Chain:
     def precision(self) -> Precision:
         return self.restorers[0].precision
 
-    def __call__(self, image: Picture, *, progress: Watch | None = None, **options: Mapping[str, Any]) -> Any:
+    def __call__(
+        self, image: Picture, *, mask: Mask | None = None, progress: Watch | None = None, **options: Mapping[str, Any]
+    ) -> Any:
         """The image with all done to it, of its own kind, as a call of :class:`Restorer` gives it.
 
-        options: of each task, by its name: ``derain={"strength": 0.8}``; those of a call of :class:`Restorer`. A mask
-        is of the image as it is given. Raises what such a call raises, and UsageError for a task that is not here.
+        mask: how much of the result of all there is at each pixel, (H, W) from 0, where the image stays as it is, to 1.
+        options: of each task, by its name: ``derain={"strength": 0.8}``; those of a call of :class:`Restorer`. Masks
+        are of the image as it is given. Raises what such a call raises, and UsageError for a task that is not here.
         """
         check_named(options, self.tasks)
         rgb, finish = open_picture(image, enlarges=any(restorer.network.scale > 1 for restorer in self.restorers))
@@ -224,9 +227,11 @@ class Chain:
             steps = planned_steps(self.restorers, values, *rgb.shape[:2])
         except OutOfMemoryFailure as error:
             raise OutOfMemoryFailure(f"{name}: {error}") from error
+        mask, before = checked_mask(mask, rgb), rgb if mask is not None else None
         work = in_turn(rgb, steps, watch=progress, name=name)
         del rgb
-        return finish(drain(work, counting(progress)).rgb)
+        made = drain(work, counting(progress)).rgb
+        return finish(made if before is None else with_known(made, before, mask))
 
 
 def _checked_options(task: str, options: Mapping[str, Any], rgb: Rgb) -> dict[str, Any]:

@@ -328,12 +328,15 @@ def test_the_tasks_have_the_option(dfrestore: Run, option: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["derain.mask=photo.png"], "derain.mask: in a chain, masks are for what is filled; run derain alone"),
-        (["derain.region=1,2,3,4"], "a chain has no --region; run derain alone"),
+        (["derain.mask=photo.png"], "derain.mask: --mask holds for the whole chain"),
+        (["derain.region=1,2,3,4"], "derain.region: --region holds for the whole chain"),
+        (["--mask", "alpha"], "--mask alpha: derain takes a FILE or a FOLDER"),
+        (["--mask", "m.png", "--mask", "n.png"], "--mask names m.png and n.png"),
+        (["--region", "1,2,3"], "--region 1,2,3: "),
         (["--preview", "1,2,3,4"], "a chain has no --preview"),
     ],
 )
-def test_a_chain_has_none_of_it(dfrestore: Run, source: Path, arguments: list[str], words: str) -> None:
+def test_a_chain_takes_parts_as_a_whole(dfrestore: Run, source: Path, arguments: list[str], words: str) -> None:
     answer = dfrestore("run", "derain,denoise", source, *arguments)
     assert answer.code == 2
     assert words in answer.err

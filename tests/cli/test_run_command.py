@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from conftest import Answer, pixels
 from diffir_models import save_one_of_each
-from larger_and_filled import array_of, names, objects, save_mask, sideways, size_of
+from larger_and_filled import array_of, changed, names, objects, save_mask, sideways, size_of
 from PIL import Image
 
 from dfrestore import photo
+from dfrestore.photo.encode import quantise
+from dfrestore.photo.enlarged import enlarged
 
 MakePhoto = Callable[..., Path]
 Run = Callable[..., Answer]
@@ -93,6 +95,66 @@ def test_a_mask_of_the_photo_serves_wherever_inpaint_stands(chain: Run, tmp_path
         there = (array_of(tmp_path / name) != untouched).any(axis=2)
         assert there[12:20, 18:30].mean() > 0.9
         assert not there[:, :10].any()
+
+
+# -- a part of the photo
+
+
+def test_only_the_region_changes_and_its_middle_is_that_of_the_whole_result(
+    chain: Run, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    source = make_photo(tmp_path / "a.png", 0, (64, 48))
+    part = ("-o", tmp_path / "part.png", "--region", "10,8,32,24", "--json")
+    assert chain("derain,denoise", source, "-o", tmp_path / "whole.png").code == 0
+    answer = chain("derain,denoise", source, *part)
+    assert objects(answer)[0]["regions"] == [[10, 8, 32, 24]]
+    assert " inside the region, " in answer.err.splitlines()[-1]
+    there = changed(source, tmp_path / "part.png")
+    region, middle = np.zeros((48, 64), bool), (slice(14, 26), slice(16, 36))
+    region[8:32, 10:42] = True
+    assert not there[~region].any()
+    assert there[region].mean() > 0.9
+    assert np.array_equal(array_of(tmp_path / "part.png")[middle], array_of(tmp_path / "whole.png")[middle])
+
+
+def test_a_mask_blends_the_result_of_all_tasks_with_the_photo_once(chain: Run, tmp_path: Path, source: Path) -> None:
+    Image.fromarray(np.full((16, 24), 102, np.uint8)).save(tmp_path / "m.png")  # 0.4
+    assert chain("derain,denoise", source, "-o", tmp_path / "full.png").code == 0
+    assert chain("derain,denoise", source, "-o", tmp_path / "o.png", "--mask", tmp_path / "m.png").code == 0
+    before, full, made = (array_of(path).astype(float) for path in (source, tmp_path / "full.png", tmp_path / "o.png"))
+    assert np.abs(made - (before + 0.4 * (full - before))).max() <= 1
+    assert np.abs(made - before).max() > 3
+
+
+@pytest.mark.parametrize("tasks", ["derain,upscale", "upscale,derain"])
+def test_outside_of_a_region_a_larger_result_is_the_plain_resize(
+    chain: Run, tmp_path: Path, make_photo: MakePhoto, tasks: str
+) -> None:
+    source = make_photo(tmp_path / "a.png", 0, (64, 48))
+    assert chain(tasks, source, "-o", tmp_path / "o.png", "--region", "0,0,32,48").code == 0
+    made = array_of(tmp_path / "o.png").astype(int)
+    plain = quantise(enlarged(photo.read(source), 96, 128).rgb, 8, grey=False).astype(int)
+    assert np.array_equal(made[:, 64:], plain[:, 64:])
+    assert (made[:, :48] != plain[:, :48]).any(axis=2).mean() > 0.9
+
+
+def test_a_region_holds_where_nothing_is_enlarged(chain: Run, tmp_path: Path, source: Path) -> None:
+    region = ("--region", "0,0,12,16")
+    assert chain("derain,upscale", source, "upscale.min-size=8x8", "-o", tmp_path / "b.png", *region).code == 0
+    there = changed(source, tmp_path / "b.png")
+    assert not there[:, 12:].any()
+    assert there[:, :9].mean() > 0.9
+
+
+def test_another_region_is_another_setting(chain: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    make_photo(tmp_path / "in" / "a.png")
+    run = ("derain,denoise", tmp_path / "in", "-o", tmp_path / "out", "--region")
+    assert chain(*run, "0,0,9,9").code == 0
+    assert "1 skipped (done before)" in chain(*run, "0,0,9,9").err
+    assert "1 output left as found (made with other settings)" in chain(*run, "0,0,9,8").err
+
+
+# -- what is kept, and what is shown beside
 
 
 def test_alpha_exif_and_depth_are_kept(chain: Run, tmp_path: Path) -> None:
@@ -204,10 +266,12 @@ def test_the_start_line_names_the_chain_and_its_models(chain: Run, models: dict[
 
 
 def test_a_report_tells_of_all_tasks(chain: Run, tmp_path: Path, source: Path) -> None:
-    assert chain("derain,upscale", source, "--report", tmp_path / "r.html", "derain.strength=0.5").code == 0
+    options = ("derain.strength=0.5", "--region", "1,2,8,9")
+    assert chain("derain,upscale", source, "--report", tmp_path / "r.html", *options).code == 0
     text = (tmp_path / "r.html").read_text("utf-8")
     assert "dfrestore run derain,upscale" in text
     assert "<dd>0.5</dd>" in text
+    assert text.count("8x9 at 1,2") == 1
 
 
 # -- what is refused, before anything else
@@ -238,6 +302,8 @@ def test_a_report_tells_of_all_tasks(chain: Run, tmp_path: Path, source: Path) -
         (["derain", "a.png", "--steps", "1"], "write TASK.steps=VALUE"),
         (["derain", "a.png", "derain.scale=2"], "derain has no option 'scale'"),
         (["derain,upscale", "a.png", "upscale.scale=99"], "upscale.scale: '99' is not a factor"),
+        (["upscale,inpaint", "a.png", "--mask", "a.png"], "a chain with inpaint has none; inpaint.mask=FILE is what"),
+        (["derain,inpaint", "a.png", "--region", "1,2,3,4"], "--region: a chain with inpaint has none"),
         (["derain,inpaint", "a.png"], "inpaint needs a mask: inpaint.mask=FILE"),
         (["derain", "missing.png"], "missing.png: no such file or folder"),
     ],
@@ -284,7 +350,7 @@ def test_every_option_of_a_task_is_of_a_chain_or_of_its_steps() -> None:
     commands: Any = get_command(build())
     commands = commands.commands
     common = {item.name for item in commands["run"].params} | {"inputs"}
-    assert not common & (STEP_OPTIONS | ALONE_OPTIONS)
+    assert common & (STEP_OPTIONS | ALONE_OPTIONS) == {"mask"}  # of the whole result, and of what inpaint fills
     for task in ("derain", "upscale", "inpaint"):
         own = {item.name for item in commands[task].params}
         assert own <= common | STEP_OPTIONS | ALONE_OPTIONS

@@ -74,6 +74,18 @@ def test_a_mask_is_of_the_picture_as_it_is_given(models: dict[str, Path]) -> Non
     assert not there[18:].any()
 
 
+def test_a_mask_of_the_whole_chain_blends_its_result_with_the_image_as_it_is_given(models: dict[str, Path]) -> None:
+    mask = np.zeros((16, 24), np.float32)
+    mask[:, 8:], mask[:, 16:] = 0.25, 1
+    chain, image = chain_of(models, "derain", "denoise"), floats()
+    whole, made = chain(image), chain(image, mask=mask)
+    assert np.array_equal(made[:, :8], image[:, :8])
+    assert np.allclose(made[:, 8:16], 0.75 * image[:, 8:16] + 0.25 * whole[:, 8:16], atol=1e-6)
+    assert np.allclose(made[:, 16:], whole[:, 16:], atol=1e-6)
+    with pytest.raises(ValueError, match="a mask of the picture's"):
+        chain(image, mask=mask[1:])
+
+
 def test_progress_is_over_all_tasks_and_never_goes_back(models: dict[str, Path]) -> None:
     seen: list[tuple[float, float]] = []
     chain_of(models, "derain", "upscale")(floats(), progress=lambda done, total: seen.append((done, total)))
