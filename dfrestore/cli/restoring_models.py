@@ -15,17 +15,8 @@ if TYPE_CHECKING:
     from dfrestore.restore import Chain, FilePlan, Restorer
     from dfrestore.restore.results import AnySettings
     from dfrestore.weights import Resolved
-    from dfrestore.windows import WindowSetting
 
 _OPTION = re.compile(r"--(?P<name>[a-z-]+)(?P<value> (?=[A-Z0-9']))?")  # --mask FILE: inpaint.mask=FILE
-
-
-def check_possible(resolved: Resolved, steps: int | None, window: WindowSetting | None) -> None:
-    """Raise UsageError for steps or a window that the model cannot do; None stands for its own."""
-    if steps is not None or window is not None:
-        from dfrestore.restore import possible
-
-        possible.check_possible(resolved.path, steps, window)
 
 
 def steps_of(requested: int | None, resolved: Resolved) -> int:

@@ -15,7 +15,7 @@ from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
 from dfrestore.cli.name_option import template_of
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
-from dfrestore.cli.restoring_models import check_possible, identity_of, loaded, named_models, naming, steps_of
+from dfrestore.cli.restoring_models import identity_of, loaded, named_models, naming, steps_of
 from dfrestore.cli.restoring_values import Options, Parsed
 from dfrestore.cli.restoring_words import about, described, expected, planned, remarks, what
 from dfrestore.cli.run_page import RunPage
@@ -52,9 +52,7 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
         task=task,
     )
     resolved = find()
-    for step, model in zip(steps, resolved, strict=True):
-        with naming(step.task if chain else None):
-            check_possible(model, step.options.steps, step.parsed.window)
+    _check_possible(steps, resolved, chained=bool(chain))
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
     page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
     settings = _settings(steps, resolved, plan, chained=bool(chain))
@@ -107,6 +105,15 @@ def _plan(
         ),
         preview=parsed.preview is not None,
     )
+
+
+def _check_possible(steps: Sequence[_Step], resolved: Sequence[Resolved], *, chained: bool) -> None:
+    """Raise UsageError for what a model cannot do."""
+    from dfrestore.restore.possible import check_possible
+
+    for step, model in zip(steps, resolved, strict=True):
+        with naming(step.task if chained else None):
+            check_possible(model.path, step.options.steps, step.parsed.window)
 
 
 def _settings(steps: Sequence[_Step], resolved: Sequence[Resolved], plan: FilePlan, *, chained: bool) -> AnySettings:

@@ -31,7 +31,6 @@ from dfrestore.restore.source import (
     can_be_copied,
     mask_png,
     read_source,
-    result_format,
     result_size,
 )
 from dfrestore.restore.streams import write_stdout
@@ -122,12 +121,12 @@ def _restored(
     settings: AnySettings,
     watch: Callable[[Job, float], object] | None,
 ) -> Generator[Started | Progress, None, _Restoration]:
-    size = result_size(job, source.photo, settings, native_scale(restorer), max_pixels)
+    size = result_size(job, source, settings, native_scale(restorer), max_pixels)
     notes = _notes_on(size)
     steps = _steps(job, source, restorer, settings, size)
     if not steps:
         as_it_is = Outcome(source.photo.rgb, UNTOUCHED, restorer.precision.name, ())
-        copied = can_be_copied(job, source.photo, settings)
+        copied = can_be_copied(job, source, settings)
         return _Restoration(job, source, as_it_is, notes, extras_of(job, source, as_it_is, UNTOUCHED, 1, None), copied)
     seconds = [step.seconds for step in steps]
     yield _started(job, source, size, steps, seconds)
@@ -171,8 +170,7 @@ def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySe
     """What is to be done to a photo: all tasks, but none that would enlarge what is large enough."""
     restorers: list[Restorer] = []
     options: list[dict[str, Any]] = []
-    target = result_format(job, source.photo, settings)
-    encoding = photo.encoding_bytes(target, source.photo.origin.bits, size.height, size.width)
+    encoding = photo.encoding_bytes(source.format, source.photo.origin.bits, size.height, size.width)
     now, alone = source.photo.size, len(settings.parts) == 1
     limited = _limit(source, settings) is not None
     for one, part in zip(restorer.restorers, settings.parts, strict=True):
@@ -231,7 +229,7 @@ def _finished(
         unrecorded.extend(_recorded(restoration, settings, records, size))
 
     with extras_written(restoration.extras, job.extras.replace):
-        notes = _written(job, base, rgb, settings, record, restoration.as_it_is)
+        notes = _written(restoration, base, rgb, settings, record)
     height, width = rgb.shape[:2]
     return FileResult(
         "done",
@@ -282,20 +280,16 @@ def _failure(job: Job, settings: AnySettings, records: Records, begin: float, er
 
 
 def _written(
-    job: Job, picture: photo.Photo, rgb: Rgb, settings: AnySettings, record: Callable[[int], None], as_it_is: bool
+    restoration: _Restoration, picture: photo.Photo, rgb: Rgb, settings: AnySettings, record: Callable[[int], None]
 ) -> list[str]:
-    """Writes the result; returns warnings. record: called with its size in bytes, unless it goes to a stream.
+    """Writes the result, or copies the input's file; returns warnings.
 
-    as_it_is: the input's file is copied instead.
+    record: called with its size in bytes, unless it goes to a stream.
     """
+    job, format = restoration.job, restoration.source.format
+    how: dict[str, Any] = {"quality": settings.quality, "strip_metadata": settings.strip_metadata}
     if job.stdout:
-        return write_stdout(
-            picture,
-            rgb,
-            format=settings.format,
-            quality=settings.quality,
-            strip_metadata=settings.strip_metadata,
-        )
+        return write_stdout(picture, rgb, format=format, **how)
     photo.make_folder(job.output.parent)
     there = os.path.lexists(job.output)
 
@@ -308,18 +302,17 @@ def _written(
     # An output that is replaced has its name already: its record changes after the file.
     before_naming = None if there else record_first
     notes: list[str] = []
-    if as_it_is:
+    if restoration.as_it_is:
         photo.atomic_write(job.output, job.input.read_bytes(), overwrite=job.replace, before_naming=before_naming)
     else:
         notes = photo.write(
             job.output,
             picture,
             rgb,
-            format=result_format(job, picture, settings),
-            quality=settings.quality,
-            strip_metadata=settings.strip_metadata,
+            format=format,
             overwrite=job.replace,
             before_naming=before_naming,
+            **how,
         )
     if there:  # and replaced
         record(job.output.stat().st_size)
@@ -384,7 +377,7 @@ def preview(
         if job.extras.save_mask is not None and source.mask is not None:
             with extras_written({job.extras.save_mask: mask_png(source.mask)}, job.extras.replace):
                 pass
-        size = result_size(job, source.photo, settings, native_scale(restorer), most)
+        size = result_size(job, source, settings, native_scale(restorer), most)
         steps = _steps(job, source, restorer, settings, size)
         if not steps:
             written = written_size(source, size.size)[::-1]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfrestore import windows
 from dfrestore.errors import UsageError
-from dfrestore.methods import Network, outline
 from dfrestore.tasks import any_of
 from dfrestore.weights import read_spec
+
+if TYPE_CHECKING:
+    from dfrestore.methods import Network
 
 
 def possible_steps(network: Network, steps: int) -> int:
@@ -35,6 +38,10 @@ def check_possible(file: Path, steps: int | None, window: windows.WindowSetting 
 
     None is always possible: it stands for the model's own.
     """
+    if steps is None and window is None:
+        return
+    from dfrestore.methods import outline  # with torch, which a run that finds all done does without
+
     network = outline(read_spec(file))
     if steps is not None:
         possible_steps(network, steps)

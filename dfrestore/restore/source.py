@@ -34,12 +34,14 @@ CLEAN_JPEG = 85
 class Source:
     """A photo that has been read, and its mask. stamp, mask_stamps: of their files, for the record if there is one.
 
+    format: the name of the one that the result is written in.
     filled: what the mask covers, in words; None without one that is to be filled. where: what else limits the result.
     preview: the part of it that is written, in the photo's pixels; None: all. notes: one line each, for people.
     """
 
     stamp: Stamp | None
     photo: photo.Photo
+    format: str
     mask: Mask | None = None
     mask_stamps: tuple[Stamp, ...] = ()
     filled: str | None = None
@@ -56,7 +58,7 @@ def read_source(job: Job, settings: AnySettings, max_pixels: int) -> Source:
     picture = read_stdin(max_pixels) if job.stdin else photo.read(job.input, max_pixels=max_pixels)
     if settings.enlarges:
         picture = _without_rim(picture, job, settings)
-    source = Source(stamp, picture, mask_stamps=mask_stamps)
+    source = Source(stamp, picture, _result_format(job, picture, settings), mask_stamps=mask_stamps)
     if settings.fills:
         source = _with_mask(source, job, settings, max_pixels) if job.masks or settings.masking.drawn else source
     elif job.masks or settings.masking.regions:
@@ -152,11 +154,11 @@ def _naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def result_size(job: Job, picture: photo.Photo, settings: AnySettings, native: int, max_pixels: int) -> ResultSize:
+def result_size(job: Job, source: Source, settings: AnySettings, native: int, max_pixels: int) -> ResultSize:
     """How large the result will be; FileFailure where it cannot be. native: how many times the model enlarges."""
-    height, width = picture.size
+    height, width = source.photo.size
     sized = settings.size.result_size(height, width, native, str(job.input))
-    if sized.untouched and can_be_copied(job, picture, settings):
+    if sized.untouched and can_be_copied(job, source, settings):
         return sized
     larger = sized.height * sized.width > height * width
     if larger and sized.height * sized.width > max_pixels:
@@ -164,10 +166,9 @@ def result_size(job: Job, picture: photo.Photo, settings: AnySettings, native: i
             f"{job.input}: a result of {sized.width}x{sized.height} is more than the limit of {max_pixels / 1e6:g} "
             "megapixels; raise it with --max-pixels, or ask for a smaller size"
         )
-    written = result_format(job, picture, settings)
-    check_format_limit(written, sized.height, sized.width, str(job.input), fixed=not settings.enlarges)
+    check_format_limit(source.format, sized.height, sized.width, str(job.input), fixed=not settings.enlarges)
     with_blocks = all(part.task != "dejpeg" for part in settings.parts)
-    return replace(sized, note=_on_jpeg(picture)) if larger and with_blocks and sized.note is None else sized
+    return replace(sized, note=_on_jpeg(source.photo)) if larger and with_blocks and sized.note is None else sized
 
 
 def _on_jpeg(picture: photo.Photo) -> str | None:
@@ -177,16 +178,15 @@ def _on_jpeg(picture: photo.Photo) -> str | None:
     return f"JPEG of quality {quality}, whose blocks are enlarged too"
 
 
-def can_be_copied(job: Job, picture: photo.Photo, settings: AnySettings) -> bool:
+def can_be_copied(job: Job, source: Source, settings: AnySettings) -> bool:
     """Whether the photo's own file is what would be written, if its pixels stay: the one task alters none."""
     if len(settings.parts) > 1 or settings.preview is not None:
         return False
-    same_format = result_format(job, picture, settings) == picture.origin.format
+    same_format = source.format == source.photo.origin.format
     return same_format and settings.quality is None and not (settings.strip_metadata or job.stdin or job.stdout)
 
 
-def result_format(job: Job, picture: photo.Photo, settings: AnySettings) -> str:
-    """The name of the format that a result is written in."""
+def _result_format(job: Job, picture: photo.Photo, settings: AnySettings) -> str:
     by_name = None if job.stdout else photo.format_of_path(job.output)
     return settings.format or by_name or picture.origin.format
 

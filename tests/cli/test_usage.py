@@ -62,6 +62,18 @@ def test_a_missing_input_is_told_without_torch() -> None:
     assert "torch" not in heavy
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
+@pytest.mark.parametrize("command", [("derain",), ("run", "derain,denoise")])
+def test_a_run_that_finds_all_done_does_without_torch(
+    dfrestore: Run, tmp_path: Path, make_photo: Callable[..., Path], command: tuple[str, ...]
+) -> None:
+    arguments = (*command, str(make_photo(tmp_path / "a.png")), "-o", str(tmp_path / "b.png"))
+    assert dfrestore(*arguments).code == 0
+    code, heavy, _ = probe(*arguments)
+    assert code == 0
+    assert "torch" not in heavy
+
+
 @pytest.mark.parametrize("task", restoring_tasks())
 def test_every_task_that_restores_has_a_command_with_examples(dfrestore: Run, task: str) -> None:
     answer = dfrestore(task, "--help")
