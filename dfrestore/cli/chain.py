@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any
@@ -13,33 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from dfrestore.cli.options import check_task, complete_tasks
-from dfrestore.cli.restoring import command_of, restore
-from dfrestore.cli.restoring_options import (
-    ALONE_OPTIONS,
-    STEP_OPTIONS,
-    AsJson,
-    Compare,
-    Device,
-    DryRun,
-    Format,
-    Limit,
-    Masks,
-    MaxPixels,
-    Memory,
-    Name,
-    Newer,
-    Out,
-    Overwrite,
-    Precision,
-    Quality,
-    Quiet,
-    Recursive,
-    Regions,
-    ReportPage,
-    StripMetadata,
-    Threads,
-    is_of_step,
-)
+from dfrestore.cli.restoring import command_of, restore, with_parameters
+from dfrestore.cli.restoring_options import ALONE_OPTIONS, STEP_OPTIONS, WHERE_OPTIONS, is_of_step
 from dfrestore.cli.restoring_run import run
 from dfrestore.cli.restoring_values import Options
 from dfrestore.cli.together import in_crew
@@ -87,46 +62,34 @@ Items = Annotated[
 ]
 
 
+def command() -> Callable[..., None]:
+    """The command: its arguments, and the options of a task that hold for a whole chain."""
+    known = inspect.signature(restore, eval_str=True).parameters
+    context, *common = (each for name, each in known.items() if name not in {"inputs", *STEP_OPTIONS, *ALONE_OPTIONS})
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter(name, kind, annotation=hint) for name, hint in (("tasks", Tasks), ("items", Items))]
+    where = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in WHERE_OPTIONS.items()]
+
+    def run_chain(**values: Any) -> None:
+        run_tasks(**values)
+
+    return with_parameters(run_chain, [context, *own, *where, *common])
+
+
 @in_crew
-def run_tasks(
-    context: typer.Context,
-    tasks: Tasks,
-    items: Items,
-    out: Out = None,
-    region: Regions = None,
-    mask: Masks = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    memory: Memory = None,
-    threads: Threads = None,
-    max_pixels: MaxPixels = None,
-    format: Format = None,
-    quality: Quality = None,
-    compare: Compare = None,
-    strip_metadata: StripMetadata = False,
-    page: ReportPage = None,
-    overwrite: Overwrite = False,
-    newer: Newer = False,
-    name: Name = None,
-    limit: Limit = None,
-    recursive: Recursive = True,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """The options that hold for a whole chain; see :data:`STEP_OPTIONS` for the others."""
+def run_tasks(context: typer.Context, tasks: str, items: list[str], **common: Any) -> None:
+    """common: the options that hold for the whole chain; see :data:`STEP_OPTIONS` for the others."""
     names = tuple(name.strip() for name in tasks.split(","))
     for name in names:
         check_task(name)
     check_chain(names)
     filling = [name for name in names if TASKS[name].mask]
-    if filling and (region or mask):
-        where = "--region" if region else "--mask"
+    where = next((f"--{name}" for name in WHERE_OPTIONS if common[name]), None)
+    if filling and where:
         raise UsageError(f"{where}: a chain with {filling[0]} has none; {filling[0]}.mask=FILE is what to fill")
     own, inputs = _split(items, names, context)
     if not inputs:
         raise UsageError(f"no INPUT; name a file or folder behind {tasks}")
-    common = {key: value for key, value in context.params.items() if key not in ("tasks", "items")}
     common = {**_defaults(), **common, "inputs": inputs}
     # What lies beside a result is planned for all of the chain.
     beside = {key: value for values in own.values() for key, value in values.items() if key == "save_mask"}

@@ -52,7 +52,7 @@ def _command(name: str) -> tuple[Callable[..., Any], str | None]:
     if name == CHAIN:
         from dfrestore.cli import chain
 
-        return chain.run_tasks, chain.HELP
+        return chain.command(), chain.HELP
     if name == WEIGHTS:
         from dfrestore.cli import weights
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
@@ -190,8 +190,13 @@ def command_of(task: Task) -> Callable[..., None]:
     def command(**values: Any) -> None:
         restore(**{name: value for name, value in values.items() if name not in more})
 
-    inputs, out, *rest = (parameter.replace(kind=kind) for parameter in common.values())
-    everything = [inputs, out, *own, *rest]
-    command.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    context, inputs, *rest = common.values()
+    return with_parameters(command, [context, inputs, *own, *rest])
+
+
+def with_parameters(command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Callable[..., None]:
+    """``command``, which takes any values by name, as one of these parameters for Typer."""
+    named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    command.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in named}
     return command

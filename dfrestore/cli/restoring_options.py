@@ -217,18 +217,19 @@ NOISE_OPTIONS: dict[str, Any] = {
 
 # -- where a photo may change, of the tasks that fill nothing --------------------------------------------------------
 
-Regions = Annotated[
-    list[str] | None,
-    typer.Option(metavar="x,y,w,h", help="Change the photo in this rectangle alone, in its pixels. Repeatable."),
-]
-Masks = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FILE|FOLDER",
-        help="Change the photo where this grey picture is not black, so much as it is bright; or a folder of them.",
-    ),
-]
-WHERE_OPTIONS: dict[str, Any] = {"region": Regions, "mask": Masks}
+WHERE_OPTIONS: dict[str, Any] = {
+    "region": Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y,w,h", help="Change the photo in this rectangle alone, in its pixels. Repeatable."),
+    ],
+    "mask": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Change the photo where this grey picture is not black, so much as it is bright; or a folder of them.",
+        ),
+    ],
+}
 
 # -- of all of them --------------------------------------------------------------------------------------------------
 
