@@ -46,16 +46,20 @@ class Step:
         return self.restorer.checked_steps(self.options.get("steps"))
 
     @property
+    def members(self) -> int:
+        """Of the ensemble."""
+        found: int = self.options.get("ensemble", 1)
+        return found
+
+    @property
     def work(self) -> float:
         """How much work it is; of networks of one kind the time is proportional to it."""
-        members: int = self.options.get("ensemble", 1)
-        return members * amount(self.restorer.network, self.height, self.width, self.steps, self.plan)
+        return self.members * amount(self.restorer.network, self.height, self.width, self.steps, self.plan)
 
     @property
     def seconds(self) -> float | None:
         """About how long it will take; None where that is unknown."""
-        members = self.options.get("ensemble", 1)
-        return self.restorer.expected_seconds(self.height, self.width, self.steps, self.plan, members)
+        return self.restorer.expected_seconds(self.height, self.width, self.steps, self.plan, self.members)
 
     def run(self, rgb: Rgb, watch: Watch | None, name: str) -> Generator[Progress, None, Outcome]:
         """The work. Raises what :meth:`Restorer.restore_rgb` raises."""
@@ -156,16 +160,16 @@ class _Share:
 
 
 def _result(step: Step, outcome: Outcome, begin: float) -> StepResult:
-    seconds, options = time.perf_counter() - begin, step.options
+    seconds = time.perf_counter() - begin
     return StepResult(
         task=step.task,
         model=step.restorer.label,
         steps=step.steps,
-        seed=options.get("seed", 0),
+        seed=step.options.get("seed", 0),
         seconds=seconds,
         precision=outcome.precision,
         plan=outcome.plan,
-        ensemble=options.get("ensemble", 1),
+        ensemble=step.members,
     )
 
 
