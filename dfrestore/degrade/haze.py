@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class HazeParams:
     thinnest, thickest: of the haze, as -log t. horizon: degrees by which the way from near to far is turned from
     upwards. bend: power of the way along it. shares: how much the horizon, clouds and regions make of the depth; they
     sum to 1. on_edges: regions follow the picture's edges. airlight: RGB in [0, 1], which varies by ``glow`` over the
-    picture. rain: what falls behind the veil. noise: sigma on 0..255, quality: of a JPEG, both afterwards.
+    picture. rain: what falls behind the veil. exposure: what the camera makes of it, which takes a bright veil for
+    light and exposes less; 1 leaves all as it is. noise: sigma on 0..255, quality: of a JPEG, both afterwards.
     """
 
     thinnest: float
@@ -50,6 +51,7 @@ class HazeParams:
     on_edges: bool = True
     glow: float = 0.0
     rain: RainParams | None = None
+    exposure: float = 1.0
     noise: float = 0.0
     quality: int | None = None
     seed: int = 0
@@ -64,6 +66,7 @@ class HazeRange:
     """Ranges (low, high) from which one haze is drawn; thickness on a log scale, the rest evenly.
 
     thinnest: as a share of the thickest. tint: how much redder or bluer than grey the airlight may be. rain: presets.
+    exposure_share: of photos that the camera exposed by itself, so much: ``exposure``.
     """
 
     thickest: Range
@@ -78,11 +81,18 @@ class HazeRange:
     jpeg_share: float = 0.3
     quality: tuple[int, int] = (60, 97)
     rain: tuple[tuple[float, str], ...] = ()
+    exposure_share: float = 0.0
+    exposure: Range = (0.7, 1.0)
 
 
 THIN = HazeRange(thickest=(0.3, 0.9))
 HAZE = HazeRange(thickest=(0.8, 2.2))
 FOG = HazeRange(thickest=(1.8, 4.5), airlight=(0.65, 0.95))
+
+
+def _exposed(haze: HazeRange) -> HazeRange:
+    return replace(haze, exposure_share=0.5)
+
 
 # name -> shares of ranges; the shares of a preset sum to 1
 PRESETS: dict[str, tuple[tuple[float, HazeRange], ...]] = {
@@ -90,6 +100,7 @@ PRESETS: dict[str, tuple[tuple[float, HazeRange], ...]] = {
     "haze": ((1.0, HAZE),),
     "fog": ((1.0, FOG),),
     "mixed": ((0.25, THIN), (0.45, HAZE), (0.3, FOG)),
+    "camera": ((0.4, _exposed(THIN)), (0.4, _exposed(HAZE)), (0.2, _exposed(FOG))),
     "bench": ((1.0, HazeRange(thickest=(0.6, 2.1), noise=(0.3, 1.5), quality=(85, 97))),),
     "storm-haze": (
         (
@@ -140,7 +151,7 @@ def _lay_over(clean: Tensor, hazes: Sequence[HazeParams], generator: torch.Gener
     airlight = torch.tensor([haze.airlight for haze in hazes], device=device).view(-1, 3, 1, 1)
     uneven = octaves(generators, (clean.shape[2], clean.shape[3]), (2,), 1.0).to(device)
     airlight = (airlight * (1 + column([haze.glow for haze in hazes], device) * uneven)).clamp_(0, 1)
-    result = torch.lerp(picture, airlight, veil)
+    result = torch.lerp(picture, airlight, veil) * column([haze.exposure for haze in hazes], device)
     result = touched_up(result, generators, [h.noise for h in hazes], [h.quality for h in hazes])
     return result.clamp_(0, 1).to(clean.dtype)
 
@@ -194,6 +205,8 @@ def _sample(dice: Dice, bounds: HazeRange) -> HazeParams:
         quality=dice.whole(*bounds.quality) if dice.chance(bounds.jpeg_share) else None,
         rain=_sample_rain(dice, bounds),
         seed=dice.seed(),
+        # last, and only where it is wanted: what other presets draw stays as it is
+        exposure=dice.even(*bounds.exposure) if bounds.exposure_share and dice.chance(bounds.exposure_share) else 1.0,
     )
 
 

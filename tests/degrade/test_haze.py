@@ -75,6 +75,13 @@ def test_noise_and_jpeg_come_after_the_haze() -> None:
     assert torch.allclose(saved, saved.round(), atol=1e-3)
 
 
+def test_a_camera_exposes_a_bright_veil_less() -> None:
+    assert torch.allclose(add_haze(picture(), replace(EVEN, exposure=0.8)), 0.8 * add_haze(picture(), EVEN), atol=1e-5)
+    drawn = [haze.exposure for haze in sample_many(200, torch.Generator().manual_seed(0), "camera")]
+    assert 60 < sum(value < 1 for value in drawn) < 140
+    assert min(drawn) >= 0.7
+
+
 def test_rain_falls_behind_the_veil() -> None:
     rain = RainParams((StreakLayer(coverage=0.5, opacity=1.0),))
     black = torch.zeros(3, 64, 64)
