@@ -24,7 +24,7 @@ class Task:
     upright: its pictures have an up and a down (rain falls), so they are not turned by a quarter. channel: what its
     papers measure PSNR and SSIM on. noise: it takes away noise, from which detail can be told. mask: it needs a mask.
     scale: its result is larger than the picture. restores: a command of its name restores pictures; otherwise its
-    models are only trained, for others to build on.
+    models are only trained, for others to build on. draws: its training draws the damage itself, from clean photos.
     folders: pairs of folder names that its data sets use, degraded before clean. roles: words that its data sets put
     into file names to tell a degraded picture from a clean one. preset: of training, where none is named.
     """
@@ -38,6 +38,7 @@ class Task:
     mask: bool = False
     scale: bool = False
     restores: bool = True
+    draws: bool = False
     folders: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
     preset: str = "compact"
@@ -134,9 +135,22 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 restores=False,
                 preset="dtpm-compact-prior",
             ),
+            Task(
+                name="detect",
+                summary="Tell what is wrong with photos, and how badly.",
+                removes="",
+                upright=True,
+                channel="rgb",
+                restores=False,
+                draws=True,
+                preset="detect-compact",
+            ),
         )
     }
 )
+
+DETECT = "detect"
+"""The task whose command looks at pictures and changes none."""
 
 CHAIN = "run"
 """The command of several tasks in turn; its results have it in their names."""

@@ -71,7 +71,7 @@ def test_a_task_that_restores_is_known_by_its_name_and_by_what_it_does(name: str
 
 
 def test_a_task_that_is_only_trained_is_none_of_those_that_restore() -> None:
-    assert [name for name in TASKS if name not in restoring_tasks()] == ["texture"]
+    assert [name for name in TASKS if name not in restoring_tasks()] == ["texture", "detect"]
     assert "texture" not in any_task()
     assert "texture" not in role_words()  # a photo of bricks may be called that
     assert original_stem(Path("bricks_texture.png")) is None
@@ -95,8 +95,9 @@ def test_no_command_restores_with_a_task_that_is_only_trained(
 
 
 def test_a_task_that_is_only_trained_stands_in_the_help_of_training_alone(dfrestore) -> None:
-    assert "inpaint or texture" in " ".join(dfrestore("train", "--help").out.split())
+    assert "inpaint, texture or detect" in " ".join(dfrestore("train", "--help").out.split())
     assert "texture" not in dfrestore("finetune", "--help").out
+    assert "detect" not in dfrestore("finetune", "--help").out
     assert "texture" not in dfrestore("--help").out
 
 
@@ -156,7 +157,8 @@ def test_a_new_task_without_a_model_says_so(tmp_path: Path) -> None:
 def test_a_task_without_a_model_says_so(dfrestore, make_photo, tmp_path: Path, task: str) -> None:
     answer = dfrestore(task, make_photo(tmp_path / "a.png"))
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err == f"dfrestore: there is no model for {task} yet: give --model FILE or hf://..., or train one\n"
+    way = f"give --model FILE or hf://..., or make one with 'dfrestore train {task}'"
+    assert answer.err == f"dfrestore: there is no model for {task} yet: {way}\n"
 
 
 @pytest.mark.parametrize("folders", ["hazy/clear", "hazy/GT", "Snow/Gt", "synthetic/gt", "data/gt", "source/target"])

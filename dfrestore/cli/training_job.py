@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dfrestore.training.data import Degrade
     from dfrestore.training.distributed import World
     from dfrestore.training.photos import Photos
+    from dfrestore.training.records import VerdictRecord
     from dfrestore.training.run import Record
     from dfrestore.training.trainer import Trainer
     from dfrestore.weights.spec import ModelSpec
@@ -274,7 +275,7 @@ def _beginning(job: Job, trainer: Trainer) -> Callable[[], object] | None:
 
 def _show(record: Record, bar: Any, quiet: bool) -> None:
     from dfrestore.training.floor import Settled
-    from dfrestore.training.records import StepRecord, ValidationRecord
+    from dfrestore.training.records import StepRecord, ValidationRecord, VerdictRecord
 
     if isinstance(record, StepRecord):
         bar.set_postfix_str(f"{record.stage} loss {record.loss:.4f} lr {record.lr:.1e}", refresh=False)
@@ -286,8 +287,18 @@ def _show(record: Record, bar: Any, quiet: bool) -> None:
         best = " (best)" if record.best else "" if record.iteration else " (the start)"
         line = f"{record.stage} {record.iteration}: {scores} dB, input {record.psnr_input:.2f} dB{best}"
         bar.write(line, file=sys.stderr)
+    elif isinstance(record, VerdictRecord) and not quiet:
+        for line in _table(record):
+            bar.write(line, file=sys.stderr)
     elif isinstance(record, Settled) and not (quiet and record.improved):
         bar.write(str(record), file=sys.stderr)
+
+
+def _table(record: VerdictRecord) -> Iterator[str]:
+    """``detect 500: score 0.84 (best)``, and a line a row."""
+    yield f"{record.stage} {record.iteration}: score {record.score:.3f}{' (best)' if record.best else ''}"
+    for row, numbers in record.rows.items():
+        yield f"  {row:13} " + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dfrestore.errors import WeightsError, did_you_mean
-from dfrestore.methods import c2f_dft, diffir, dtpm
+from dfrestore.methods import c2f_dft, detector, diffir, dtpm
 from dfrestore.methods.differences import compare_tensors, in_short
 from dfrestore.methods.method import Method, Network
 from dfrestore.weights import load_checkpoint, resolve
@@ -17,7 +17,9 @@ from dfrestore.weights.base import with_base
 from dfrestore.weights.checkpoint import as_float32
 from dfrestore.weights.spec import ModelSpec
 
-METHODS: dict[str, Method] = {method.name: method for method in (c2f_dft.METHOD, diffir.METHOD, dtpm.METHOD)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (c2f_dft.METHOD, diffir.METHOD, dtpm.METHOD, detector.METHOD)
+}
 
 
 def build_network(spec: ModelSpec) -> Network:
@@ -61,7 +63,9 @@ def load_network(
     returns the prediction that ``spec.sampling["prediction"]`` names. A DiffIR ``network(lq, z_T)`` takes lq (B, 3 or
     4, H, W) in [0, 1] and z_T (B, ``network.config.code``), and returns the picture (B, 3, sH, sW), unclamped. A DTPM
     ``network(y, x_t, t, y_eps)`` takes pictures (B, 3, H, W) in [-1, 1], the noised residual x_t and t (B,); y_eps is
-    ``network.predictor(y)``, and it returns the prediction of the residual y_clean - y_eps.
+    ``network.predictor(y)``, and it returns the prediction of the residual y_clean - y_eps. A detector
+    ``network(*network.look(pictures))`` takes pictures (B, 3, H, W) in [0, 1] and returns severities (B, kinds) in
+    [0, 1].
     Parameters are float32; buffers of whole numbers keep their type. base: the file that the model builds on; None: it
     is searched by its sha256. Raises :class:`UsageError` for what does not exist, :class:`WeightsError` for what is not
     to be had here.

@@ -175,12 +175,14 @@ class Stage:
     """A stage of training: a frozen dataclass, whose fields are its settings in a run's ``[stages.NAME]``.
 
     averages_of: names of stages; directly after one of them, this one starts from the averages of the parameters. made:
-    the stage that the header of its files names, where they cannot restore; "": they can.
+    the stage that the header of its files names, where they cannot restore; "": they can. restores: whether validation
+    compares what it restores with clean pictures; else the stage judges itself, by :meth:`judged`.
     """
 
     name: ClassVar[str]
     averages_of: ClassVar[tuple[str, ...]] = ()
     made: ClassVar[str] = ""
+    restores: ClassVar[bool] = True
 
     def resolved(self, default_steps: int) -> Self:
         """The same stage; settings that were left open are taken from the model."""
@@ -235,12 +237,23 @@ class Stage:
         return True
 
     def improved(self, score: float, best: float) -> bool:
-        """Whether a state with this PSNR replaces the best one so far."""
+        """Whether a state with this PSNR, or score, replaces the best one so far."""
         return score > best or not self.by_psnr
 
     def restored(self, network: Any, pair: Pair, steps: int, seed: int, how: How) -> Tensor:
         """What validation looks at: (3, sH, sW), unclamped."""
         return restored_at_once(network, pair.degraded, steps, seed, how)
+
+    def judged(self, network: Any, pair: Pair, index: int, how: How) -> Tensor:
+        """Of a stage that does not restore: numbers of one held-out picture, float64 (N,), which are summed over all.
+
+        index: of the picture; whatever is drawn follows from it, so that every validation sees the same.
+        """
+        raise NotImplementedError
+
+    def verdict(self, network: Any, sums: Tensor) -> Verdict:
+        """What the sums of :meth:`judged` say, (N,)."""
+        raise NotImplementedError
 
     def step_counts(self) -> tuple[int, ...]:
         """Step counts that validation measures besides the model's own; empty where there are none."""
@@ -257,6 +270,16 @@ class Pair:
 
     degraded: Tensor
     clean: Tensor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good a network is that does not restore. score: from 0 to 1, the higher the better. rows: a table of numbers
+    from 0 to 1, by the names of rows and columns.
+    """
+
+    score: float
+    rows: Mapping[str, Mapping[str, float]]
 
 
 # -- the whole ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def from_plain(kind: type[Settings], values: Mapping[str, Any], whose: str) -> S
     """A dataclass from a checkpoint's or a preset's plain values; lists become tuples.
 
     ``whose``: what the settings are of, in words. Raises ValueError on unknown values and on those of another kind
-    than the field's default (true or false, whole number, number, list of whole numbers).
+    than the field's default (true or false, whole number, number, list of whole numbers or of names).
     """
     defaults = {f.name: f.default for f in fields(kind)}
     check_known(values, defaults, whose)
@@ -111,8 +111,9 @@ def _check_kind(key: str, value: object, default: object) -> None:
     if isinstance(default, bool):
         true_or_false(value, key)
     elif isinstance(default, tuple):
-        if not (isinstance(value, tuple) and all(type(n) is int for n in value)):
-            raise ValueError(f"{key} {value!r} is not a list of whole numbers")
+        kind = type(default[0]) if default else int
+        if not (isinstance(value, tuple) and all(type(item) is kind for item in value)):
+            raise ValueError(f"{key} {value!r} is not a list of {'names' if kind is str else 'whole numbers'}")
     elif isinstance(default, int):
         if type(value) is not int:
             raise ValueError(f"{key} {value!r} is not a whole number")

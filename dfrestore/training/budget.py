@@ -179,7 +179,7 @@ def _validation_seconds(trainer: Trainer) -> float:
     trainer.validation_pairs()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        trainer.validate()
+        trainer.validated("")
         write_strips(trainer, Path(folder) / "strips.png")
         (Path(folder) / "checkpoints").mkdir()
         save_model(trainer, Path(folder) / "model.safetensors")

@@ -1,4 +1,4 @@
-"""``curves.png``: loss, validation PSNR and learning rate over the iterations of all stages, from ``log.jsonl``."""
+"""``curves.png``: loss, validation PSNR or score, learning rate over the iterations of all stages, of ``log.jsonl``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def plot(folder: Path) -> None:
     if all(r["loss"] > 0 for r in steps):  # a loss of -PSNR is below zero
         loss.set_yscale("log")
     loss.set_ylabel("loss")
+    scored = [v for v in validations if "score" in v]
+    validations = [v for v in validations if "psnr" in v]
+    psnr.plot([place(v) for v in scored], [v["score"] for v in scored])
     for n in sorted({int(n) for v in validations for n in v["psnr"]}):
         judged = [v for v in validations if v["psnr"].get(str(n)) is not None]  # a resumed run may have other counts
         psnr.plot(
@@ -33,7 +36,7 @@ def plot(folder: Path) -> None:
     if validations:
         psnr.axhline(validations[0]["psnr_input"], color="grey", linestyle=":", label="input")
         psnr.legend()
-    psnr.set_ylabel("validation PSNR (dB)")
+    psnr.set_ylabel("validation score" if scored else "validation PSNR (dB)")
     rate.plot([place(r) for r in steps], [r["lr"] for r in steps])
     rate.set_ylabel("learning rate")
     rate.set_xlabel(f"iteration ({', then '.join(begins)})" if begins else "iteration")

@@ -23,6 +23,10 @@ def degradation(task: str, preset: str = "mixed") -> Degrade:
     """
     from dfrestore.degrade import KINDS
 
+    if task in TASKS and TASKS[task].draws:
+        if preset != "mixed":
+            raise UsageError(f"data.preset: {task} draws every kind of damage itself, so it has no preset '{preset}'")
+        return untouched
     known = {kind.task: kind for kind in KINDS.values() if kind.task in TASKS}
     if task not in known:
         raise (StartError if task in TASKS else UsageError)(
@@ -34,6 +38,11 @@ def degradation(task: str, preset: str = "mixed") -> Degrade:
         near = did_you_mean(preset, kind.presets)
         raise UsageError(f"data.preset: no {kind.name} preset '{preset}'{near} (known: {', '.join(kind.presets)})")
     return kind.degrade_batch
+
+
+def untouched(clean: Tensor, preset: str, generator: torch.Generator) -> Tensor:
+    """For tasks that draw the damage themselves."""
+    return clean.clone()
 
 
 def generator_for(seed: int, *path: int) -> torch.Generator:

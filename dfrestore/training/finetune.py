@@ -140,9 +140,15 @@ def require_task(spec: ModelSpec, label: str, task: str) -> None:
 def require_trainable(spec: ModelSpec) -> None:
     """Raise :class:`StartError` where the model's method cannot train it on."""
     network = outline(spec)
+    method = METHODS[spec.method]
+    kind = next(kind for kind in method.stages if kind.name == method.finetunes)
+    if not kind.restores:
+        raise StartError(
+            f"this model restores nothing that could be compared; train it on with 'dfrestore train {spec.task} "
+            "--init-from MODEL'"
+        )
     try:
-        method = METHODS[spec.method]
-        next(kind for kind in method.stages if kind.name == method.finetunes)().trains(network)
+        kind().trains(network)
     except ValueError as error:
         raise StartError(f"this model cannot be finetuned: {error}") from error
 

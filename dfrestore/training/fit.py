@@ -17,6 +17,10 @@ def require_fit(config: TrainConfig) -> None:
         raise UsageError(f"model: this network {what}, so it is not for {config.task}; name another preset")
     if task is not None and network.scale > 1 and not task.scale:
         raise UsageError(f"model: this network enlarges {network.scale} times, so it is not for {config.task}")
+    if task is not None and task.draws and config.data.paired:
+        raise UsageError(f"{config.task} draws the damage itself, on clean photos: name them with --clean FOLDER")
+    if any(stage.own.restores == (task is not None and task.draws) for stage in config.running.values()):
+        raise UsageError(f"model: the method {config.model.method} is not for {config.task}; name another preset")
     grid = network.multiple * network.scale
     for name, stage in config.running.items():
         for patch in stage.patches:

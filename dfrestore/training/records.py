@@ -45,6 +45,20 @@ class ValidationRecord:
     best: bool
 
 
+@dataclass(frozen=True)
+class VerdictRecord:
+    """What the EMA network is worth, in a stage that does not restore; see ``Verdict`` of the methods."""
+
+    stage: str
+    iteration: int
+    score: float
+    rows: Mapping[str, Mapping[str, float]]
+    best: bool
+
+
+Validation = ValidationRecord | VerdictRecord
+
+
 class Diverged(DfrestoreError):
     """Too many steps in a row without a finite loss. clean, degraded: the last one's batch."""
 

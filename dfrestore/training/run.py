@@ -29,7 +29,7 @@ from dfrestore.training.config import TrainConfig
 from dfrestore.training.curves import plot
 from dfrestore.training.floor import START, Settled, is_unscored, score_start, settle
 from dfrestore.training.old_config import modern_run
-from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
+from dfrestore.training.records import Diverged, StepRecord, Validation
 from dfrestore.training.scalars import open_scalars
 from dfrestore.training.settings import configure
 from dfrestore.training.toml import to_toml
@@ -45,7 +45,7 @@ class Saved:
     path: Path
 
 
-Record = StepRecord | ValidationRecord | Saved | Settled
+Record = StepRecord | Validation | Saved | Settled
 
 
 def require_free(folder: Path, *, finetuning: bool = False) -> None:
@@ -111,7 +111,7 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
     try:
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log, open_scalars(folder, trainer.done) as scalars:
             for record in _records(trainer, folder):
-                if isinstance(record, ValidationRecord):
+                if isinstance(record, Validation):
                     _write(log, {"validation": asdict(record)})
                     _keep_validation(trainer, folder, record)
                     scalars(record, trainer.done)
@@ -138,7 +138,7 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
         yield settled
 
 
-def _records(trainer: Trainer, folder: Path) -> Generator[StepRecord | ValidationRecord, None, None]:
+def _records(trainer: Trainer, folder: Path) -> Generator[StepRecord | Validation, None, None]:
     """The trainer's records; before the first one of a finetuning, the start model's score."""
     if is_unscored(trainer, folder):
         yield score_start(trainer)
@@ -161,7 +161,12 @@ def save_model(trainer: Trainer, path: Path) -> None:
 
 
 def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
-    """Before | restored | target of the first validation photos, one row each, as PNG."""
+    """Before | restored | target of the first validation photos, one row each, as PNG.
+
+    Nothing is written of a stage that restores nothing.
+    """
+    if not trainer.judged.own.restores:
+        return
     clean, degraded = trainer.validation_pairs()
     rows: list[Tensor] = []
     for i in range(min(count, len(clean))):
@@ -186,7 +191,7 @@ def _write(log: Any, record: dict[str, Any]) -> None:
     log.flush()
 
 
-def _keep_validation(trainer: Trainer, folder: Path, record: ValidationRecord) -> None:
+def _keep_validation(trainer: Trainer, folder: Path, record: Validation) -> None:
     if record.best:
         save_model(trainer, model_path(trainer, folder))
         save_best(trainer, folder)
@@ -210,9 +215,10 @@ def _save_bad_batch(trainer: Trainer, folder: Path, error: Diverged) -> Path:
 
 
 def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settled | None) -> None:
+    best = (settled.result if settled.kept else settled.start) if settled else trainer.best
     result = {
         "task": trainer.config.task,
-        "best_psnr": (settled.result if settled.kept else settled.start) if settled else trainer.best,
+        "best_psnr" if trainer.judged.own.restores else "best_score": best,
         "paired": trainer.train_photos.paired,
         "training_photos": len(trainer.train_photos.names),
         "validation_photos": len(trainer.validation_photos.names),

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dfrestore.training.records import StepRecord, ValidationRecord
+from dfrestore.training.records import StepRecord, Validation, VerdictRecord
 
-Write = Callable[[StepRecord | ValidationRecord, int], None]
+Write = Callable[[StepRecord | Validation, int], None]
 
 
 @contextlib.contextmanager
@@ -24,10 +24,13 @@ def open_scalars(folder: Path, done: int) -> Iterator[Write]:
         return
     writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done or None)
 
-    def write(record: StepRecord | ValidationRecord, place: int) -> None:
+    def write(record: StepRecord | Validation, place: int) -> None:
         if isinstance(record, StepRecord):
             values = {"loss": record.loss, "lr": record.lr, "gradient norm": record.grad_norm, **record.parts}
             named = {f"{record.stage}/{name}": value for name, value in values.items()}
+        elif isinstance(record, VerdictRecord):
+            cells = {f"{row}, {name}": value for row, numbers in record.rows.items() for name, value in numbers.items()}
+            named = {f"validation/{name}": value for name, value in {"score": record.score, **cells}.items()}
         else:
             named = {f"validation/PSNR, {n} steps": value for n, value in record.psnr.items()}
         for name, value in named.items():

@@ -32,9 +32,9 @@ from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.distributed import SOLO, World, from_bytes, slices, to_bytes
 from dfrestore.training.optimizers import new_optimizer
 from dfrestore.training.photos import Photos
-from dfrestore.training.records import Diverged, StepRecord, ValidationRecord
+from dfrestore.training.records import Diverged, StepRecord, Validation, ValidationRecord, VerdictRecord
 from dfrestore.training.schedules import learning_rate
-from dfrestore.training.validation import psnr, shown, validation_pairs
+from dfrestore.training.validation import psnr, shown, validation_pairs, verdict
 from dfrestore.weights.checkpoint import as_float32
 
 MAX_BAD_STEPS = 20
@@ -82,7 +82,7 @@ class Trainer:
         self.loaded = set(self.base)  # names of the base's and the start model's tensors
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # within an update: after an exception there, the state must not be saved
-        self.best = -math.inf  # validation PSNR at the default steps, in the present stage
+        self.best = -math.inf  # validation PSNR at the default steps, or score, in the present stage
         self._validation: tuple[list[Tensor], list[Tensor]] | None = None
         self.extras: Mapping[str, nn.Module] = {}
         self.critic: Critic | None = None
@@ -169,7 +169,7 @@ class Trainer:
 
     # -- training -----------------------------------------------------------------------------------------------
 
-    def run(self) -> Generator[StepRecord | ValidationRecord, None, None]:
+    def run(self) -> Generator[StepRecord | Validation, None, None]:
         """Train the remaining stages, one after the other. Close the generator to stop after a step."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             while self.stage < len(self.config.stages):
@@ -255,7 +255,7 @@ class Trainer:
         self.torn = False
         return value, size, lr
 
-    def _run_stage(self, pool: ThreadPoolExecutor) -> Generator[StepRecord | ValidationRecord, None, None]:
+    def _run_stage(self, pool: ThreadPoolExecutor) -> Generator[StepRecord | Validation, None, None]:
         name, stage = self._current()
         if self.iteration >= stage.iterations:
             return
@@ -280,7 +280,7 @@ class Trainer:
             started = time.perf_counter()
             last = self.iteration == stage.iterations
             if self.validation_photos.names and (last or self.iteration % self.config.validate_every == 0):
-                yield self._validated(name)
+                yield self.validated(name)
                 started = time.perf_counter()
 
     def _current(self) -> tuple[str, StageConfig]:
@@ -368,12 +368,20 @@ class Trainer:
             self._validation = validation_pairs(self.validation_photos, self.config, self.network, self.degrade)
         return self._validation
 
-    def _validated(self, name: str) -> ValidationRecord:
+    def validated(self, name: str) -> Validation:
+        """A validation in the stage ``name``; later ones are compared with the best so far."""
+        own = self._resolved(self.judged)
+        if not own.restores:
+            found = verdict(own, self.ema, self.validation_pairs(), self.device, self.how())
+            return VerdictRecord(name, self.iteration, found.score, found.rows, self._is_better(found.score))
         scores, inputs = self.validate()
-        score = scores[self.config.model.default_steps]
+        better = self._is_better(scores[self.config.model.default_steps])
+        return ValidationRecord(name, self.iteration, scores, inputs, better)
+
+    def _is_better(self, score: float) -> bool:
         better = self._resolved(self.judged).improved(score, self.best)
         self.best = score if better else self.best
-        return ValidationRecord(name, self.iteration, scores, inputs, better)
+        return better
 
     def _score(self, network: Network, steps: int) -> float:
         clean, _ = self.validation_pairs()

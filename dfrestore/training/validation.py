@@ -1,4 +1,4 @@
-"""What a run is judged by: the middles of held-out photos, and their PSNR."""
+"""What a run is judged by: the middles of held-out photos, and their PSNR, or the stage's own verdict."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dfrestore.methods import Network
+from dfrestore.methods.method import Pair, Stage, Verdict
+from dfrestore.nn import How
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import Degrade, generator_for
 from dfrestore.training.photos import Photos
@@ -33,6 +35,18 @@ def validation_pairs(
     if photos.paired:
         return clean, [_centre(pixels, side // scale, multiple).float() / 255 for pixels in photos.inputs]
     return clean, [_degraded(crop, config, i, degrade) for i, crop in enumerate(clean)]
+
+
+def verdict(
+    stage: Stage, network: Network, pairs: tuple[list[Tensor], list[Tensor]], device: torch.device, how: How
+) -> Verdict:
+    """Of a stage that judges itself, on what :func:`validation_pairs` gives, one at least; each process sees all."""
+    with torch.no_grad():
+        sums = [
+            stage.judged(network, Pair(degraded.to(device), clean.to(device)), index, how).cpu()
+            for index, (clean, degraded) in enumerate(zip(*pairs, strict=True))
+        ]
+    return stage.verdict(network, torch.stack(sums).sum(0))
 
 
 def psnr(a: Tensor, b: Tensor) -> float:

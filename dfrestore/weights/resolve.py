@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dfrestore.errors import UsageError, WeightsError, did_you_mean, nearest_beside
-from dfrestore.tasks import TASKS, restoring_tasks
+from dfrestore.tasks import DETECT, TASKS, restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
 from dfrestore.weights.fetch import fetch
 from dfrestore.weights.header import read_header, read_spec
@@ -138,7 +138,8 @@ def _no_default(task: str, default: str | None, registry: Registry) -> UsageErro
         return UsageError(f"unknown task '{task}'{did_you_mean(task, known)} (known: {', '.join(known)})")
     missing = f"no model '{default}'" if default else "no model"
     own = [name for name in registry.models if name.startswith(f"{task}/")]
-    way = f"name one with --model {_listing(own)}" if own else "give --model FILE or hf://..., or train one"
+    make = f"give --model FILE or hf://..., or make one with 'dfrestore train {task}'"
+    way = f"name one with --model {_listing(own)}" if own else make
     return WeightsError(f"there is {missing} for {task} yet: {way}")
 
 
@@ -190,8 +191,8 @@ def _check_task(label: str, task: str, requested: str | None) -> None:
 
 
 def _for_another_task(label: str, task: str, requested: str) -> str:
-    restores = task in restoring_tasks()
-    way_out = f"run 'dfrestore {task}' with it" if restores else "no command restores pictures with it"
+    has_command = task in (*restoring_tasks(), DETECT)
+    way_out = f"run 'dfrestore {task}' with it" if has_command else "no command restores pictures with it"
     return f"{label} is a model for {task}, not for {requested}: {way_out}"
 
 

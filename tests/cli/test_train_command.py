@@ -204,3 +204,48 @@ def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "dfrestore", *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_a_detector_is_trained_on_clean_photos_and_judged_kind_by_kind(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = [
+        "--set",
+        "stages.detect.iterations=2",
+        "--set",
+        "stages.detect.patches=[64]",
+        "--set",
+        "model.network.crop=32",
+    ]
+    run = tmp_path / "run"
+    assert main(["train", "detect", "--preset", "smoke-detect", "--clean", str(photos), "--run", str(run), *tiny]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(run / "model.safetensors")
+    assert "detect 2: score 0." in printed.err
+    for row in ("rain", "snow", "drops", "haze", "noise", "motion", "defocus", "jpeg", "lowres", "clean photos"):
+        assert f"\n  {row} " in printed.err
+    assert "dB" not in printed.err
+    model, again = str(run / "model.safetensors"), str(tmp_path / "again")
+    assert (
+        main(
+            [
+                "train",
+                "detect",
+                "--preset",
+                "smoke-detect",
+                "--init-from",
+                model,
+                "--clean",
+                str(photos),
+                *tiny,
+                "--run",
+                again,
+                "--quiet",
+            ]
+        )
+        == 0
+    )
+    assert main(["derain", str(photos / "0.png"), "--model", model, "-o", str(tmp_path / "x.png")]) == 2
+    assert "run 'dfrestore detect' with it" in capsys.readouterr().err
+    assert main(["train", "detect", "--data", str(photos), "--run", str(tmp_path / "no")]) == 2
+    assert "name them with --clean FOLDER" in capsys.readouterr().err
