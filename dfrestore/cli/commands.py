@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dfrestore.cli.help_groups import GROUPS, Grouped
-from dfrestore.tasks import CHAIN, any_of, restoring_tasks
+from dfrestore.tasks import CHAIN, DETECT, any_of, restoring_tasks
 from dfrestore.version import __version__
 
 _REMOVED = any_of([task.removes for task in restoring_tasks().values() if task.removes], "and")
@@ -39,7 +39,7 @@ Results go to standard output, messages for people to standard error. DFRESTORE_
 
 
 WEIGHTS = "weights"  # a group of its own
-NAMES = (*restoring_tasks(), CHAIN, "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
+NAMES = (*restoring_tasks(), CHAIN, DETECT, "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
 
 
 def _command(name: str) -> tuple[Callable[..., Any], str | None]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from dfrestore.errors import PhotoReadError, UsageError, first_three, nearest_beside
-from dfrestore.optional_packages import pip_install
-from dfrestore.photo import WRITTEN_AS, check_beginning, format_of_path, missing_extra, read_only_format
+from dfrestore.errors import PhotoReadError, UsageError
+from dfrestore.photo import WRITTEN_AS, check_beginning, format_of_path, read_only_format
 from dfrestore.restore.extras import NONE, ExtraOptions, Extras, Places, check_inputs_apart, option_of, places_of
+from dfrestore.restore.inputs import endings, in_one_line, notes_on, nothing_in, sources_of
 from dfrestore.restore.mask_files import FoundMasks, find_masks, without_masks
 from dfrestore.restore.name_template import NameTemplate
 from dfrestore.restore.naming import (
@@ -82,12 +82,7 @@ def plan_files(
     are called. preview: they show parts of photos, and have names of their own. Raises :class:`UsageError`: an input
     that does not exist, two inputs for one output, an output over an input or a mask.
     """
-    if not all(str(item) for item in inputs):
-        raise UsageError("an INPUT is empty; name a file or folder")  # and not the current folder
-    sources = [Path(item) for item in inputs]
-    absent = [f"{source}: {why}" for source in sources if (why := _absence(source)) is not None]
-    if absent:
-        raise UsageError(_in_one_line(absent))
+    sources = sources_of(inputs)
     folders = [source for source in sources if source.is_dir()]
     into = _destination(out, len(sources) - len(folders), len(folders), fmt)
     if into.folder is not None:
@@ -115,13 +110,13 @@ def plan_files(
         failures += scan.barred
         planned += ((_folder_job(path, source, into.folder, naming), source) for path in scan.pictures)
         if not scan.pictures and not scan.barred:
-            failures.append((source, _nothing_in(source, scan, recursive)))
+            failures.append((source, nothing_in(source, scan, recursive)))
     planned = _without_repeats(planned)
     planned, unreadable = _apart(planned, "-o" if template is None else "--name")
     failures += unreadable
     jobs, found = _with_masks(planned, masks)
     _check_masks_apart(jobs, masks, made)
-    notes = (*_notes(scans, beside=out is None), *_rewritten(jobs), *found.notes)
+    notes = (*notes_on(scans, beside=out is None), *_rewritten(jobs), *found.notes)
     return FilePlan(tuple(jobs), (*failures, *found.failures), notes)
 
 
@@ -252,7 +247,7 @@ def _apart(planned: list[_Planned], naming: str) -> tuple[list[_Planned], list[t
     try:
         _check_outputs([job for job, _ in rest], naming)
     except UsageError as error:
-        raise UsageError(_in_one_line([*(why for _, why in bad), str(error)])) from error
+        raise UsageError(in_one_line([*(why for _, why in bad), str(error)])) from error
     return rest, bad
 
 
@@ -262,12 +257,6 @@ def _why_unreadable(path: Path) -> str | None:
     except PhotoReadError as error:
         return str(error)
     return None
-
-
-def _in_one_line(whys: Sequence[str]) -> str:
-    """The first two and the last, where there are more."""
-    left_out = len(whys) - 3
-    return "; ".join(whys if left_out < 1 else [*whys[:2], f"{left_out} more", whys[-1]])
 
 
 class _Collision(UsageError):
@@ -313,43 +302,12 @@ def _check_nesting(makers: Mapping[str, tuple[Path, str]]) -> None:
                 raise UsageError(f"{above}: a file would be written here, but {option} of {source} needs a folder")
 
 
-def _nothing_in(folder: Path, scan: Scan, recursive: bool) -> str:
-    if scan.unread:
-        others = f"{_count(scan.unread)} of other kinds ({_endings(scan.unread)})"
-        return f"{folder}: no pictures that can be read, only {others}"
-    return f"{folder}: no pictures in this folder" + ("" if recursive else " itself (--recursive looks below it)")
-
-
-def _notes(scans: Sequence[Scan], *, beside: bool) -> Iterator[str]:
-    unread = [path for scan in scans for path in scan.unread]
-    if unread:
-        extras = {extra for path in unread if (extra := missing_extra(read_only_format(path)))}
-        way = f"{pip_install(*sorted(extras))}, or " if extras else ""
-        yield f"{_count(unread)} not read ({_endings(unread)}); {way}convert them to TIFF, PNG or JPEG first"
-    results = [path for scan in scans for path in scan.results]
-    if results and not beside:
-        yield f"{_count(results)} passed over as earlier results beside their inputs ({results[0].name}, ...)"
-    above = [path for scan in scans for path in scan.above]
-    anyway = [path for scan in scans for path in scan.anyway]
-    for links, where in ((above, "above"), (anyway, "that is walked anyway")):
-        if links:
-            yield f"{_count(links, 'link')} to a folder {where} not followed ({first_three(links)})"
-
-
 def _rewritten(jobs: Sequence[Job]) -> Iterator[str]:
     """What becomes another format because its own is not written."""
     for source, target in WRITTEN_AS.items():
         paths = [job.input for job in jobs if read_only_format(job.input) == source]
         if any(format_of_path(job.output) == target for job in jobs if job.input in paths):
-            yield f"{_endings(paths)} can be read but not written, so the result is {target}; --format chooses another"
-
-
-def _endings(files: Sequence[Path]) -> str:
-    return ", ".join(sorted({path.suffix.lower() for path in files}))
-
-
-def _count(files: Sequence[Path], what: str = "file") -> str:
-    return f"1 {what}" if len(files) == 1 else f"{len(files)} {what}s"
+            yield f"{endings(paths)} can be read but not written, so the result is {target}; --format chooses another"
 
 
 def _is_stream(path: Path) -> bool:
@@ -366,16 +324,3 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except OSError:
         return 0
-
-
-def _absence(path: Path) -> str | None:
-    """Why nothing is found under ``path``; None when something is."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        if path.is_symlink():
-            return f"leads nowhere (a link to {path.readlink()})"
-        return f"no such file or folder{nearest_beside(path)}"
-    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be searched
-        return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
-    return None
