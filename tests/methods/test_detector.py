@@ -169,6 +169,24 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole() -> None:
     assert whole["loss"].item() == pytest.approx((whole["entropy"] + whole["error"]).item(), rel=1e-5)
 
 
+def test_views_are_drawn_smaller_than_usual_the_same_for_all_parts_of_a_batch() -> None:
+    network = tiny_detector(replace(TINY, view=48))
+    seen: list[int] = []
+
+    def call(crops: Tensor, views: Tensor) -> Tensor:
+        seen.append(views.shape[-1])
+        return network.walk(WHOLE, crops, views)
+
+    clean = pictures(4, 96, 96)
+    for seed in range(6):
+        for part in (slice(0, 2), slice(2, 4)):
+            batch = Batch(clean[part], clean[part], part, 4)
+            Detect().losses(network, call, batch, torch.Generator().manual_seed(seed), {})
+    assert seen[::2] == seen[1::2]
+    assert len(set(seen)) > 2
+    assert max(seen) <= 48
+
+
 def test_steps_lower_the_loss_on_what_they_saw() -> None:
     network, clean = tiny_detector().train(), pictures(8)
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)

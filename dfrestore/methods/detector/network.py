@@ -68,10 +68,10 @@ class Detector(Network):
             self.severities.weight.mul_(0.1)
             self.severities.bias.fill_(-2.0)  # most photos lack most kinds
 
-    def look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """(crops, views) of pictures (B, 3, H, W) in [0, 1]; see :func:`.looks.look`."""
+    def look(self, pictures: Tensor, view: int | None = None) -> tuple[Tensor, Tensor]:
+        """(crops, views) of pictures (B, 3, H, W) in [0, 1]; see :func:`.looks.look`. view: in place of the usual."""
         config = self.config
-        return look(pictures, crop=config.crop, crops=config.crops, view=config.view)
+        return look(pictures, crop=config.crop, crops=config.crops, view=view or config.view)
 
     def forward(self, crops: Tensor, views: Tensor) -> Tensor:
         return self.walk(Whole(torch.float32), crops, views).sigmoid()

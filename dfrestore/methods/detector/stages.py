@@ -24,6 +24,9 @@ _COUNTS = ("present", "error_present", "absent", "error_absent", "severe", "foun
 class Detect(Stage):
     """Each crop of the batch gets a mixture of its own; ``batch.degraded`` is not used.
 
+    Views are drawn smaller than usual, down to a third: photos are reduced more than crops are to become views, and
+    what is fine should be told from crops, not from views that still show it.
+
     The loss is the cross entropy of severities, which draws the doubtful to their mean, and their L1 distance times
     ``l1_weight``, which draws what is absent to 0.
     """
@@ -40,7 +43,9 @@ class Detect(Stage):
         mixtures = [draw_mixture(clean, seed) for clean, seed in zip(batch.clean, seeds, strict=True)]
         pictures = torch.stack([mixture.picture for mixture in mixtures])
         wanted = _of_kinds(torch.stack([mixture.severities for mixture in mixtures]), network).to(pictures.device)
-        logits = call(*network.look(pictures))
+        most = network.config.view
+        view = int(torch.randint(max(1, most // 3), most + 1, (1,), generator=draw))
+        logits = call(*network.look(pictures, view))
         entropy = functional.binary_cross_entropy_with_logits(logits, wanted)
         error = (logits.sigmoid() - wanted).abs().mean()
         return {"loss": entropy + self.l1_weight * error, "entropy": entropy, "error": error}
