@@ -125,6 +125,13 @@ def test_severities_are_from_0_to_1_for_each_kind() -> None:
     assert (told < 1).all()
 
 
+def test_an_untrained_network_lets_the_picture_through_to_its_head() -> None:
+    network = tiny_detector(DetectorConfig())
+    crops, _ = network.look(pictures(1, 160, 160))
+    features = network._features(crops[0], network.of_crops, torch.float32)
+    assert 0.2 < features.std().item() < 10
+
+
 def test_a_picture_is_told_the_same_alone_and_in_a_batch() -> None:
     network = tiny_detector()
     batch = pictures(3, 96, 96)

@@ -25,14 +25,12 @@ FINE = 8.0  # of what differs from the mean of its neighbours, which is small in
 
 
 class Block(nn.Module):
-    """x + two convolutions; the second begins near nothing."""
+    """x + two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        with torch.no_grad():
-            self.second.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = functional.relu(_convolved(x, self.first))
@@ -64,7 +62,19 @@ class Detector(Network):
         self.trunk = nn.ModuleList(layers)
         self.hidden = nn.Linear(4 * config.widths[-1], config.hidden)
         self.severities = nn.Linear(config.hidden, len(config.kinds))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Without a norm the features must begin as strong as they are to stay, by layer (He et al., ICCV 2015)."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
         with torch.no_grad():
+            for block in self.trunk:
+                if isinstance(block, Block):
+                    block.second.weight.mul_(0.1)
             self.severities.weight.mul_(0.1)
             self.severities.bias.fill_(-2.0)  # most photos lack most kinds
 
