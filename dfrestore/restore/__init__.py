@@ -1,5 +1,5 @@
-"""Restorer and Chain (the Python API), and runs over files and folders: what to take, where it goes, what is done
-already, and the pictures beside a result: maps of uncertainty, comparison strips, traces.
+"""Restorer, Chain and Detection (the Python API), and runs over files and folders: what to take, where it goes, what is
+done already, and the pictures beside a result: maps of uncertainty, comparison strips, traces.
 
 Parsing of options and printing are the command line's; pixels, plans and tensors belong to ``photo`` and ``engine``.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dfrestore.restore.batch import run_batch
     from dfrestore.restore.chain import Chain
+    from dfrestore.restore.detection import Detection, Findings
     from dfrestore.restore.finish import Finish
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Chain",
     "ChainSettings",
+    "Detection",
     "FilePlan",
     "FileResult",
+    "Findings",
     "Finish",
     "Job",
     "Outcome",
@@ -47,6 +50,8 @@ _HOMES = {
     "run_batch": "batch",
     "triage": "todo",
     "Chain": "chain",
+    "Detection": "detection",
+    "Findings": "detection",
     "Outcome": "restorer",
     "Restorer": "restorer",
 }

@@ -13,7 +13,7 @@ from PIL import Image
 from dfrestore.cli import main
 from dfrestore.methods.detector import Detector, DetectorConfig
 from dfrestore.photo import read
-from dfrestore.restore.detection import Detection
+from dfrestore.restore import Detection
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.weights import ModelSpec, save_checkpoint
 
