@@ -108,7 +108,8 @@ def _drops(picture: Tensor, dice: Dice) -> Tensor:
 
 
 def _haze(picture: Tensor, dice: Dice) -> Tensor:
-    return _thinned(haze.add_haze(picture, _bare(haze.sample_params(seeded(dice.seed())))), picture, dice)
+    generator, preset = seeded(dice.seed()), dice.pick(((0.5, "mixed"), (0.5, "camera")))
+    return _thinned(haze.add_haze(picture, _bare(haze.sample_params(generator, preset))), picture, dice)
 
 
 def _noise(picture: Tensor, dice: Dice) -> Tensor:
