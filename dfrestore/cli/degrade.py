@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "bench": "",
         "storm-haze": "rain behind a veil",
     },
-    "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "bench": ""},
+    "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "dense": "mixed, half of it dense", "bench": ""},
     "drops": {"sharp": "on glass", "blurred": "", "large": "", "mixed": "", "bench": ""},
     "defocus": {"slight": "", "medium": "", "strong": "up to 12 pixels", "mixed": "", "bench": ""},
     "lowres": {

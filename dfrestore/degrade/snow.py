@@ -117,6 +117,11 @@ PRESETS: dict[str, tuple[tuple[float, SnowRange], ...]] = {
         (0.4, SnowRange(denser=(0.7, 1.5))),
         (0.3, SnowRange(denser=(1.5, 4.0), veil_share=0.9, veil=(0.1, 0.5))),
     ),
+    "dense": (
+        (0.2, SnowRange(denser=(0.3, 0.7), veil_share=0.2, veil=(0.02, 0.12))),
+        (0.3, SnowRange(denser=(0.7, 1.5))),
+        (0.5, SnowRange(denser=(1.5, 6.0), veil_share=0.8, veil=(0.02, 0.5))),
+    ),
     "bench": (
         (1.0, SnowRange(denser=(3.5, 6.0), veil_share=0.7, veil=(0.02, 0.25), noise=(0.3, 1.5), quality=(85, 97))),
     ),
