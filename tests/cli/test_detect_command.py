@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import save_model, tiny_spec
 from PIL import Image
 
 from dfrestore.cli import main
@@ -125,8 +126,6 @@ def test_what_does_not_exist_is_wrong_usage(
 def test_a_model_of_another_task_or_method_is_refused(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from conftest import save_model, tiny_spec
-
     other = save_model(tmp_path / "derain.safetensors", tiny_spec(), 1.0)
     assert main(["detect", str(photos), "--model", str(other)]) == 2
     assert "is a model for derain, not for detect" in capsys.readouterr().err
