@@ -86,6 +86,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 channel="rgb",
                 folders=(("hazy", "clear"), ("hazy", "gt")),
                 roles=("haze",),
+                preset="dtpm-compact-dehaze",
             ),
             Task(
                 name="desnow",
@@ -94,6 +95,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 upright=True,
                 folders=(("snow", "gt"), ("synthetic", "gt")),  # CSD, Snow100K
                 roles=("snowy",),
+                preset="dtpm-compact-desnow",
             ),
             Task(
                 name="raindrop",
@@ -102,6 +104,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 upright=True,
                 folders=(("data", "gt"),),
                 roles=("drops",),
+                preset="dtpm-compact-raindrop",
             ),
             Task(
                 name="defocus",
@@ -110,6 +113,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 channel="rgb",
                 folders=(("source", "target"),),
                 roles=("defocused",),
+                preset="dtpm-compact-defocus",
             ),
             Task(
                 name="upscale",

@@ -37,8 +37,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Shown:
-    """A photo of ``skimage.data`` and what is done to it."""
+    """A photo of ``skimage.data``, what is done to it, and the task that undoes it."""
 
+    task: str
     name: str
     kind: str
     preset: str
@@ -53,24 +54,30 @@ EXAMPLES = (
 )
 
 NOISY = (
-    Shown("chelsea", "noise", "gaussian25", 1),
-    Shown("coffee", "noise", "sensor", 3),
-    Shown("astronaut", "noise", "gaussian50", 1),
+    Shown("denoise", "chelsea", "noise", "gaussian25", 1),
+    Shown("denoise", "coffee", "noise", "sensor", 3),
+    Shown("denoise", "astronaut", "noise", "gaussian50", 1),
 )
 SMALL = (
-    Shown("chelsea", "lowres", "x4", 1),
-    Shown("astronaut", "lowres", "x4", 1),
-    Shown("coffee", "lowres", "x2", 1),
+    Shown("upscale", "chelsea", "lowres", "x4", 1),
+    Shown("upscale", "astronaut", "lowres", "x4", 1),
+    Shown("upscale", "coffee", "lowres", "x2", 1),
 )
 HOLED = (
-    Shown("chelsea", "holes", "scratches", 3),
-    Shown("coffee", "holes", "strokes", 2),
-    Shown("astronaut", "holes", "thick", 5),
+    Shown("inpaint", "chelsea", "holes", "scratches", 3),
+    Shown("inpaint", "coffee", "holes", "strokes", 2),
+    Shown("inpaint", "astronaut", "holes", "thick", 5),
 )
 BLURRED = (
-    Shown("chelsea", "blur", "short", 3),
-    Shown("coffee", "blur", "linear", 2),
-    Shown("astronaut", "blur", "shake", 5),
+    Shown("deblur", "chelsea", "blur", "short", 3),
+    Shown("deblur", "coffee", "blur", "linear", 2),
+    Shown("deblur", "astronaut", "blur", "shake", 5),
+)
+WEATHER = (
+    Shown("dehaze", "rocket", "haze", "haze", 3),
+    Shown("desnow", "chelsea", "snow", "snow", 2),
+    Shown("raindrop", "coffee", "drops", "mixed", 4),
+    Shown("defocus", "astronaut", "defocus", "medium", 5),
 )
 
 # contact sheets of presets: kind -> photo and seed
@@ -103,10 +110,11 @@ def main() -> None:
     save_degradations(HERE / "degradations.jpg", PRESETS, side=140)
     save_degradations(HERE / "degradations_more.jpg", MORE_PRESETS, side=220, reduced=2)
     save_before_after(HERE / "before_after.jpg")
-    save_restored(HERE / "before_after_noise.jpg", "denoise", NOISY)
-    save_restored(HERE / "before_after_blur.jpg", "deblur", BLURRED)
-    save_restored(HERE / "before_after_larger.jpg", "upscale", SMALL, side=200)
-    save_restored(HERE / "before_after_holes.jpg", "inpaint", HOLED, side=240)
+    save_restored(HERE / "before_after_noise.jpg", NOISY)
+    save_restored(HERE / "before_after_blur.jpg", BLURRED)
+    save_restored(HERE / "before_after_larger.jpg", SMALL, side=200)
+    save_restored(HERE / "before_after_holes.jpg", HOLED, side=240)
+    save_restored(HERE / "before_after_weather.jpg", WEATHER, side=200)
 
 
 def save_degradations(path: Path, shown: Mapping[str, tuple[str, int]], side: int, reduced: int = 1) -> None:
@@ -150,14 +158,14 @@ def save_before_after(path: Path) -> None:
     contact_sheet(rows).save(path, "JPEG", quality=85, optimize=True)
 
 
-def save_restored(path: Path, task: str, shown: tuple[Shown, ...], side: int = 280) -> None:
-    """Degraded photos, below them what the task's models make of them, then the photos; parts at full size."""
+def save_restored(path: Path, shown: tuple[Shown, ...], side: int = 280) -> None:
+    """Degraded photos, below them what their tasks' models make of them, then the photos; parts at full size."""
     rows: list[list[tuple[str, np.ndarray]]] = [[], [], []]
     for one in shown:
         kind = KINDS[one.kind]
         scale = kind.scale(one.preset)
         clean = cut_to(getattr(skimage.data, one.name)(), scale)
-        restorer = Restorer.from_pretrained(task, "x2" if scale == 2 else None, precision="fp32")
+        restorer = Restorer.from_pretrained(one.task, "x2" if scale == 2 else None, precision="fp32")
         given = to_8bit(kind.apply(clean / 255.0, one.preset, one.seed))
         mask = (given[..., 3] > 0).astype(np.float32) if kind.mask else None
         restored = restorer(given[..., :3].copy(), mask=mask)

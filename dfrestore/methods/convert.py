@@ -89,9 +89,8 @@ def _recognise(states: Sequence[StateDict], name: str) -> tuple[StateDict, str, 
         if other := _of_related_network(shapes_of(state.tensors), name):
             raise other
     begins = ", ".join(f"'{key[:60]}' {list(shape)}" for key, shape in list(shapes_of(states[0].tensors).items())[:3])
-    raise WeightsError(
-        f"{name}: not the weights of a network that is known ({', '.join(METHODS)}); its first tensors are {begins}"
-    )
+    known = ", ".join(key for key, method in METHODS.items() if any(stage.restores for stage in method.stages))
+    raise WeightsError(f"{name}: not the weights of a network that is known ({known}); its first tensors are {begins}")
 
 
 def _of_related_network(shapes: Shapes, name: str) -> WeightsError | None:
