@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from conftest import save_model, tiny_spec
 
 from dfrestore.methods import build_network
 from dfrestore.methods.diffir import DiffIRConfig
@@ -37,13 +36,3 @@ def _saved(path: Path, task: str, config: DiffIRConfig, output: float) -> Path:
             weight.mul_(output)
     save_checkpoint(path, network.state_dict(), spec)
     return path
-
-
-def save_one_of_each(folder: Path) -> dict[str, Path]:
-    """Small models for chains, by task; the first two have random weights."""
-    return {
-        "derain": save_model(folder / "derain.safetensors", tiny_spec(), 1.0),
-        "denoise": save_model(folder / "denoise.safetensors", tiny_spec(task="denoise"), 0.5),
-        "upscale": save_enlarging(folder / "upscale.safetensors", 2),
-        "inpaint": save_filling(folder / "inpaint.safetensors"),
-    }

@@ -116,7 +116,10 @@ def test_commands_options_models_tasks_presets_kinds_and_formats_are_completed_a
         ("dfrestore benchmark deblur --model ", {"compact", "deblur/compact"}),
         ("dfrestore evaluate --task denoise --model ", {"compact", "denoise/compact"}),
         ("dfrestore evaluate denoise --model ", {"compact", "denoise/compact"}),
-        ("dfrestore finetune --model d", {"derain/compact", "denoise/compact", "deblur/compact"}),
+        (
+            "dfrestore finetune --model de",
+            {f"{task}/compact" for task in ("derain", "denoise", "deblur", "dehaze", "desnow", "defocus")},
+        ),
         ("dfrestore train inpaint --init-from ", {"compact", "inpaint/compact"}),
         ("dfrestore derain --window ", {"global"}),
     ],
@@ -135,7 +138,7 @@ def test_models_of_the_user_are_completed_and_a_base_where_a_base_is_wanted(
     ]
     (tmp_path / "weights.toml").write_text("\n".join(tables))
     assert bash("dfrestore derain --model ") == ["compact", "derain/compact", "derain/mine", "mine"]
-    assert bash("dfrestore train derain --base ") == ["texture/prior"]
+    assert bash("dfrestore train derain --base ") == ["texture/compact", "texture/prior"]
     assert "texture/prior" not in bash("dfrestore evaluate --model ")
 
 

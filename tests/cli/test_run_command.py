@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_models import save_one_of_each
 from conftest import Answer, pixels
-from diffir_models import save_one_of_each
 from larger_and_filled import array_of, changed, names, objects, save_mask, sideways, size_of
 from PIL import Image
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_models import save_one_of_each
 from conftest import pixels
-from diffir_models import save_one_of_each
 
 from dfrestore import Chain, Restorer
 from dfrestore.errors import UsageError
