@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from chain_models import save_one_of_each
 from conftest import Answer
-from diffir_models import save_one_of_each
 from PIL import Image
 
 from dfrestore.files import is_temporary
