@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,16 @@ def running(arguments: list[str], seconds: float = 0.05) -> Iterator[subprocess.
         process.communicate()
 
 
+def stopped(run: AbstractContextManager[subprocess.Popen[str]], number: signal.Signals, code: int) -> str:
+    """What the run says on standard error when this signal ends it, with this exit code and no traceback."""
+    with run as process:
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    return str(err)
+
+
 def whole_pictures(out: Path) -> int:
     """How many outputs there are; each must open."""
     found = sorted(out.glob("*.png"))
@@ -85,11 +95,7 @@ def test_a_signal_keeps_what_is_finished_and_leaves_nothing_half(
     folder: Path, identity_model: Path, dfrestore: Run, number: signal.Signals, code: int, word: str
 ) -> None:
     out = folder.parent / "out"
-    with running(arguments(folder, identity_model)) as process:
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "Traceback" not in err
+    err = stopped(running(arguments(folder, identity_model)), number, code)
     done = whole_pictures(out)
     assert 1 <= done < 8
     assert f"{word}: {done} done, {8 - done} not done" in err
@@ -107,11 +113,7 @@ def test_a_chain_stopped_in_its_second_task_leaves_nothing_half_and_the_same_com
     command = ["run", "derain,denoise", str(tmp_path / "in"), "-o", str(out), "--precision", "fp32"]
     command += [f"{task}.model={models[task]}" for task in ("derain", "denoise")]
     command += ["derain.steps=1", f"denoise.steps={STEPS}"]
-    with running(command, 0.25) as process:
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "Traceback" not in err
+    stopped(running(command, 0.25), number, code)
     done = whole_pictures(out)
     assert 1 <= done < 3
     assert sorted(path.name for path in out.iterdir()) == [".dfrestore.jsonl", *(f"{n}.png" for n in range(done))]
