@@ -159,6 +159,12 @@ DETECT = "detect"
 CHAIN = "run"
 """The command of several tasks in turn; its results have it in their names."""
 
+AUTO = "auto"
+"""The command that chooses the tasks itself; its results have it in their names."""
+
+COMBINED = (CHAIN, AUTO)
+"""The commands that may do several tasks to a photo."""
+
 _FOLDERS = (("input", "target"), ("lq", "gt"))
 _ROLES = ("hq", "clean", "degraded", "restored")
 _FOREIGN_TASKS = ("deraindrop",)  # results of other programs have it in their names

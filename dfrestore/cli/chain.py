@@ -64,16 +64,23 @@ Items = Annotated[
 
 def command() -> Callable[..., None]:
     """The command: its arguments, and the options of a task that hold for a whole chain."""
-    known = inspect.signature(restore, eval_str=True).parameters
-    context, *common = (each for name, each in known.items() if name not in {"inputs", *STEP_OPTIONS, *ALONE_OPTIONS})
     kind = inspect.Parameter.KEYWORD_ONLY
     own = [inspect.Parameter(name, kind, annotation=hint) for name, hint in (("tasks", Tasks), ("items", Items))]
-    where = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in WHERE_OPTIONS.items()]
+    context, *common = common_options()
 
     def run_chain(**values: Any) -> None:
         run_tasks(**values)
 
-    return with_parameters(run_chain, [context, *own, *where, *common])
+    return with_parameters(run_chain, [context, *own, *common])
+
+
+def common_options() -> list[inspect.Parameter]:
+    """The context, and the options that hold for several tasks together."""
+    known = inspect.signature(restore, eval_str=True).parameters
+    context, *common = (each for name, each in known.items() if name not in {"inputs", *STEP_OPTIONS, *ALONE_OPTIONS})
+    kind = inspect.Parameter.KEYWORD_ONLY
+    where = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in WHERE_OPTIONS.items()]
+    return [context, *where, *common]
 
 
 @in_crew
@@ -87,10 +94,10 @@ def run_tasks(context: typer.Context, tasks: str, items: list[str], **common: An
     where = next((f"--{name}" for name in WHERE_OPTIONS if common[name]), None)
     if filling and where:
         raise UsageError(f"{where}: a chain with {filling[0]} has none; {filling[0]}.mask=FILE is what to fill")
-    own, inputs = _split(items, names, context)
+    own, inputs = split(items, names, context)
     if not inputs:
         raise UsageError(f"no INPUT; name a file or folder behind {tasks}")
-    common = {**_defaults(), **common, "inputs": inputs}
+    common = {**defaults(), **common, "inputs": inputs}
     # What lies beside a result is planned for all of the chain.
     beside = {key: value for values in own.values() for key, value in values.items() if key == "save_mask"}
     steps = [(name, Options(**{**common, **own[name]})) for name in names]
@@ -105,14 +112,14 @@ def misplaced(option: str) -> str | None:
     return f"{option} is of one task: write TASK.{option.removeprefix('--')}=VALUE" if name in STEP_OPTIONS else None
 
 
-def _defaults() -> dict[str, Any]:
+def defaults() -> dict[str, Any]:
     """Of the options of a task."""
     parameters = inspect.signature(restore).parameters.values()
     known = {field.name for field in fields(Options)}
     return {item.name: item.default for item in parameters if item.name in known}
 
 
-def _split(
+def split(
     items: Sequence[str], tasks: Sequence[str], context: typer.Context
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """(the options of each task, the INPUTs). Raises UsageError."""

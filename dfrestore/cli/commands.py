@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dfrestore.cli.help_groups import GROUPS, Grouped
-from dfrestore.tasks import CHAIN, DETECT, any_of, restoring_tasks
+from dfrestore.tasks import AUTO, CHAIN, DETECT, any_of, restoring_tasks
 from dfrestore.version import __version__
 
 _REMOVED = any_of([task.removes for task in restoring_tasks().values() if task.removes], "and")
@@ -24,6 +24,7 @@ Examples:
   dfrestore denoise holiday/ -o clean/          its subfolders too
   dfrestore upscale photo.jpg --scale 4
   dfrestore inpaint photo.jpg --mask mask.png   what is white is filled
+  dfrestore auto holiday/ -o better/            finds what is wrong with each photo
   dfrestore derain --help                       all options
 
 \b
@@ -39,7 +40,19 @@ Results go to standard output, messages for people to standard error. DFRESTORE_
 
 
 WEIGHTS = "weights"  # a group of its own
-NAMES = (*restoring_tasks(), CHAIN, DETECT, "train", "finetune", "evaluate", "degrade", WEIGHTS, "benchmark", "info")
+NAMES = (
+    *restoring_tasks(),
+    CHAIN,
+    AUTO,
+    DETECT,
+    "train",
+    "finetune",
+    "evaluate",
+    "degrade",
+    WEIGHTS,
+    "benchmark",
+    "info",
+)
 
 
 def _command(name: str) -> tuple[Callable[..., Any], str | None]:
@@ -53,6 +66,10 @@ def _command(name: str) -> tuple[Callable[..., Any], str | None]:
         from dfrestore.cli import chain
 
         return chain.command(), chain.HELP
+    if name == AUTO:
+        from dfrestore.cli import auto
+
+        return auto.command(), auto.help_text()
     if name == WEIGHTS:
         from dfrestore.cli import weights
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dfrestore.errors import UsageError, did_you_mean
-from dfrestore.tasks import CHAIN, any_of
+from dfrestore.tasks import COMBINED, any_of
 
 
 def complaint(error: Exception, arguments: Sequence[str]) -> str:
@@ -35,7 +35,7 @@ def _unknown(error: Exception, said: str, context: Any, arguments: Sequence[str]
     file = next((word for word in arguments if _is_file_with_dash(word, name)), None)
     if file is not None:
         return f"'{file}' begins like an option; for a file of that name give './{file}'"
-    if context.info_name == CHAIN and (way := _of_a_task(name)) is not None:
+    if context.info_name in COMBINED and (way := _of_a_task(name)) is not None:
         return way
     owners = _owners(name, context)
     if owners:

@@ -7,13 +7,14 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from dfrestore.tasks import CHAIN, restoring_tasks
+from dfrestore.tasks import COMBINED, restoring_tasks
 
 Groups = Mapping[str, str]
 """Title -> the parameters of its options, in the order of the page."""
 
 _PRINTED = "quiet as_json as_csv print_config list_presets help"
 _RESTORING: Groups = {
+    "What is repaired": "only never skip_clean detector",
     "Size": "scale size long_edge short_edge min_size",
     "Where the photo changes": "region mask invert dilate feather keep_alpha save_mask",
     "Result": "out name format quality strip_metadata preview",
@@ -38,7 +39,7 @@ _TRAINING: Groups = {
     "What is printed": _PRINTED,
 }
 GROUPS: Mapping[str, Groups] = {
-    **dict.fromkeys((*restoring_tasks(), CHAIN), _RESTORING),
+    **dict.fromkeys((*restoring_tasks(), *COMBINED), _RESTORING),
     "evaluate": _EVALUATING,
     **dict.fromkeys(("train", "finetune"), _TRAINING),
 }

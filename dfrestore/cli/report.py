@@ -42,6 +42,7 @@ class Report:
         self._left: dict[str, list[Path | None]] = {}
         self._changes: list[tuple[Path, Change]] = []
         self._beside: dict[str, list[Path]] = {}  # kind of extra -> those that were written
+        self._unharmed = 0  # that a run which chooses the tasks has only copied
         self._limit: int | None = None
         self._after = 0  # photos that are left for a later run
         self._bar: Any = None
@@ -115,11 +116,13 @@ class Report:
             self._out(strict_json.dumps(as_json(result)))
         elif result.status == "done" and self.paths and not self.quiet:
             self._out(one_line(result.output))
+        if result.status == "done" and result.repair is not None:
+            self._unharmed += not result.repair.changed
         if result.status == "failed":
             self._err(f"dfrestore: {result.error}")
         elif result.status == "left":
             self._left.setdefault(str(result.error), []).append(result.output)
-        if result.change is not None:
+        if result.change is not None and (result.repair is None or result.repair.changed):
             self._changes.append((result.input, result.change))
         for kind, place in result.extras.places.items() if result.status == "done" else ():
             self._beside.setdefault(kind, []).append(place)
@@ -168,6 +171,7 @@ class Report:
         seconds = time.perf_counter() - self._begin
         if self.as_json:
             totals = {"inputs": self.inputs, **{key: self.counts[key] for key in ("done", "skipped", "left", "failed")}}
+            totals |= {"clean": self.counts["clean"]} if self.counts["clean"] else {}
             totals |= {"planned": self.counts["planned"]} if self.counts["planned"] else {}
             totals |= {"remaining": self._after} if self._limit is not None else {}
             totals |= {"interrupted": True} if ending else {}
@@ -175,6 +179,8 @@ class Report:
         if self.inputs == 1 and self.counts["failed"] and not ending:
             return  # the failure's own line says it all
         parts = [f"{self.counts[key]} {word}" for key, word in _WORDS.items() if self.counts[key]]
+        if self._unharmed and parts:
+            parts[0] += f" ({self._unharmed} of them as they were: nothing to repair)"
         missing = self.inputs - self.counts.total()
         if ending and missing > 0:
             parts.append(f"{missing} not done")
@@ -233,6 +239,7 @@ class Report:
 _WORDS = {
     "done": "done",
     "planned": "to do",
+    "clean": "not written (nothing to repair)",
     "skipped": "skipped (done before)",
     "left": "left as found",
     "failed": "failed",

@@ -12,7 +12,8 @@ from dfrestore.cli.restoring_options import is_of_step
 from dfrestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from dfrestore.restore import Chain, FilePlan, Restorer
+    from dfrestore.restore import FilePlan, Restorer, Settings
+    from dfrestore.restore.auto import AnyRestorer
     from dfrestore.restore.results import AnySettings
     from dfrestore.weights import Resolved
 
@@ -36,22 +37,42 @@ def identity_of(resolved: Resolved, plan: FilePlan) -> str:
 
 
 def loaded(
-    resolved: Sequence[Resolved], settings: AnySettings, *, device: str, precision: str, memory: int | None
-) -> Restorer | Chain:
-    """Every model, once for all photos."""
-    from dfrestore.restore import Chain, ChainSettings, Restorer
+    resolved: Sequence[Resolved],
+    settings: AnySettings,
+    *,
+    device: str,
+    precision: str,
+    memory: int | None,
+    detector: Resolved | None = None,
+) -> AnyRestorer:
+    """Every model, once for all photos. detector: of a run that chooses the tasks; its models are loaded as needed."""
+    from dfrestore.restore import Auto, Chain, ChainSettings, Detection, Restorer
 
-    restorers = [
-        Restorer.from_resolved(model, device=device, precision=precision, window=part.window, memory=memory)
-        for model, part in zip(resolved, settings.parts, strict=True)
-    ]
+    def load(model: Resolved, part: Settings) -> Restorer:
+        return Restorer.from_resolved(model, device=device, precision=precision, window=part.window, memory=memory)
+
+    if detector is not None:
+        from dfrestore.engine import choose_device, choose_precision
+
+        known = {part.task: partial(load, model, part) for model, part in zip(resolved, settings.parts, strict=True)}
+        place = choose_device(device)
+        return Auto(
+            Detection.from_resolved(detector, device),
+            tuple(known),
+            lambda task: known[task](),
+            device=place,
+            precision=choose_precision(precision, place),
+        )
+    restorers = [load(model, part) for model, part in zip(resolved, settings.parts, strict=True)]
     return Chain(restorers) if isinstance(settings, ChainSettings) else restorers[0]
 
 
-def named_models(restorer: Restorer | Chain, settings: AnySettings) -> dict[str, Any]:
+def named_models(restorer: AnyRestorer, settings: AnySettings) -> dict[str, Any]:
     """Of a dry run's JSON: the model, or all those of a chain."""
-    from dfrestore.restore import ChainSettings
+    from dfrestore.restore import Auto, ChainSettings
 
+    if isinstance(restorer, Auto):
+        return {"detector": restorer.detection.name}
     named: dict[str, Any] = {"model": restorer.label, "seed": settings.seed}
     if isinstance(settings, ChainSettings):
         steps = zip(restorer.restorers, settings.parts, strict=True)

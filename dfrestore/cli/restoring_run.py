@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -16,15 +16,17 @@ from dfrestore.cli.name_option import template_of
 from dfrestore.cli.page import page_path
 from dfrestore.cli.report import Report, weight_of
 from dfrestore.cli.restoring_models import identity_of, loaded, named_models, naming, steps_of
-from dfrestore.cli.restoring_values import Options, Parsed
-from dfrestore.cli.restoring_words import about, described, expected, planned, remarks, what
+from dfrestore.cli.restoring_values import Looking, Options, Parsed
+from dfrestore.cli.restoring_words import about, described, expected, planned, remarks, repair_planned, what
 from dfrestore.cli.run_page import RunPage
 from dfrestore.errors import one_line
 from dfrestore.files import STREAM
 from dfrestore.processes import PeerFailed, use_threads
+from dfrestore.tasks import DETECT
 
 if TYPE_CHECKING:
-    from dfrestore.restore import Chain, FilePlan, FileResult, Job, Restorer, Settings
+    from dfrestore.restore import FilePlan, FileResult, Job, Settings, Started
+    from dfrestore.restore.auto import AnyRestorer
     from dfrestore.restore.extras import Extras
     from dfrestore.restore.results import AnySettings
     from dfrestore.restore.shares import Crew
@@ -32,9 +34,16 @@ if TYPE_CHECKING:
     from dfrestore.weights import Resolved
 
 
-def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Options]] = ()) -> None:
+def run(
+    task: str,
+    crew: Crew,
+    options: Options,
+    chain: Sequence[tuple[str, Options]] = (),
+    looking: Looking | None = None,
+) -> None:
     """Run the command. chain: tasks in turn, each with options that may differ in what is of one task; else ``task``.
 
+    looking: of a run that chooses from these tasks for each photo.
     Raises UsageError, :class:`Ended` after a signal, and ``typer.Exit`` for other exit codes.
     """
     steps: list[_Step] = []
@@ -43,6 +52,7 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
             steps.append(_Step(name, own, Parsed.of(own, name)))
     parsed = next((step.parsed for step in steps if step.parsed.masks is not None), steps[0].parsed)
     find = cache(lambda: crew.in_turn(lambda: [step.resolved() for step in steps]))  # once
+    detector = None if looking is None else crew.in_turn(lambda: _detector(looking))
     plan = _plan(options, task, parsed, steps, find)
     report = Report(
         quiet=options.quiet,
@@ -56,7 +66,9 @@ def run(task: str, crew: Crew, options: Options, chain: Sequence[tuple[str, Opti
     outputs = [path for job in plan.jobs for path in (job.output, *job.extras.places.values())]
     page = page_path(options.page, map(Path, options.inputs), outputs, overwrite=options.overwrite)
     settings = _settings(steps, resolved, plan, chained=bool(chain))
-    work = _Run(plan, settings, report, resolved, options, parsed, crew)
+    if looking is not None and detector is not None:
+        settings = _choosing(settings, looking, identity_of(detector, plan))
+    work = _Run(plan, settings, report, resolved, options, parsed, crew, detector)
     if page is not None and crew.first and not options.dry_run:
         work.page = RunPage(
             page, report, plan, settings, resolved, overwrite=options.overwrite, max_pixels=parsed.pixels
@@ -126,6 +138,18 @@ def _settings(steps: Sequence[_Step], resolved: Sequence[Resolved], plan: FilePl
     return ChainSettings(tuple(parts)) if chained else parts[0]
 
 
+def _detector(looking: Looking) -> Resolved:
+    from dfrestore.weights import resolve
+
+    return resolve(looking.detector, task=DETECT)
+
+
+def _choosing(settings: AnySettings, looking: Looking, detector: str) -> AnySettings:
+    from dfrestore.restore import AutoSettings
+
+    return AutoSettings(settings.parts, detector=detector, skip_clean=looking.skip_clean)
+
+
 def _settings_of(options: Options, parsed: Parsed, task: str, resolved: Resolved, plan: FilePlan) -> Settings:
     from dfrestore.restore import Settings
 
@@ -161,6 +185,7 @@ class _Run:
     options: Options
     parsed: Parsed
     crew: Crew
+    detector: Resolved | None = None
     page: RunPage | None = None
 
     def execute(self) -> int:
@@ -226,12 +251,18 @@ class _Run:
         use_threads(self.options.threads)
         place = self.crew.place(self.options.device)
         memory = self.crew.memory(self.parsed.memory, place)
-        restorer = loaded(self.resolved, self.settings, device=place, precision=self.options.precision, memory=memory)
+        restorer = loaded(
+            self.resolved,
+            self.settings,
+            device=place,
+            precision=self.options.precision,
+            memory=memory,
+            detector=self.detector,
+        )
         if restorer.precision.warning:
             self.report.warn(restorer.precision.warning)
-        for one, part in zip(restorer.restorers, self.settings.parts, strict=True):
-            for remark in remarks(one.network, part, self.options.trace):
-                self.report.warn(f"{part.task}: {remark}" if len(self.settings.parts) > 1 else remark)
+        for line in remarks(restorer, self.settings, self.options.trace):
+            self.report.warn(line)
         if self.page is not None:
             self.page.uses(restorer)
         if self.options.dry_run:
@@ -239,7 +270,7 @@ class _Run:
         else:
             self._restore(todo, restorer, records)
 
-    def _restore(self, todo: list[Job], restorer: Restorer | Chain, records: Records) -> None:
+    def _restore(self, todo: list[Job], restorer: AnyRestorer, records: Records) -> None:
         from dfrestore import photo
         from dfrestore.restore import FileResult, Started, run_batch
 
@@ -257,19 +288,29 @@ class _Run:
         for event in self.crew.gathered(work):
             if isinstance(event, Started):
                 output = event.job.output
-                if not begun:
-                    seconds = expected(event, [job.input for job in todo], self.crew.size)
-                    self.report.expect(seconds)
-                    self.report.say(self._start_line(restorer, described(event), about(event, seconds, len(todo))))
-                elif not event.whole:
-                    self.report.say(f"{event.job.input}: {event.plan}")
+                for line in self._on_start(event, restorer, todo, first=not begun):
+                    self.report.say(line)
                 begun = True
             elif isinstance(event, FileResult):
                 self._settle(event)
             else:
                 self.report.progress(output, event.done / event.total)
 
-    def _preview(self, todo: list[Job], restorer: Restorer | Chain) -> None:
+    def _on_start(self, event: Started, restorer: AnyRestorer, todo: list[Job], *, first: bool) -> Iterator[str]:
+        """What is said of a photo before its work, and before the first one of all."""
+        if event.repair is not None:
+            if first:
+                self.report.expect(event.seconds if len(todo) == 1 else None)
+                yield self._start_line(restorer)
+            yield f"{event.job.input}: {repair_planned(event)}"
+        elif first:
+            seconds = expected(event, [job.input for job in todo], self.crew.size)
+            self.report.expect(seconds)
+            yield self._start_line(restorer, described(event), about(event, seconds, len(todo)))
+        elif not event.whole:
+            yield f"{event.job.input}: {event.plan}"
+
+    def _preview(self, todo: list[Job], restorer: AnyRestorer) -> None:
         from dfrestore.restore.batch import preview
         from dfrestore.restore.extras import named
         from dfrestore.restore.results import FileResult
@@ -287,9 +328,10 @@ class _Run:
             for note in seen.notes:
                 self.report.warn(f"{job.input}: {note}")
 
-    def _start_line(self, restorer: Restorer | Chain, plan: str, expected: str = "") -> str:
+    def _start_line(self, restorer: AnyRestorer, plan: str = "", expected: str = "") -> str:
         device, precision = restorer.device, restorer.precision
         return (
-            f"{what(self.settings, [one.label for one in restorer.restorers])}; {self.crew.described}"
-            f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason}); {plan}{expected}"
+            f"{what(self.settings, restorer)}; {self.crew.described}"
+            f"device {device.name} ({device.reason}), precision {precision.name} ({precision.reason})"
+            f"{'; ' if plan else ''}{plan}{expected}"
         )

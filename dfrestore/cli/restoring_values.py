@@ -99,6 +99,16 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """How ``dfrestore auto`` looks at photos. detector: a name or file; None: the one that ships. skip_clean: those
+    that need nothing are not written.
+    """
+
+    detector: str | None
+    skip_clean: bool
+
+
+@dataclass(frozen=True)
 class Parsed:
     """The options that must be parsed, read and checked before anything else."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dfrestore.cli.report import duration, weight_of
+from dfrestore.tasks import any_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
 
     from dfrestore.methods import Network
     from dfrestore.restore import Settings, Started
+    from dfrestore.restore.auto import AnyRestorer
     from dfrestore.restore.results import AnySettings
 
 
-def what(settings: AnySettings, models: Sequence[str]) -> str:
+def what(settings: AnySettings, restorer: AnyRestorer) -> str:
     """``derain: model derain/compact, 1 step, seed 0``; of a chain, the tasks and all models."""
-    parts = [part.made_by(model) for part, model in zip(settings.parts, models, strict=True)]
+    from dfrestore.restore import Auto
+
+    if isinstance(restorer, Auto):
+        return f"{settings.task}: detector {restorer.detection.name}, to choose from {any_of(restorer.tasks, 'and')}"
+    parts = [part.made_by(one.label) for part, one in zip(settings.parts, restorer.restorers, strict=True)]
     tasks = ",".join(part.task for part in settings.parts)
     name = " ".join(dict.fromkeys((settings.task, tasks)))
     return f"{name}: model{'s' if len(parts) > 1 else ''} {', then '.join(parts)}"
@@ -37,7 +43,20 @@ def _limits(started: Started) -> tuple[str, ...]:
     return (*((started.filled,) if started.filled else ()), *started.where.words)
 
 
-def remarks(network: Network, settings: Settings, trace: str | None) -> Iterator[str]:
+def remarks(restorer: AnyRestorer, settings: AnySettings, trace: str | None) -> Iterator[str]:
+    """What the user asked for and a model of the run has not; of several tasks, with its name. None where the models
+    are chosen later.
+    """
+    from dfrestore.restore import Auto
+
+    if isinstance(restorer, Auto):
+        return
+    for one, part in zip(restorer.restorers, settings.parts, strict=True):
+        for remark in _remarks(one.network, part, trace):
+            yield f"{part.task}: {remark}" if len(settings.parts) > 1 else remark
+
+
+def _remarks(network: Network, settings: Settings, trace: str | None) -> Iterator[str]:
     """What the user asked for and this model has not: estimates to look at, members that differ by their seeds."""
     from dfrestore.restore.ensemble import turns_of
 
@@ -53,7 +72,7 @@ def remarks(network: Network, settings: Settings, trace: str | None) -> Iterator
 
 def planned(started: Started) -> tuple[dict[str, Any], str]:
     """Of a dry run: the beginning of a photo's JSON object, and its line for people."""
-    from dfrestore.restore.batch import UNTOUCHED
+    from dfrestore.restore.making import UNTOUCHED
 
     job = started.job
     item: dict[str, Any] = {"status": "planned", "input": str(job.input), "output": str(job.output)}
@@ -63,10 +82,17 @@ def planned(started: Started) -> tuple[dict[str, Any], str]:
     if started.filled is not None:
         item["filled"] = started.filled
     item |= started.where.named
+    if started.repair is not None:
+        from dfrestore.restore.remedies import repair_as_json
+
+        item |= {name: value for name, value in repair_as_json(started.repair).items() if value not in (None, [])}
+        if not started.repair.planned:
+            return item, f"would copy {job.input} ({sizes(started)}) to {job.output}; {started.repair.words}"
     if started.plan == UNTOUCHED:
         return item, f"would write {job.input} as it is ({sizes(started)}, large enough) to {job.output}"
     how = ", ".join([sizes(started), *_limits(started), f"{started.plan}{about(started)}"])
-    return item, f"would restore {job.input} ({how}) to {job.output}"
+    found = f"; {started.repair.words}" if started.repair is not None else ""
+    return item, f"would restore {job.input} ({how}) to {job.output}{found}"
 
 
 def expected(first: Started, photos: Sequence[Path], processes: int) -> float | None:
@@ -78,6 +104,13 @@ def expected(first: Started, photos: Sequence[Path], processes: int) -> float | 
         return None
     one_by_one = first.seconds * sum(map(weight_of, photos)) / weight_of(first.job.input)
     return max(first.seconds, one_by_one / processes)
+
+
+def repair_planned(started: Started) -> str:
+    """``found: rain 0.80 -> derain; whole image, about 0.5 GB, about 2.0 s``; without a plan where nothing is done."""
+    assert started.repair is not None
+    plan = f"; {described(started)}{about(started)}" if started.repair.planned else ""
+    return started.repair.words + plan
 
 
 def sizes(started: Started) -> str:

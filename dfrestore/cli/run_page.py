@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from dfrestore.cli.page import Page, count, how, lead, made, most, versions
 from dfrestore.cli.report import duration
+from dfrestore.tasks import AUTO, DETECT
 
 if TYPE_CHECKING:
     from dfrestore.cli.report import Report
     from dfrestore.evaluation.html import About
     from dfrestore.evaluation.shots import Role
-    from dfrestore.restore import Chain, FilePlan, FileResult, Restorer, Settings
+    from dfrestore.restore import FilePlan, FileResult, Settings
+    from dfrestore.restore.auto import AnyRestorer
     from dfrestore.restore.results import AnySettings
     from dfrestore.weights import Resolved
 
@@ -44,12 +46,12 @@ class RunPage(Page):
         self._inputs = report.inputs
         self._counts: Counter[str] = Counter()
         self._plans: Counter[str] = Counter()
-        self._restorer: Restorer | Chain | None = None
+        self._restorer: AnyRestorer | None = None
         self._failures: list[tuple[str, str]] = []
         self._left: dict[str, list[str]] = {}
         self._before: list[FileResult] = []
 
-    def uses(self, restorer: Restorer | Chain) -> None:
+    def uses(self, restorer: AnyRestorer) -> None:
         """What does the work, for the settings."""
         self._restorer = restorer
 
@@ -60,6 +62,8 @@ class RunPage(Page):
             self._failures.append((self._name(result.input), str(result.error)))
         elif result.status == "left":
             self._left.setdefault(str(result.error), []).append(self._name(result.input))
+        elif result.status == "clean":
+            self._left.setdefault("nothing is wrong with it", []).append(self._name(result.input))
         elif result.status == "skipped":
             self._before.append(result)
         else:
@@ -77,13 +81,17 @@ class RunPage(Page):
         from dfrestore import photo
         from dfrestore.evaluation.html import Entry
         from dfrestore.evaluation.shots import bytes_each, shots_of_files
+        from dfrestore.restore.remedies import result_in_words
 
         output = result.output
         if self.failed or output is None:
             return
         files: dict[Role, Path] = {"before": result.input, "after": output}
         new = result.status == "done"
-        facts = (duration(result.seconds), str(result.plan), *self._change(result)) if new else ("done before",)
+        repair = result_in_words(result.repair) if result.repair is not None else ()
+        facts = (
+            (*repair, duration(result.seconds), str(result.plan), *self._change(result)) if new else ("done before",)
+        )
         budget = bytes_each(len(self._numbers))
         most = photo.MAX_PIXELS if self._max_pixels is None else self._max_pixels
         resize = self._settings.enlarges
@@ -108,19 +116,30 @@ class RunPage(Page):
     def _about(self, ending: str | None) -> About:
         from dfrestore.evaluation.html import About
 
-        words = {"done": "done", "skipped": "skipped (done before)", "left": "left as found", "failed": "failed"}
+        words = {
+            "done": "done",
+            "clean": "need nothing",
+            "skipped": "skipped (done before)",
+            "left": "left as found",
+            "failed": "failed",
+        }
         counts = [f"{self._counts[key]} {word}" for key, word in words.items() if self._counts[key]]
         missing = self._inputs - self._counts.total()
         counts += [f"{missing} not done"] if ending and missing > 0 else []
         parts = [", ".join(counts) or "nothing to do", duration(time.perf_counter() - self._begin)]
-        parts += (how(model, part.steps, part.seed) for model, part in self._steps())
+        if self._chooses:
+            parts += [f"chosen by {DETECT} from {self._tasks()}"]
+        else:
+            parts += (how(model, part.steps, part.seed) for model, part in self._steps())
         restored = self._counts["done"] + self._counts["skipped"]
         lists = [(f"Left as found: {why}", names) for why, names in self._left.items()]
         lists.append(("Done before, not shown", [self._name(result.input) for result in self._before]))
         return About(
             title=f"{count(restored)} restored" if restored else "Nothing restored",
             lead=lead(ending, *parts),
-            over=" ".join(["dfrestore", *dict.fromkeys((self._settings.task, self._tasks()))]),
+            over=" ".join(
+                ["dfrestore", *dict.fromkeys([self._settings.task, *([] if self._chooses else [self._tasks()])])]
+            ),
             settings=tuple(self._described()),
             failures=self._failures,
             lists=lists,
@@ -130,6 +149,11 @@ class RunPage(Page):
     def _steps(self) -> Iterator[tuple[str, Settings]]:
         """Each task's model and settings."""
         yield from zip(self._models, self._settings.parts, strict=True)
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether each photo has tasks of its own."""
+        return self._settings.task == AUTO
 
     def _tasks(self) -> str:
         return ",".join(part.task for part in self._settings.parts)
@@ -154,7 +178,7 @@ class RunPage(Page):
         yield "Versions", versions()
 
 
-def _where(restorer: Restorer | Chain | None) -> Iterator[tuple[str, str]]:
+def _where(restorer: AnyRestorer | None) -> Iterator[tuple[str, str]]:
     if restorer is None:
         yield "Device", "none: all was done before"
     else:

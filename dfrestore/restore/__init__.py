@@ -1,5 +1,5 @@
-"""Restorer, Chain and Detection (the Python API), and runs over files and folders: what to take, where it goes, what is
-done already, and the pictures beside a result: maps of uncertainty, comparison strips, traces.
+"""Restorer, Chain, Auto and Detection (the Python API), and runs over files and folders: what to take, where it goes,
+what is done already, and the pictures beside a result: maps of uncertainty, comparison strips, traces.
 
 Parsing of options and printing are the command line's; pixels, plans and tensors belong to ``photo`` and ``engine``.
 """
@@ -10,16 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dfrestore.restore.auto import Auto
     from dfrestore.restore.batch import run_batch
     from dfrestore.restore.chain import Chain
     from dfrestore.restore.detection import Detection, Findings
     from dfrestore.restore.finish import Finish
     from dfrestore.restore.planning import FilePlan, Job, plan_files
     from dfrestore.restore.restorer import Outcome, Restorer
-    from dfrestore.restore.results import ChainSettings, FileResult, Settings, Started
+    from dfrestore.restore.results import AutoSettings, ChainSettings, FileResult, Settings, Started
     from dfrestore.restore.todo import triage
 
 __all__ = [
+    "Auto",
+    "AutoSettings",
     "Chain",
     "ChainSettings",
     "Detection",
@@ -42,6 +45,7 @@ _HOMES = {
     "FilePlan": "planning",
     "Job": "planning",
     "plan_files": "planning",
+    "AutoSettings": "results",
     "ChainSettings": "results",
     "FileResult": "results",
     "Finish": "finish",
@@ -49,6 +53,7 @@ _HOMES = {
     "Started": "results",
     "run_batch": "batch",
     "triage": "todo",
+    "Auto": "auto",
     "Chain": "chain",
     "Detection": "detection",
     "Findings": "detection",

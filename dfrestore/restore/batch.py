@@ -7,54 +7,41 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrestore import photo
 from dfrestore.engine import is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
-from dfrestore.photo.target_size import ResultSize
-from dfrestore.restore.chain import Chain, Step, described, in_turn, planned_steps, slowdown, total
+from dfrestore.restore.auto import AnyRestorer, Auto
 from dfrestore.restore.change import Change, change, is_hardly_any
 from dfrestore.restore.extras import extras_written
 from dfrestore.restore.lanes import Beside, InPlace
-from dfrestore.restore.needs import Needs
+from dfrestore.restore.making import Restoration, WatchJob, Work, expected, limit_of, restored
 from dfrestore.restore.planning import Job
-from dfrestore.restore.restorer import Outcome
-from dfrestore.restore.results import AnySettings, ChainSettings, FileResult, Started, failed_result
-from dfrestore.restore.shown import extras_of, shown, written_size
-from dfrestore.restore.source import (
-    Source,
-    can_be_copied,
-    mask_png,
-    read_source,
-    result_size,
-)
+from dfrestore.restore.repairing import expected_repair, repaired
+from dfrestore.restore.results import AnySettings, AutoSettings, ChainSettings, FileResult, Started, failed_result
+from dfrestore.restore.shown import shown
+from dfrestore.restore.source import Source, mask_png, read_source
 from dfrestore.restore.streams import write_stdout
 from dfrestore.restore.todo import Records, made_meanwhile
-from dfrestore.restore.trace import Trace
-from dfrestore.restore.work import with_known
 
 if TYPE_CHECKING:
     from dfrestore.engine import Progress
-    from dfrestore.restore.images import Mask, Rgb
-    from dfrestore.restore.restorer import Restorer
-
-UNTOUCHED = "large enough as it is"
+    from dfrestore.restore.images import Rgb
 
 
 def run_batch(
     jobs: Iterable[Job],
-    restorer: Restorer | Chain,
+    restorer: AnyRestorer,
     settings: AnySettings,
     records: Records,
     *,
     max_pixels: int = photo.MAX_PIXELS,
     overlap: bool | None = None,
-    watch: Callable[[Job, float], object] | None = None,
+    watch: WatchJob = None,
 ) -> Iterator[Started | Progress | FileResult]:
     """Do the jobs that ``triage`` left; each yields Started, some Progress, and one FileResult, whatever goes wrong.
 
@@ -79,19 +66,19 @@ def _one(
     job: Job,
     load: Callable[[], Source],
     max_pixels: int,
-    restorer: Restorer | Chain,
+    restorer: AnyRestorer,
     settings: AnySettings,
     records: Records,
     lanes: InPlace[FileResult],
-    watch: Callable[[Job, float], object] | None,
+    watch: WatchJob,
 ) -> Iterator[Started | Progress | FileResult]:
     begin = time.perf_counter()
     failed = partial(_failure, job, settings, records, begin)
     try:
         result = made_meanwhile(job, settings, records)
         if result is None:
-            restoration = yield from _restored(job, load(), max_pixels, restorer, settings, watch)
-            finish = partial(_finished, restoration, settings, records, restorer.label, begin)
+            restoration = yield from _made(job, load(), max_pixels, restorer, settings, watch)
+            finish = partial(_finished, restoration, settings, records, begin)
             del restoration
             yield from lanes.write(partial(_settled, finish, failed))
             return
@@ -101,127 +88,25 @@ def _one(
     yield result
 
 
-@dataclass(frozen=True)
-class _Restoration:
-    """A photo that has been restored but not yet written. notes: on its size. as_it_is: its file is copied."""
-
-    job: Job
-    source: Source
-    outcome: Outcome
-    notes: tuple[str, ...]
-    extras: dict[Path, bytes]
-    as_it_is: bool = False
-
-
-def _restored(
+def _made(
     job: Job,
     source: Source,
     max_pixels: int,
-    restorer: Restorer | Chain,
+    restorer: AnyRestorer,
     settings: AnySettings,
-    watch: Callable[[Job, float], object] | None,
-) -> Generator[Started | Progress, None, _Restoration]:
-    size = result_size(job, source, settings, native_scale(restorer), max_pixels)
-    notes = _notes_on(size)
-    steps = _steps(job, source, restorer, settings, size)
-    if not steps:
-        as_it_is = Outcome(source.photo.rgb, UNTOUCHED, restorer.precision.name, ())
-        copied = can_be_copied(job, source, settings)
-        return _Restoration(job, source, as_it_is, notes, extras_of(job, source, as_it_is, UNTOUCHED, 1, None), copied)
-    seconds = [step.seconds for step in steps]
-    yield _started(job, source, size, steps, seconds)
-    work = in_turn(
-        source.photo.rgb,
-        steps,
-        seconds=seconds,
-        watch=None if watch is None else lambda done, total: watch(job, done / total),
-        name=str(job.input),
-    )
-    trace = None
-    if job.extras.trace is not None:
-        trace = _trace(source, steps[0])
-        work = trace.watch(work)
-    outcome: Outcome = yield from work
-    limit = _limit(source, settings)
-    if limit is not None:
-        outcome = replace(outcome, rgb=with_known(outcome.rgb, source.photo.rgb, limit))
-    members = settings.parts[-1].ensemble
-    extras = extras_of(job, source, outcome, _made_by(restorer, settings), members, trace)
-    return _Restoration(job, source, outcome, notes, extras)
+    watch: WatchJob,
+) -> Work:
+    if isinstance(restorer, Auto):
+        return (yield from repaired(job, source, max_pixels, restorer, settings, watch))
+    return (yield from restored(job, source, max_pixels, restorer, settings, watch))
 
 
-def _limit(source: Source, settings: AnySettings) -> Mask | None:
-    """Where the result of several tasks is blended with the photo, once for all; a single task does it itself."""
-    return source.mask if len(settings.parts) > 1 and not settings.fills else None
-
-
-def native_scale(restorer: Restorer | Chain) -> int:
-    """How many times the result is larger where no size is asked for."""
-    return max(one.network.scale for one in restorer.restorers)
-
-
-def _notes_on(size: ResultSize) -> tuple[str, ...]:
-    if size.untouched:
-        return (f"{UNTOUCHED}; not enlarged",)
-    return (size.note,) if size.note else ()
-
-
-def _steps(job: Job, source: Source, restorer: Restorer | Chain, settings: AnySettings, size: ResultSize) -> list[Step]:
-    """What is to be done to a photo: all tasks, but none that would enlarge what is large enough."""
-    restorers: list[Restorer] = []
-    options: list[dict[str, Any]] = []
-    encoding = photo.encoding_bytes(source.format, source.photo.origin.bits, size.height, size.width)
-    now, alone = source.photo.size, len(settings.parts) == 1
-    limited = _limit(source, settings) is not None
-    for one, part in zip(restorer.restorers, settings.parts, strict=True):
-        enlarges = alone or part.enlarges or one.network.scale > 1
-        if enlarges and size.untouched:
-            continue
-        now = size.size if enlarges else now
-        mask = source.mask if alone or part.fills else None
-        spread = job.extras.uncertainty is not None
-        blended = part.strength < 1 or part.keep_color or mask is not None or limited
-        restorers.append(one)
-        options.append(
-            {
-                "needs": Needs(now, part.ensemble, spread, blended, encoding),
-                "steps": part.steps,
-                "seed": part.seed,
-                "tile": part.tile,
-                "strength": part.strength,
-                "ensemble": part.ensemble,
-                "spread": spread,
-                "keep_color": part.keep_color,
-                "mask": mask,
-                "size": now,
-                "finish": part.finish,
-            }
-        )
-    try:
-        return planned_steps(restorers, options, *source.photo.size)
-    except OutOfMemoryFailure as error:
-        raise OutOfMemoryFailure(f"{job.input}: {error}") from error
-
-
-def _trace(source: Source, step: Step) -> Trace:
-    noise = step.restorer.noise(step.height, step.width, step.options["seed"])
-    return Trace(source.photo, noise, steps=step.steps, members=step.options["ensemble"], mask=source.mask)
-
-
-def _made_by(restorer: Restorer | Chain, settings: AnySettings) -> str:
-    """For captions. A model is called by its name, or its file's, whose folders tell nothing there."""
-    labels = [one.label for one in restorer.restorers]
-    short = [Path(label).name if Path(label).suffix else label for label in labels]
-    if len(short) > 1:
-        return ", ".join(short)
-    return settings.parts[0].made_by(short[0])
-
-
-def _finished(
-    restoration: _Restoration, settings: AnySettings, records: Records, label: str, begin: float
-) -> FileResult:
-    """Everything of a photo written."""
-    job, source, outcome = restoration.job, restoration.source, restoration.outcome
+def _finished(restoration: Restoration, settings: AnySettings, records: Records, begin: float) -> FileResult:
+    """Everything of a photo written; one that nothing is wrong with only where that is wanted."""
+    job, source, outcome, repair = restoration.job, restoration.source, restoration.outcome, restoration.repair
+    if repair is not None and not repair.changed and isinstance(settings, AutoSettings) and settings.skip_clean:
+        seconds = time.perf_counter() - begin
+        return FileResult("clean", job.input, seconds=seconds, warnings=restoration.notes, repair=repair)
     base, rgb = shown(source, outcome.rgb)
     unrecorded: list[str] = []
 
@@ -237,7 +122,7 @@ def _finished(
         job.output,
         size=(width, height),
         seconds=time.perf_counter() - begin,
-        model=label,
+        model=restoration.label or None,
         seed=settings.seed,
         steps=settings.steps,
         ensemble=settings.ensemble,
@@ -249,17 +134,20 @@ def _finished(
         change=_change(restoration, settings),
         extras=job.extras.existing,
         chain=outcome.chain if isinstance(settings, ChainSettings) else None,
+        repair=repair,
     )
 
 
-def _change(restoration: _Restoration, settings: AnySettings) -> Change:
+def _change(restoration: Restoration, settings: AnySettings) -> Change:
     source, outcome = restoration.source, restoration.outcome
     if outcome.rgb is source.photo.rgb:  # as it is
         return Change(0.0, 0.0)
-    mask = source.mask if len(settings.parts) == 1 else _limit(source, settings)
+    mask = limit_of(source, settings) if settings.chained else source.mask
     found = change(source.photo.rgb, outcome.rgb, mask)
     share = 1.0 if mask is None else float(mask[mask > 0].mean())
-    hardly = all(is_hardly_any(found, part.task, share * part.strength) for part in settings.parts)
+    done = {step.task for step in outcome.chain}
+    parts = [part for part in settings.parts if part.task in done] if done else settings.parts
+    hardly = all(is_hardly_any(found, part.task, share * part.strength) for part in parts)
     return replace(found, hardly=hardly, where=source.where.inside)
 
 
@@ -280,7 +168,7 @@ def _failure(job: Job, settings: AnySettings, records: Records, begin: float, er
 
 
 def _written(
-    restoration: _Restoration, picture: photo.Photo, rgb: Rgb, settings: AnySettings, record: Callable[[int], None]
+    restoration: Restoration, picture: photo.Photo, rgb: Rgb, settings: AnySettings, record: Callable[[int], None]
 ) -> list[str]:
     """Writes the result, or copies the input's file; returns warnings.
 
@@ -319,25 +207,7 @@ def _written(
     return notes
 
 
-def _started(
-    job: Job, source: Source, result: ResultSize, steps: Sequence[Step], seconds: Sequence[float | None]
-) -> Started:
-    height, width = source.photo.size
-    written = written_size(source, result.size)
-    return Started(
-        job,
-        (width, height),
-        (written[1], written[0]),
-        described(steps),
-        whole=all(step.plan.kind == "whole" for step in steps),
-        seconds=total(seconds),
-        filled=source.filled,
-        where=source.where,
-        slowdown=slowdown(steps),
-    )
-
-
-def _recorded(restoration: _Restoration, settings: AnySettings, records: Records, size: int) -> list[str]:
+def _recorded(restoration: Restoration, settings: AnySettings, records: Records, size: int) -> list[str]:
     job, stamp = restoration.job, restoration.source.stamp
     record = records.of(job)
     if record is None or stamp is None:
@@ -367,9 +237,7 @@ def _as_failure(error: Exception, job: Job) -> str | None:
     return str(FileFailure(f"{job.input}: unexpected {type(error).__name__}: {error} (DFRESTORE_DEBUG=1 shows where)"))
 
 
-def preview(
-    job: Job, restorer: Restorer | Chain, settings: AnySettings, max_pixels: int | None
-) -> Started | FileResult:
+def preview(job: Job, restorer: AnyRestorer, settings: AnySettings, max_pixels: int | None) -> Started | FileResult:
     """What :func:`run_batch` would start with, or how it would fail; of files, only the mask's picture is written."""
     most = photo.MAX_PIXELS if max_pixels is None else max_pixels
     try:
@@ -377,12 +245,10 @@ def preview(
         if job.extras.save_mask is not None and source.mask is not None:
             with extras_written({job.extras.save_mask: mask_png(source.mask)}, job.extras.replace):
                 pass
-        size = result_size(job, source, settings, native_scale(restorer), most)
-        steps = _steps(job, source, restorer, settings, size)
-        if not steps:
-            written = written_size(source, size.size)[::-1]
-            return Started(job, (size.width, size.height), written, UNTOUCHED, True, 0.0, where=source.where)
+        if isinstance(restorer, Auto):
+            seen = expected_repair(job, source, most, restorer, settings)
+        else:
+            seen = expected(job, source, most, restorer, settings)
     except (FileFailure, OSError) as error:
         return failed_result(job, _as_failure(error, job) or str(error))
-    notes = (*source.photo.warnings, *source.notes, *_notes_on(size))
-    return replace(_started(job, source, size, steps, [step.seconds for step in steps]), notes=notes)
+    return replace(seen, notes=(*source.photo.warnings, *source.notes, *seen.notes))

@@ -105,6 +105,16 @@ def described(steps: Sequence[Step]) -> str:
     return "; ".join(f"{step.task} {step.plan.describe()}" for step in steps)
 
 
+class Judge:
+    """What decides whether a step is done, by its number, and whether its result is kept: here, always."""
+
+    def wants(self, number: int) -> bool:
+        return True
+
+    def keeps(self, number: int, result: Rgb) -> bool:
+        return True
+
+
 def in_turn(
     rgb: Rgb,
     steps: Sequence[Step],
@@ -112,33 +122,43 @@ def in_turn(
     seconds: Sequence[float | None] = (),
     watch: Watch | None = None,
     name: str = "picture",
+    judge: Judge | None = None,
 ) -> Generator[Progress, None, Outcome]:
-    """Do the steps, each with the result of the one before; the outcome is the last one's, and tells of all.
+    """Do the steps, each with the last result that was kept; the outcome has that of the last one, and tells of all.
 
     seconds: that each will take; Progress is over all steps by these, or by how much work each is where one is not
-    known. A single step's progress is its own.
+    known. A single step's progress is its own. Where no result is kept, the outcome's picture is ``rgb`` itself.
     """
+    judge = judge or Judge()
     if len(steps) == 1:
         begin = time.perf_counter()
         outcome = yield from steps[0].run(rgb, watch, name)
-        return replace(outcome, chain=(_result(steps[0], outcome, begin),))
+        kept = outcome.rgb if judge.keeps(0, outcome.rgb) else rgb
+        return replace(outcome, rgb=kept, chain=(_result(steps[0], outcome, begin),))
     known = [each for each in seconds if each]
     weights = known if len(known) == len(steps) else [step.work for step in steps]
     made: list[StepResult] = []
     warnings: list[str] = []
+    spread = None
     for number, step in enumerate(steps):
+        if not judge.wants(number):
+            continue
         begin = time.perf_counter()
         share = _Share(sum(weights[:number]), weights[number], sum(weights))
         work = step.run(rgb, None if watch is None else partial(share.watch, watch), f"{name}: {step.task}")
         outcome = yield from tapped(work, share.of)
-        rgb = outcome.rgb  # and the picture before goes
         del work  # and its buffers
         made.append(_result(step, outcome, begin))
         warnings += (f"{step.task}: {warning}" for warning in outcome.warnings)
-    as_planned = all(one.plan == step.plan.describe() for one, step in zip(made, steps, strict=True))
-    plan = described(steps) if as_planned else "; ".join(f"{one.task} {one.plan}" for one in made)
+        if judge.keeps(number, outcome.rgb):
+            rgb, spread = outcome.rgb, outcome.spread  # and the picture before goes
+        del outcome
+    plans = {step.task: step.plan.describe() for step in steps}
+    done = [step for step in steps if any(one.task == step.task for one in made)]
+    as_planned = all(one.plan == plans[one.task] for one in made)
+    plan = described(done) if as_planned else "; ".join(f"{one.task} {one.plan}" for one in made)
     precision = ", ".join(dict.fromkeys(one.precision for one in made))
-    return Outcome(rgb, plan, precision, tuple(warnings), outcome.spread, tuple(made))
+    return Outcome(rgb, plan, precision, tuple(warnings), spread, tuple(made))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from dfrestore.metrics.blockiness import SIDE
 from dfrestore.photo import Photo
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.tasks import DETECT
+from dfrestore.weights import Resolved, resolve
 
 MEASURED = 1024  # pixels: side of the middle that the two measures look at
 
@@ -63,11 +64,16 @@ class Detection:
     @classmethod
     def load(cls, model: str | Path | None = None, device: str = "auto") -> Self:
         """By name or file; None: the one that ships. Raises :class:`UsageError`, WeightsError and DeviceError."""
+        return cls.from_resolved(resolve(model, task=DETECT), device)
+
+    @classmethod
+    def from_resolved(cls, resolved: Resolved, device: str = "auto") -> Self:
+        """:meth:`load` for a model that has been found already."""
         place = choose_device(device).torch_device
-        network, spec = load_network(model, task=DETECT)
+        network, spec = load_network(resolved.path)
         if not isinstance(network, Detector):
-            raise WeightsError(f"{model}: says that it is for {DETECT}, but its method is {spec.method}")
-        return cls(network, str(model or DETECT), place)
+            raise WeightsError(f"{resolved.label}: says that it is for {DETECT}, but its method is {spec.method}")
+        return cls(network, resolved.label, place)
 
     def look(self, photo: Photo) -> Findings:
         """Raises :class:`OutOfMemoryFailure`."""

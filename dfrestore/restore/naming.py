@@ -10,7 +10,7 @@ from pathlib import Path
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.photo import FORMATS, WRITTEN_AS, format_of_path, normal_format, read_only_format
 from dfrestore.restore.name_template import NameTemplate
-from dfrestore.tasks import CHAIN, restoring_tasks
+from dfrestore.tasks import COMBINED, restoring_tasks
 
 PREVIEW = "_preview"
 """What the names of previews end in, so that none has the name of a result."""
@@ -73,7 +73,7 @@ def original_stem(name: Path) -> str | None:
     So for its preview.
     """
     whole = name.stem.removesuffix(PREVIEW)
-    for task in (*restoring_tasks(), CHAIN):
+    for task in (*restoring_tasks(), *COMBINED):
         stem = whole.removesuffix(f"_{task}")
         if stem and stem != whole:
             return stem

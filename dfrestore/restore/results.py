@@ -16,9 +16,10 @@ from dfrestore.restore.extras import NONE, Extras, named
 from dfrestore.restore.finish import Finish
 from dfrestore.restore.planning import Job
 from dfrestore.restore.record import PREVIEW, settings_hash
-from dfrestore.tasks import CHAIN, TASKS
+from dfrestore.restore.remedies import Repair, repair_as_json, rules
+from dfrestore.tasks import AUTO, CHAIN, TASKS
 
-Status = Literal["done", "skipped", "left", "failed"]
+Status = Literal["done", "clean", "skipped", "left", "failed"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ class Settings:
         return (self,)
 
     @property
+    def chained(self) -> bool:
+        """Whether there may be other tasks: then masks and regions are for the result of all."""
+        return False
+
+    @property
     def enlarges(self) -> bool:
         """Whether a size may be asked for."""
         return TASKS[self.task].scale
@@ -142,6 +148,10 @@ class ChainSettings:
     preview: None = None
 
     @property
+    def chained(self) -> bool:
+        return len(self.parts) > 1
+
+    @property
     def format(self) -> str | None:
         return self.parts[0].format
 
@@ -176,6 +186,25 @@ class ChainSettings:
         return settings_hash({self.task: [part.hash for part in self.parts]})
 
 
+@dataclass(frozen=True)
+class AutoSettings(ChainSettings):
+    """Of a run that chooses for each photo. parts: of all tasks that it may choose. detector: what the model that looks
+    is known by. skip_clean: photos that nothing is wrong with are not written; else they are copied.
+    """
+
+    task: str = AUTO
+    detector: str = ""
+    skip_clean: bool = False
+
+    @property
+    def chained(self) -> bool:
+        return True
+
+    @property
+    def hash(self) -> str:
+        return settings_hash({self.task: [part.hash for part in self.parts], "looks": [self.detector, rules()]})
+
+
 AnySettings: TypeAlias = Settings | ChainSettings
 
 
@@ -195,11 +224,12 @@ class StepResult:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one input. status: ``done``; ``skipped``: done before; ``left``: an output of other making is
-    there (``error`` says which); ``failed``: ``error`` says why. size: (width, height) of the result. seconds: wall
-    time. filled: what the mask covers, in words. where: what else limits it. change: of the pixels, where they were
-    restored. extras: those that were requested and stand beside the output. chain: the steps that were done, where
-    several tasks follow one another: they have steps and seeds of their own.
+    """What became of one input. status: ``done``; ``clean``: nothing is wrong with it, and nothing was to be written;
+    ``skipped``: done before; ``left``: an output of other making is there (``error`` says which); ``failed``: ``error``
+    says why. size: (width, height) of the result. seconds: wall time. filled: what the mask covers, in words. where:
+    what else limits it. change: of the pixels, where they were restored. extras: those that were requested and stand
+    beside the output. chain: the steps that were done, where several tasks follow one another: they have steps and
+    seeds of their own. repair: what was found, of a run that chooses the tasks itself.
     """
 
     status: Status
@@ -220,6 +250,7 @@ class FileResult:
     change: Change | None = None
     extras: Extras = NONE
     chain: tuple[StepResult, ...] | None = None
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +258,8 @@ class Started:
     """A file has been read and its plan made. size, result: (width, height), of the photo and of its result.
 
     seconds: it will take about so long, if known; slowdown: so many times as long as without the user's tiles. filled:
-    what the mask covers, in words. notes: one line each, of a dry run, whose photos have no result to carry them.
+    what the mask covers, in words. notes: one line each, of a dry run, whose photos have no result to carry
+    them. repair: what was found and will be done, of a run that chooses the tasks itself.
     """
 
     job: Job
@@ -240,6 +272,7 @@ class Started:
     where: Where = field(default_factory=Where)
     notes: tuple[str, ...] = ()
     slowdown: float | None = None
+    repair: Repair | None = None
 
 
 def failed_result(job: Job, error: str, seconds: float = 0.0) -> FileResult:
@@ -260,6 +293,9 @@ def as_json(result: FileResult) -> dict[str, Any]:
         **result.where.named,
     }
     del item["extras"], item["where"]
+    del item["repair"]
+    if result.repair is not None:
+        item |= repair_as_json(result.repair)
     if result.filled is None:
         del item["filled"]
     if result.chain is None:

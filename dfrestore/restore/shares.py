@@ -22,6 +22,7 @@ from dfrestore.processes import PeerFailed, Peers, cores, gone
 from dfrestore.restore.change import Change
 from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
+from dfrestore.restore.remedies import Remedy, Repair, Tried
 from dfrestore.restore.results import StepResult, Where
 
 if TYPE_CHECKING:
@@ -258,17 +259,26 @@ class Ranks(Peers, Crew):
             torch.set_num_threads(max(1, cores() // self.local_size))
 
 
-_MARKED = {"extras": Extras, "change": Change, "step": StepResult, "where": Where}  # what a result holds, by its mark
+_MARKED = {  # what a result holds, by its mark
+    "extras": Extras,
+    "change": Change,
+    "step": StepResult,
+    "where": Where,
+    "repair": Repair,
+    "remedy": Remedy,
+    "tried": Tried,
+}
 
 
-def _packed(item: Job | FileResult | Extras | Change | StepResult | Where) -> dict[str, Any]:
+def _packed(item: Any) -> dict[str, Any]:
     """For JSON: paths and what :data:`_MARKED` names are marked, and tuples become lists."""
 
     def packed(value: Any) -> Any:
         if isinstance(value, Path):
             return {"path": str(value)}
-        if isinstance(value, Extras | Change | StepResult | Where):
-            return {next(mark for mark, kind in _MARKED.items() if isinstance(value, kind)): _packed(value)}
+        mark = next((mark for mark, kind in _MARKED.items() if isinstance(value, kind)), None)
+        if mark is not None:
+            return {mark: _packed(value)}
         return [packed(part) for part in value] if isinstance(value, tuple) else value
 
     return {field.name: packed(getattr(item, field.name)) for field in fields(item)}

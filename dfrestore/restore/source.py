@@ -25,6 +25,7 @@ from dfrestore.restore.planning import Job
 from dfrestore.restore.record import Stamp, stamp_of_mask
 from dfrestore.restore.results import AnySettings, Masking, Where
 from dfrestore.restore.streams import read_stdin
+from dfrestore.tasks import AUTO
 
 CLEAN_JPEG = 85
 """A JPEG below this quality shows its blocks when it is enlarged."""
@@ -179,8 +180,10 @@ def _on_jpeg(picture: photo.Photo) -> str | None:
 
 
 def can_be_copied(job: Job, source: Source, settings: AnySettings) -> bool:
-    """Whether the photo's own file is what would be written, if its pixels stay: the one task alters none."""
-    if len(settings.parts) > 1 or settings.preview is not None:
+    """Whether the photo's own file is what would be written, if its pixels stay: the one task alters none, or none is
+    done.
+    """
+    if (settings.chained and settings.task != AUTO) or settings.preview is not None:
         return False
     same_format = source.format == source.photo.origin.format
     return same_format and settings.quality is None and not (settings.strip_metadata or job.stdin or job.stdout)

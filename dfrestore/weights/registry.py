@@ -109,6 +109,11 @@ class Registry:
     originals: Mapping[str, Original] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Those that have a default model."""
+        return frozenset(task for task, name in self.defaults.items() if name in self.models)
+
     def of_content(self, sha256: str) -> list[ModelEntry]:
         """The models whose file has this digest."""
         return [entry for entry in self.models.values() if entry.sha256 == sha256]

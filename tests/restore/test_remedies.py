@@ -1,0 +1,105 @@
+"""From severities to tasks, their order and strength, and whether a result is kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dfrestore.restore import remedies as module
+from dfrestore.restore.remedies import FALL, FULL, LEAST, ORDER, RISE, Remedy, Repair, Tried
+from dfrestore.restore.remedies import objection, remedies, repair_as_json, result_in_words, strength_for, unasked
+from dfrestore.severities import DAMAGES, NOTICED
+from dfrestore.tasks import TASKS
+
+NONE = dict.fromkeys(DAMAGES, 0.0)
+ALL = tuple(ORDER)
+
+
+def planned(**severities: float) -> list[str]:
+    return [remedy.task for remedy in remedies(NONE | severities, ALL)[0]]
+
+
+def test_every_damage_has_a_task_in_the_order_and_a_least_severity() -> None:
+    assert sorted(damage.task for damage in DAMAGES.values()) == sorted(ORDER)
+    assert LEAST.keys() == DAMAGES.keys()
+    assert all(NOTICED <= least < 1 - FULL for least in LEAST.values())
+
+
+def test_the_file_comes_first_then_the_sensor_the_weather_the_lens_and_the_size() -> None:
+    everything = planned(**dict.fromkeys(DAMAGES, 0.9))
+    assert everything == ["dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur", "defocus", "upscale"]
+    assert planned(haze=0.9, noise=0.5, motion=0.7) == ["denoise", "dehaze", "deblur"]
+
+
+def test_what_is_milder_than_the_least_is_left() -> None:
+    assert planned(rain=LEAST["rain"] - 0.01) == []
+    assert planned(rain=LEAST["rain"]) == ["derain"]
+
+
+def test_a_damage_whose_task_is_not_allowed_is_unmet_the_most_severe_first() -> None:
+    found, unmet = remedies(NONE | {"rain": 0.5, "noise": 0.6, "haze": 0.9}, ["derain"])
+    assert [remedy.task for remedy in found] == ["derain"]
+    assert unmet == ("haze", "noise")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_strength_rises_from_a_half_to_the_whole(damage: str) -> None:
+    least = LEAST[damage]
+    told = [strength_for(damage, least + FULL * share) for share in (0, 0.5, 1, 2)]
+    assert told[0] == 0.5
+    assert told[1] == pytest.approx(0.75, abs=0.051)
+    assert told[2:] == [1.0, 1.0]
+    assert all(strength == round(strength, 1) for strength in told)
+
+
+def test_a_result_is_kept_where_its_damage_falls_and_no_other_rises() -> None:
+    before = NONE | {"rain": 0.8, "noise": 0.1}
+    assert objection("rain", before, NONE | {"rain": 0.2, "noise": 0.1}) is None
+    fell_by_little = 0.8 * (1 - FALL) + 0.01
+    assert (
+        objection("rain", before, NONE | {"rain": fell_by_little}) == f"rain hardly fell (0.80 -> {fell_by_little:.2f})"
+    )
+    risen = 0.1 + RISE + 0.01
+    assert objection("rain", before, NONE | {"noise": risen}) == f"noise rose (0.10 -> {risen:.2f})"
+    assert objection("rain", before, NONE | {"noise": 0.1 + RISE - 0.01}) is None
+
+
+def test_a_rise_that_nobody_would_notice_is_no_objection() -> None:
+    assert objection("rain", NONE | {"rain": 0.8}, NONE | {"haze": NOTICED - 0.01}) is None
+
+
+def test_what_was_found_is_told_in_words() -> None:
+    severities = NONE | {"noise": LEAST["noise"] + 0.01, "rain": 0.8, "lowres": 0.7}
+    found, unmet = remedies(severities, ["derain", "denoise"])
+    repair = Repair(tuple(severities.items()), found, unmet=unmet)
+    least = f"{LEAST['noise'] + 0.01:.2f}"
+    assert repair.words == f"found: rain 0.80, noise {least}, low resolution 0.70 -> denoise (0.5), derain"
+    assert Repair(tuple(NONE.items())).words == "found: nothing to repair"
+    only = Repair(tuple(severities.items()), (), unmet=("rain",))
+    assert only.words == "found: rain 0.80 -> nothing that is allowed here helps"
+
+
+def test_a_repair_changed_something_where_a_step_was_kept() -> None:
+    remedy = Remedy("derain", "rain", 0.8, 1.0)
+    before, after = tuple((NONE | {"rain": 0.8}).items()), tuple((NONE | {"rain": 0.2}).items())
+    kept = Repair(before, (remedy,), (Tried("derain", "rain", 1.0, "kept"),), after)
+    back = Repair(before, (remedy,), (Tried("derain", "rain", 1.0, "taken back", "rain hardly fell"),), before)
+    assert (kept.changed, back.changed, Repair(before).changed) == (True, False, False)
+    assert result_in_words(kept) == ("found: rain 0.80 -> derain", "afterwards: rain 0.20")
+    item = json.loads(json.dumps(repair_as_json(kept)))
+    assert item["severities"]["rain"] == 0.8
+    assert item["severities_after"]["rain"] == 0.2
+    assert item["planned"] == [{"task": "derain", "damage": "rain", "severity": 0.8, "strength": 1.0}]
+    assert item["tried"] == [{"task": "derain", "damage": "rain", "strength": 1.0, "result": "kept", "why": ""}]
+
+
+def test_no_task_that_changes_sizes_is_done_unasked_nor_one_without_a_model() -> None:
+    assert unasked(ORDER) == tuple(task for task in ORDER if not TASKS[task].scale)
+    assert unasked(["derain", "upscale", "inpaint"]) == ("derain",)
+
+
+def test_other_rules_are_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.dumps(module.rules())
+    monkeypatch.setattr(module, "RISE", RISE + 0.01)
+    assert json.dumps(module.rules()) != before
