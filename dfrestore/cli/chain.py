@@ -14,7 +14,7 @@ import typer
 
 from dfrestore.cli.options import check_task, complete_tasks
 from dfrestore.cli.restoring import command_of, restore, with_parameters
-from dfrestore.cli.restoring_options import ALONE_OPTIONS, STEP_OPTIONS, WHERE_OPTIONS, is_of_step
+from dfrestore.cli.restoring_options import ALONE_OPTIONS, PREVIEW_OPTIONS, STEP_OPTIONS, WHERE_OPTIONS, is_of_step
 from dfrestore.cli.restoring_run import run
 from dfrestore.cli.restoring_values import Options
 from dfrestore.cli.together import in_crew
@@ -36,6 +36,7 @@ Examples:
   dfrestore run inpaint,upscale photo.jpg inpaint.mask=mask.png -o whole.png
   dfrestore run denoise,deblur holiday/ -o better/ denoise.model=my-model.safetensors --compare strips/
   dfrestore run derain,upscale photo.jpg --region 120,40,300,200
+  dfrestore run denoise,upscale photo.jpg --preview 800,600,400,300
   dfrestore run denoise,upscale holiday/ upscale.long-edge=3840 --dry-run
 """
 
@@ -79,7 +80,8 @@ def common_options() -> list[inspect.Parameter]:
     known = inspect.signature(restore, eval_str=True).parameters
     context, *common = (each for name, each in known.items() if name not in {"inputs", *STEP_OPTIONS, *ALONE_OPTIONS})
     kind = inspect.Parameter.KEYWORD_ONLY
-    where = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in WHERE_OPTIONS.items()]
+    more = (WHERE_OPTIONS | PREVIEW_OPTIONS).items()
+    where = [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in more]
     return [context, *where, *common]
 
 

@@ -280,7 +280,7 @@ STEP_OPTIONS = frozenset(
     | MASK_OPTIONS.keys()
 )
 """The options that each task of a chain has for itself, as TASK.OPTION=VALUE; the others hold for all of it."""
-ALONE_OPTIONS = frozenset({"uncertainty", "trace", "preview"})
+ALONE_OPTIONS = frozenset({"uncertainty", "trace"})
 """Those that a chain has not."""
 
 

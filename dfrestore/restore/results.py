@@ -145,7 +145,6 @@ class ChainSettings:
     steps: None = None  # each part has its own
     seed: None = None
     ensemble: None = None
-    preview: None = None
 
     @property
     def chained(self) -> bool:
@@ -182,8 +181,15 @@ class ChainSettings:
         return next((part.masking for part in self.parts if part.masking != Masking()), Masking())
 
     @property
+    def preview(self) -> Region | None:
+        return self.parts[0].preview
+
+    @property
     def hash(self) -> str:
-        return settings_hash({self.task: [part.hash for part in self.parts]})
+        return self._marked(settings_hash({self.task: [part.hash for part in self.parts]}))
+
+    def _marked(self, found: str) -> str:
+        return found if self.preview is None else found + PREVIEW
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,9 @@ class AutoSettings(ChainSettings):
 
     @property
     def hash(self) -> str:
-        return settings_hash({self.task: [part.hash for part in self.parts], "looks": [self.detector, rules()]})
+        return self._marked(
+            settings_hash({self.task: [part.hash for part in self.parts], "looks": [self.detector, rules()]})
+        )
 
 
 AnySettings: TypeAlias = Settings | ChainSettings

@@ -117,6 +117,17 @@ def test_only_the_region_changes_and_its_middle_is_that_of_the_whole_result(
     assert np.array_equal(array_of(tmp_path / "part.png")[middle], array_of(tmp_path / "whole.png")[middle])
 
 
+def test_a_preview_is_a_part_of_the_whole_result(chain: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
+    source = make_photo(tmp_path / "a.png", 0, (64, 48))
+    assert chain("derain,upscale", source, "-o", tmp_path / "whole.png").code == 0
+    answer = chain("derain,upscale", source, "--preview", "20,10,30,16", "--json")
+    assert objects(answer)[0]["preview"] == [20, 10, 30, 16]
+    part, whole = array_of(tmp_path / "a_run_preview.png"), array_of(tmp_path / "whole.png")
+    assert np.array_equal(part, whole[20:52, 40:100])
+    again = chain("derain,upscale", source, "--preview", "0,0,8,8")  # one preview may replace another
+    assert (again.code, size_of(tmp_path / "a_run_preview.png")) == (0, (16, 16))
+
+
 def test_a_mask_blends_the_result_of_all_tasks_with_the_photo_once(chain: Run, tmp_path: Path, source: Path) -> None:
     Image.fromarray(np.full((16, 24), 102, np.uint8)).save(tmp_path / "m.png")  # 0.4
     assert chain("derain,denoise", source, "-o", tmp_path / "full.png").code == 0

@@ -7,8 +7,22 @@ import json
 import pytest
 
 from dfrestore.restore import remedies as module
-from dfrestore.restore.remedies import FALL, FULL, LEAST, ORDER, RISE, Remedy, Repair, Tried
-from dfrestore.restore.remedies import objection, remedies, repair_as_json, result_in_words, strength_for, unasked
+from dfrestore.restore.remedies import (
+    FALL,
+    FULL,
+    LEAST,
+    ORDER,
+    RISE,
+    Remedy,
+    Repair,
+    Tried,
+    objection,
+    remedies,
+    repair_as_json,
+    result_in_words,
+    strength_for,
+    unasked,
+)
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.tasks import TASKS
 
