@@ -52,8 +52,8 @@ def run(
             steps.append(_Step(name, own, Parsed.of(own, name)))
     parsed = next((step.parsed for step in steps if step.parsed.masks is not None), steps[0].parsed)
     find = cache(lambda: crew.in_turn(lambda: [step.resolved() for step in steps]))  # once
-    detector = None if looking is None else crew.in_turn(lambda: _detector(looking))
     plan = _plan(options, task, parsed, steps, find)
+    detector = None if looking is None else crew.in_turn(lambda: _detector(looking))
     report = Report(
         quiet=options.quiet,
         as_json=options.as_json,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from dfrestore.errors import PhotoReadError
 from dfrestore.optional_packages import pip_install
@@ -150,6 +151,8 @@ def _format(head: bytes, name: str) -> str:
 
 def _damaged(name: str, format: str, error: Exception) -> PhotoReadError:
     first = error.args[0] if error.args else ""
+    if isinstance(error, UnidentifiedImageError):  # whose words name an object in memory
+        first = b"its header cannot be read"
     cause = (first.decode(errors="replace") if isinstance(first, bytes) else str(error)).strip() or type(error).__name__
     return PhotoReadError(f"{name}: damaged or cut-off {format} ({cause[:200]}); copy it again from its source")
 

@@ -59,7 +59,7 @@ def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -
 
 def test_the_shipped_size_is_under_a_megabyte() -> None:
     network = build_network(spec_of(load_preset("detect-compact", "detect")))
-    assert 0.3e6 < sum(p.numel() for p in network.parameters()) < 0.49e6  # two bytes each, and the header
+    assert 0.3e6 < sum(p.numel() for p in network.parameters()) < 0.495e6  # two bytes each, and the header
 
 
 # -- what it looks at -----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def refused(path: Path, **options: int) -> str:
     assert "\n" not in message
     assert message.startswith(str(path))
     assert ";" in message  # cause; remedy
+    assert "object at" not in message
     return message
 
 

@@ -3,7 +3,7 @@
 There is no norm in it, for a norm takes away how strong something is, and that is the question. Each part is pooled
 twice: by its mean, for what lies over all of a photo, and by the mean of a high power, which is near the largest value,
 for what lies here and there, as drops do. A true maximum would grow with the number of places, and photos have more of
-them than the crops of training.
+them than the crops of training. Beside what is found stands what can be measured (:mod:`.measures`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from torch.nn import functional
 
 from dfrestore.methods.detector.config import DetectorConfig
 from dfrestore.methods.detector.looks import look
+from dfrestore.methods.detector.measures import COUNT, measures
 from dfrestore.methods.method import Network
 from dfrestore.nn import How, Whole
 from dfrestore.nn.whole import cast
 
 POWER = 6.0
+SOFT = 2 / 255  # differences that are much larger count alike, so that small ones beside them are seen
 FINE = 8.0  # of what differs from the mean of its neighbours, which is small in photos and all that tells of noise
 
 
@@ -53,14 +55,14 @@ class Detector(Network):
         self.config = config
         first = config.widths[0]
         # crops and view differ in all that is fine, so each has its own first layer
-        self.of_crops, self.of_view = (nn.Conv2d(6, first, 5, stride=2, padding=2) for _ in range(2))
+        self.of_crops, self.of_view = (nn.Conv2d(9, first, 5, stride=2, padding=2) for _ in range(2))
         layers: list[nn.Module] = []
         for index, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
             if index:
                 layers.append(nn.Conv2d(config.widths[index - 1], width, 3, stride=2, padding=1))
             layers += [Block(width) for _ in range(count)]
         self.trunk = nn.ModuleList(layers)
-        self.hidden = nn.Linear(4 * config.widths[-1], config.hidden)
+        self.hidden = nn.Linear(4 * config.widths[-1] + COUNT, config.hidden)
         self.severities = nn.Linear(config.hidden, len(config.kinds))
         self._begin()
 
@@ -93,13 +95,14 @@ class Detector(Network):
         together = found.view(batch, -1, *found.shape[1:]).transpose(1, 2)  # places of all crops of a picture
         pooled = [*_pooled(together)]
         pooled += _pooled(self._features(views, self.of_view, how.dtype))
+        pooled.append(measures(crops, views))
         logits: Tensor = self.severities(functional.relu(self.hidden(torch.cat(pooled, dim=1))))
         return logits
 
     def _features(self, pictures: Tensor, stem: nn.Conv2d, dtype: torch.dtype) -> Tensor:
         fine = pictures - functional.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
-        both = torch.cat([pictures * 2 - 1, fine * FINE], dim=1)
-        x = functional.relu(_convolved(both.to(dtype, memory_format=torch.channels_last), stem))
+        seen = torch.cat([pictures * 2 - 1, fine * FINE, fine / (fine.abs() + SOFT)], dim=1)
+        x = functional.relu(_convolved(seen.to(dtype, memory_format=torch.channels_last), stem))
         for layer in self.trunk:
             x = layer(x) if isinstance(layer, Block) else functional.relu(_convolved(x, layer))
         return x.float()
