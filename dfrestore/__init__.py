@@ -1,7 +1,7 @@
 """Takes rain, noise, blur and JPEG artefacts out of photos with few-step diffusion Transformers.
 
-``Restorer`` is for pictures, ``Chain`` for several tasks in turn, ``load_network`` for research; all are imported on
-first use, so that ``import dfrestore`` stays instant.
+``Restorer`` is for pictures, ``Chain`` for several tasks in turn, ``Auto`` finds out which, ``load_network`` is for
+research; all are imported on first use, so that ``import dfrestore`` stays instant.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dfrestore.version import __version__
 
 if TYPE_CHECKING:
     from dfrestore.methods import load_network
-    from dfrestore.restore import Chain, Restorer
+    from dfrestore.restore import Auto, Chain, Restorer
 
-__all__ = ["Chain", "Restorer", "__version__", "load_network"]
+__all__ = ["Auto", "Chain", "Restorer", "__version__", "load_network"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Chain", "Restorer"):
+    if name in ("Auto", "Chain", "Restorer"):
         from dfrestore import restore
 
         return getattr(restore, name)

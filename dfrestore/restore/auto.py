@@ -74,6 +74,11 @@ class Auto:
         detection = Detection.load(detector, device)
         return cls(detection, tuple(allowed), load, device=chosen, precision=choose_precision(precision, chosen))
 
+    @property
+    def label(self) -> str:
+        """Empty: each picture has models of its own."""
+        return ""
+
     def restorer(self, task: str) -> Restorer:
         """The task's model, loaded once."""
         if task not in self._loaded:

@@ -23,6 +23,7 @@ from dfrestore.restore.work import with_known
 
 if TYPE_CHECKING:
     from dfrestore.engine import Progress, Watch
+    from dfrestore.restore.auto import AnyRestorer
     from dfrestore.restore.images import Mask
     from dfrestore.restore.restorer import Restorer
 
@@ -64,7 +65,7 @@ def restored(
     notes = notes_on(size)
     steps = steps_for(job, source, zip(restorer.restorers, settings.parts, strict=True), settings, size)
     if not steps:
-        return as_it_is(job, source, settings, UNTOUCHED, notes, restorer.label)
+        return as_it_is(job, source, settings, restorer, UNTOUCHED, notes)
     seconds = [step.seconds for step in steps]
     yield started(job, source, size, steps, seconds)
     work = in_turn(
@@ -88,12 +89,17 @@ def restored(
 
 
 def as_it_is(
-    job: Job, source: Source, settings: AnySettings, why: str, notes: tuple[str, ...] = (), label: str = ""
+    job: Job,
+    source: Source,
+    settings: AnySettings,
+    restorer: AnyRestorer,
+    why: str,
+    notes: tuple[str, ...] = (),
 ) -> Restoration:
     """A photo to which nothing is done; ``why`` stands in the place of a plan."""
-    outcome = Outcome(source.photo.rgb, why, "fp32", ())
+    outcome = Outcome(source.photo.rgb, why, restorer.precision.name, ())
     extras = extras_of(job, source, outcome, why, 1, None)
-    return Restoration(job, source, outcome, notes, extras, label, can_be_copied(job, source, settings))
+    return Restoration(job, source, outcome, notes, extras, restorer.label, can_be_copied(job, source, settings))
 
 
 def watched(job: Job, watch: WatchJob) -> Watch | None:

@@ -28,6 +28,7 @@ from dfrestore.restore.results import AnySettings, Settings, Started
 from dfrestore.restore.shown import extras_of
 from dfrestore.restore.source import Source, result_size
 from dfrestore.restore.work import with_known
+from dfrestore.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def repaired(job: Job, source: Source, max_pixels: int, auto: Auto, settings: An
     plan = _plan(job, source, max_pixels, auto, settings)
     yield plan.started(job, source)
     if not plan.steps:
-        return replace(as_it_is(job, source, settings, NOTHING), repair=plan.repair)
+        return replace(as_it_is(job, source, settings, auto, NOTHING), repair=plan.repair)
     work = auto.done(
         source.photo.rgb,
         plan.steps,
@@ -66,7 +67,7 @@ def repaired(job: Job, source: Source, max_pixels: int, auto: Auto, settings: An
     outcome, repair = yield from work
     notes = (*notes_on(plan.size), *_taken_back(repair))
     if not repair.changed:
-        return replace(as_it_is(job, source, settings, f"{NOTHING}: all was taken back", notes), repair=repair)
+        return replace(as_it_is(job, source, settings, auto, f"{NOTHING}: all was taken back", notes), repair=repair)
     limit = limit_of(source, settings)
     if limit is not None:
         outcome = replace(outcome, rgb=with_known(outcome.rgb, source.photo.rgb, limit))
@@ -87,13 +88,15 @@ def expected_repair(job: Job, source: Source, max_pixels: int, auto: Auto, setti
 def _plan(job: Job, source: Source, max_pixels: int, auto: Auto, settings: AnySettings) -> _Planned:
     severities = auto.detection.look(source.photo).severities
     planned, unmet = auto.plan(severities)
+    native = max((auto.restorer(remedy.task).network.scale for remedy in planned), default=1)
+    size = result_size(job, source, settings, native, max_pixels)
+    if size.untouched:
+        planned = tuple(remedy for remedy in planned if not TASKS[remedy.task].scale)
     own = {part.task: part for part in settings.parts}
     restorers = tuple(auto.restorer(remedy.task) for remedy in planned)
     parts = tuple(
         replace(own[remedy.task], strength=round(own[remedy.task].strength * remedy.strength, 3)) for remedy in planned
     )
-    native = max((one.network.scale for one in restorers), default=1)
-    size = result_size(job, source, settings, native, max_pixels)
     steps = steps_for(job, source, zip(restorers, parts, strict=True), settings, size)
     return _Planned(Repair(tuple(severities.items()), planned, unmet=unmet), size, restorers, parts, steps)
 

@@ -117,6 +117,19 @@ def test_only_upscale_that_is_named_makes_a_photo_larger(
     assert size_of(tmp_path / "b.png") == (48, 32)
 
 
+def test_a_photo_that_is_large_enough_gets_the_other_tasks(
+    dfrestore: Run, tells: Tells, models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    tells({"lowres": 0.8, "noise": 0.8}, {"lowres": 0.8, "noise": 0.1})
+    detector = save_detector(tmp_path / "detector.safetensors")
+    own = [f"{task}.model={models[task]}" for task in ("denoise", "upscale")]
+    named = ("--only", "upscale,denoise", *own, "upscale.min-size=8x8", "--detector", detector)
+    answer = dfrestore("auto", source, *named, "-o", tmp_path / "b.png", "--json")
+    assert answer.code == 0
+    assert size_of(tmp_path / "b.png") == (24, 16)
+    assert [(one["task"], one["result"]) for one in objects(answer)[0]["tried"]] == [("denoise", "kept")]
+
+
 def test_damage_that_no_task_of_the_run_takes_away_is_said(
     auto: Run, tells: Tells, source: Path, tmp_path: Path
 ) -> None:
