@@ -5,8 +5,9 @@ Networks are built in ``methods/``, which alone knows the authors' tensor names.
 
 from dfrestore.weights.base import on_base
 from dfrestore.weights.checkpoint import load_checkpoint, save_checkpoint
+from dfrestore.weights.entries import ModelEntry, Registry
 from dfrestore.weights.header import Header, read_header, read_spec
-from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.registry import load_registry
 from dfrestore.weights.resolve import Resolved, resolve
 from dfrestore.weights.spec import Base, ModelSpec
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from dfrestore.errors import UsageError, WeightsError
 from dfrestore.weights.checkpoint import load_checkpoint, sha256_of
+from dfrestore.weights.entries import ModelEntry, Registry
 from dfrestore.weights.fetch import cached_blobs, fetch
 from dfrestore.weights.header import read_spec
 from dfrestore.weights.hub import parse_address
-from dfrestore.weights.registry import ModelEntry, Registry, load_registry
+from dfrestore.weights.registry import load_registry
 from dfrestore.weights.resolve import Resolved
 from dfrestore.weights.spec import Base, ModelSpec
 

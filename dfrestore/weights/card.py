@@ -17,8 +17,9 @@ from dfrestore import windows
 from dfrestore.errors import WeightsError, one_line
 from dfrestore.tasks import restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
+from dfrestore.weights.entries import ModelEntry
 from dfrestore.weights.header import FLOATS, Header, read_header
-from dfrestore.weights.registry import ModelEntry, registered
+from dfrestore.weights.registry import registered
 from dfrestore.weights.resolve import Resolved
 from dfrestore.weights.spec import ModelSpec
 

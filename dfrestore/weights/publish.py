@@ -23,10 +23,12 @@ from dfrestore.tasks import restoring_tasks
 from dfrestore.version import __version__
 from dfrestore.weights.card import Described, builds_on, card_beside, generated, public_source, read_card
 from dfrestore.weights.checkpoint import read_bytes
+from dfrestore.weights.entries import ModelEntry
 from dfrestore.weights.fetch import METADATA_TIMEOUT, hub_endpoint, is_offline, quiet_client
 from dfrestore.weights.header import header_of, with_metadata
 from dfrestore.weights.hub import SCHEME, HubAddress, check_branch, check_repo, parse_address
-from dfrestore.weights.registry import FILE_NAME, ModelEntry, parse_text, registered
+from dfrestore.weights.registry import FILE_NAME, registered
+from dfrestore.weights.registry_file import parse_text
 from dfrestore.weights.spec import ModelSpec
 from dfrestore.weights.user_registry import table
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from dfrestore.errors import UsageError, WeightsError, did_you_mean, nearest_beside
 from dfrestore.tasks import DETECT, TASKS, restoring_tasks
 from dfrestore.weights.checkpoint import sha256_of
+from dfrestore.weights.entries import ModelEntry, Original, Registry
 from dfrestore.weights.fetch import fetch
 from dfrestore.weights.header import read_header, read_spec
 from dfrestore.weights.hub import SCHEME, HubAddress, parse_address
-from dfrestore.weights.registry import ModelEntry, Original, Registry, load_registry
+from dfrestore.weights.registry import load_registry
 
 _NO_WARNINGS: tuple[str, ...] = ()
 _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from dfrestore.errors import WeightsError
 from dfrestore.weights.checkpoint import write_replacing
-from dfrestore.weights.registry import ModelEntry, config_folder, parse_text, user_file
+from dfrestore.weights.entries import ModelEntry
+from dfrestore.weights.registry import config_folder, user_file
+from dfrestore.weights.registry_file import parse_text
 
 Value = str | int | float
 

@@ -14,7 +14,7 @@ from publishing_hub import FIRST, TOKEN, PublishingHub, served
 from dfrestore import load_network
 from dfrestore.weights import Base, load_checkpoint, read_spec, resolve, save_checkpoint
 from dfrestore.weights.checkpoint import sha256_of
-from dfrestore.weights.registry import parse_text
+from dfrestore.weights.registry_file import parse_text
 
 Run = Callable[..., Answer]
 LICENSED = tiny_spec(licence="CC BY 4.0", trained_on="four photos, drawn rain")

@@ -103,7 +103,7 @@ def pth(data: bytes, folder: Path, rng: random.Random) -> bool:
 
 def registry(data: bytes, folder: Path, rng: random.Random) -> bool:
     """As the package's own and as the user's; no accepted entry leads out of its folder by ``..``."""
-    from dfrestore.weights.registry import parse_registry
+    from dfrestore.weights.registry_file import parse_registry
 
     path = folder / "weights.toml"
     path.write_bytes(data)

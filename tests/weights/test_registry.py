@@ -7,7 +7,8 @@ import pytest
 from dfrestore.errors import WeightsError
 from dfrestore.weights import load_registry, read_spec
 from dfrestore.weights.base import check_entry
-from dfrestore.weights.registry import config_folder, packaged_registry, parse_registry
+from dfrestore.weights.registry import config_folder, packaged_registry
+from dfrestore.weights.registry_file import parse_registry
 from dfrestore.weights.user_registry import register, source_for
 
 DIGEST = "a" * 64

@@ -11,7 +11,7 @@ import pytest
 
 from dfrestore.errors import DfrestoreError, UsageError, WeightsError
 from dfrestore.weights import ModelSpec, Registry, load_checkpoint, load_registry, resolve, save_checkpoint
-from dfrestore.weights.registry import parse_registry
+from dfrestore.weights.registry_file import parse_registry
 
 
 @pytest.fixture
