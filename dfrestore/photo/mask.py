@@ -77,10 +77,10 @@ def alpha_mask(photo: Photo, name: str) -> Strength:
     return np.float32(1) - _opacity(photo)
 
 
-def fitted(mask: Strength, photo: Photo, name: str, *, resize: bool = True) -> tuple[Strength, str | None]:
+def fitted(mask: Strength, photo: Photo, name: str) -> tuple[Strength, str | None]:
     """The mask in the photo's size, and one line for people on what was done to it, or None.
 
-    A mask of the photo's aspect is resized, if ``resize``. One that fits the photo as stored, before its EXIF
+    A mask of the photo's aspect is resized. One that fits the photo as stored, before its EXIF
     orientation, is turned like the photo. Any other is a FileFailure that names both sizes and ``name``, the mask's
     file.
     """
@@ -89,9 +89,9 @@ def fitted(mask: Strength, photo: Photo, name: str, *, resize: bool = True) -> t
     turned = _as_turned(mask, photo.origin.orientation)
     if turned is not None and turned.shape == photo.size:
         return turned, f"mask turned like the photo ({_size(mask.shape)} to {_size(photo.size)})"
-    if resize and _same_aspect(mask.shape, photo.size):
+    if _same_aspect(mask.shape, photo.size):
         return _resized(mask, photo.size), f"mask resized ({_size(mask.shape)} to {_size(photo.size)})"
-    if resize and turned is not None and _same_aspect(turned.shape, photo.size):
+    if turned is not None and _same_aspect(turned.shape, photo.size):
         done = f"mask turned like the photo and resized ({_size(mask.shape)} to {_size(photo.size)})"
         return _resized(turned, photo.size), done
     raise FileFailure(

@@ -232,18 +232,17 @@ def read_masks(
     *,
     max_pixels: int = MAX_PIXELS,
     soft: bool | Literal["always"] = False,
-    resize: bool = True,
 ) -> tuple[Strength, tuple[str, ...]]:
     """The masks of a photo, each fitted to it, united; and notes on how they were understood, one line each.
 
-    soft: see ``read_mask``. resize: see ``fitted``. Raises FileFailure that names the mask.
+    soft: see ``read_mask``. Raises FileFailure that names the mask.
     """
     notes: list[str] = []
 
     def read(path: Path) -> Strength:
         with blaming_mask(path):
             mask = read_mask(path, max_pixels=max_pixels, soft=soft)
-        strength, note = fitted(mask.strength, photo, str(path), resize=resize)
+        strength, note = fitted(mask.strength, photo, str(path))
         told = (*mask.notes, *([note] if note else []))
         notes.extend(f"{path.name}: {line}" if len(paths) > 1 else line for line in told)
         return strength

@@ -104,7 +104,7 @@ def _with_strength(source: Source, job: Job, regions: Sequence[Region], max_pixe
     notes: list[str] = []
     if job.masks:
         with _naming(job.input):
-            mask, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft="always", resize=False)
+            mask, remarks = read_masks(job.masks, source.photo, max_pixels=max_pixels, soft="always")
         if not mask.any():
             why = "nothing would change: the mask is empty; paint what may change in white"
             raise FileFailure(f"{name}: {job.masks[0]}: {why}")

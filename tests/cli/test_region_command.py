@@ -228,8 +228,22 @@ def test_a_folder_of_masks_is_matched_by_the_photos_names(
     assert "no mask for" in without.err
 
 
-@pytest.mark.parametrize("size", [(32, 24), (64, 50), (7, 50)])
-def test_a_mask_of_another_size_is_that_photos_failure(
+@pytest.mark.parametrize("size", [(32, 24), (128, 96), (127, 95)])
+def test_a_mask_of_another_size_and_the_same_aspect_is_resized_and_that_is_said(
+    derain: Run, tmp_path: Path, source: Path, size: tuple[int, int]
+) -> None:
+    left = np.zeros(size[::-1], np.uint8)
+    left[:, : size[0] // 2] = 255
+    answer = derain(source, "--mask", save(tmp_path / "m.png", left), "-o", tmp_path / "o.png")
+    assert answer.code == 0
+    assert f"mask resized ({size[0]}x{size[1]} to 64x48)" in answer.err
+    there = changed(source, tmp_path / "o.png")
+    assert there[:, :32].mean() > 0.9
+    assert not there[:, 32:].any()
+
+
+@pytest.mark.parametrize("size", [(64, 50), (7, 50), (48, 64)])
+def test_a_mask_of_another_aspect_is_that_photos_failure(
     derain: Run, tmp_path: Path, source: Path, make_photo: MakePhoto, size: tuple[int, int]
 ) -> None:
     mask = save(tmp_path / "m.png", np.full(size[::-1], 255, np.uint8))

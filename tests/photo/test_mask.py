@@ -148,12 +148,6 @@ def test_a_mask_of_a_resized_picture_is_0_where_it_was() -> None:
     assert in_size(mask, 5, 31).shape == (5, 31)
 
 
-def test_a_mask_of_another_size_does_not_fit_where_none_is_resized() -> None:
-    photo = Photo(np.zeros((24, 36, 3), np.float32))
-    with pytest.raises(FileFailure, match="18x12 pixels do not fit the photo's 36x24"):
-        fitted(HOLE.astype(np.float32), photo, "m.png", resize=False)
-
-
 @pytest.mark.parametrize("value", [0, 255])
 def test_empty_and_full_masks_are_what_they_are(value: int) -> None:
     mask, _ = understood(np.full((4, 5), value, np.uint8))
