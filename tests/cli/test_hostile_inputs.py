@@ -236,6 +236,32 @@ def test_a_folder_that_takes_no_files_is_one_line_for_all_photos(
 
 
 @posix
+@pytest.mark.parametrize("extra", [("--compare", "strip.jpg"), ("--trace", "way.gif"), ("--uncertainty", "map.png")])
+def test_an_extra_picture_that_cannot_be_written_is_found_before_any_work(
+    restore: Run, tmp_path: Path, make_photo: MakePhoto, extra: tuple[str, str]
+) -> None:
+    (tmp_path / "file").touch()
+    (option, name), source, out = extra, make_photo(tmp_path / "a.png"), tmp_path / "good" / "a.png"
+    answer = restore(source, "-o", out, option, tmp_path / "file" / name)
+    assert (
+        answer.err
+        == f"dfrestore: {tmp_path / 'file'}: nothing can be written here (Not a directory); choose another {option}\n"
+    )
+    assert (answer.code, answer.out, out.parent.exists()) == (3, "", False)
+
+
+@posix
+def test_where_one_folder_takes_extra_pictures_the_other_photos_fail_alone(
+    restore: Run, tmp_path: Path, photo_folder: Path
+) -> None:
+    (tmp_path / "strips").mkdir()
+    (tmp_path / "strips" / "sub").touch()  # in place of a folder
+    answer = restore(photo_folder, "-o", tmp_path / "out", "--compare", tmp_path / "strips")
+    assert (answer.code, len(answer.paths)) == (1, 2)
+    assert not (tmp_path / "out" / "sub").exists() or not [*(tmp_path / "out" / "sub").rglob("*.*")]
+
+
+@posix
 def test_a_folder_that_takes_no_files_does_no_harm_where_nothing_is_left_to_do(
     restore: Run, tmp_path: Path, photo_folder: Path
 ) -> None:
