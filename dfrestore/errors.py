@@ -96,10 +96,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def nearest_beside(missing: Path) -> str:
     """:func:`did_you_mean` for a file that is not there, among the names in its folder.
 
-    Endings are not compared: that both are photos makes no name like another.
+    Endings are not compared, that both are photos makes no name like another; of equal names the same ending counts.
     """
     try:
         names = sorted(path.name for path in missing.parent.iterdir())
+        names.sort(key=lambda name: Path(name).suffix != missing.suffix)
     except OSError:
         return ""
     by_stem = {Path(name).stem: name for name in reversed(names)}

@@ -61,5 +61,11 @@ def test_a_missing_file_gets_a_name_that_is_like_its_own(tmp_path: Path, name: s
     assert nearest_beside(tmp_path / name) == (f": did you mean '{near}'?" if near else "")
 
 
+def test_of_names_that_differ_in_their_endings_the_same_ending_is_nearest(tmp_path: Path) -> None:
+    for there in ("holiday.jpg", "holiday.png", "holiday.webp"):
+        (tmp_path / there).touch()
+    assert nearest_beside(tmp_path / "holyday.png") == ": did you mean 'holiday.png'?"
+
+
 def test_a_folder_that_is_not_there_holds_no_nearest_name(tmp_path: Path) -> None:
     assert nearest_beside(tmp_path / "none" / "a.jpg") == ""
