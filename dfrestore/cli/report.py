@@ -186,7 +186,9 @@ class Report:
             parts.append(f"{missing} not done")
         elif self._after:
             parts.append(f"{self._after} left to do (--limit {self._limit})")
-        told = f"{', '.join(parts) or 'nothing to do'} in {duration(seconds)}"
+        told = ", ".join(parts) or "nothing to do"
+        if not self.counts["planned"]:  # the time that a dry run took is none that the work will take
+            told += f" in {duration(seconds)}"
         self.say("; ".join([f"{ending}: {told}" if ending else told, *self._changed(), *self._written_beside()]))
 
     def _changed(self) -> Iterator[str]:

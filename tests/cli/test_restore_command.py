@@ -419,6 +419,7 @@ def test_a_dry_run_tells_the_plan_and_touches_nothing(
     else:
         assert answer.paths[0] == str(tmp_path / "out" / "a.png")
         assert "24x16, whole image" in answer.err
+        assert answer.err.splitlines()[-1] == "4 to do"  # without a time, which would be that of looking
 
 
 def test_a_dry_run_names_broken_files(restore: Run, tmp_path: Path, photo_folder: Path) -> None:
