@@ -125,7 +125,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 name="inpaint",
-                summary="Fill holes in photos: scratches, stains, whatever a mask covers.",
+                summary="Fill holes in photos: scratches, stains, what a mask covers.",
                 removes="",
                 channel="rgb",
                 mask=True,

@@ -21,7 +21,7 @@ from dfrestore.cli.together import in_crew
 from dfrestore.errors import UsageError, did_you_mean
 from dfrestore.tasks import CHAIN, TASKS, check_chain
 
-HELP = """Do several tasks to a photo, one after the other, with nothing rounded between them.
+HELP = """Do several tasks to a photo, one after the other. Nothing is rounded between them.
 
 TASKS: names with commas, in the order of work. INPUT: files and folders, as for a task alone; the result stands beside
 its input as NAME_run.EXT, or where -o says. TASK.OPTION=VALUE: an option of one of the tasks, as its own --help has it:

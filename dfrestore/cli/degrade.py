@@ -97,7 +97,7 @@ def help_text() -> str:
         fill(f"{kind:{width}}{', '.join(map(_noted, presets.items()))}", 78, subsequent_indent=" " * width)
         for kind, presets in PRESETS.items()
     )
-    return f"""Make pairs for training and measuring: damaged photos beside the clean ones.
+    return f"""Make pairs for training and measuring. They are damaged photos beside the clean ones.
 
 Writes OUT/input/NAME.png and OUT/target/NAME.png, 8 bit, the trees of input folders mirrored, and
 OUT/manifest.jsonl: the file, kind, preset, seed and source's sha256 of each pair. Files are taken in order of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dfrestore.restore.detection import Findings
 
 _KINDS = "\n".join(f"  {damage.name:8} {damage.words:20} dfrestore {damage.task}" for damage in DAMAGES.values())
-HELP = f"""Tell what is wrong with photos, and how badly; nothing is written.
+HELP = f"""Tell what is wrong with photos, and how badly. Nothing is written.
 
 Each kind of damage has a severity from 0 to 1, which stands for the PSNR that it costs: 0 for 44 dB or more, 1 for 14
 dB or less (haze: 32 and 8). From {NOTICED:g} on it counts as found.

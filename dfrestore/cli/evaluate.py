@@ -155,7 +155,7 @@ def evaluate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Measure restored pictures: PSNR, SSIM, LPIPS, DISTS and GMSD against clean ones.
+    """Measure restored pictures against clean ones. By PSNR, SSIM, LPIPS, DISTS and GMSD.
 
     Either two folders whose pictures share their names, or --task with --data or --clean to restore and measure.
 

@@ -88,7 +88,7 @@ def finetune(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a model better on photos of your own, from as few as five pairs.
+    """Make a model better on photos of your own. Five pairs are enough.
 
     Some photos are held out to judge the result. On these it is never worse than the model it started from, unless it
     is trained against a discriminator, which costs dB.

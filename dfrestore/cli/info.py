@@ -35,9 +35,10 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions, devices and models of this installation, and where your own weights.toml belongs.
+    """Show versions, devices and models of this installation.
 
-    That file is checked: the exit code is 3 where it, or a file that it names, cannot be used.
+    Also where your own weights.toml belongs. That file is checked: the exit code is 3 where it, or a file that it
+    names, cannot be used.
 
     \b
     Examples:

@@ -57,7 +57,7 @@ def list_models(
     task: _Task = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
-    """List the registered models; the default of each task is marked with a star.
+    """List the registered models. The default of each task is marked with a star.
 
     \b
     Examples:
@@ -109,9 +109,9 @@ def get(
     task: _Task = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache alone.")] = False,
 ) -> None:
-    """Fetch a model into the cache (if it is not on this machine already), check it, and print its path.
+    """Fetch a model into the cache, check it, and print its path.
 
-    What it builds on is fetched too.
+    One that is on this machine already is not fetched again. What it builds on is fetched too.
 
     \b
     Examples:
@@ -139,7 +139,9 @@ def verify(
     base: Base = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
-    """Check that models are whole: size, sha256, header, finite values, and that they fit their network.
+    """Check that models are whole.
+
+    Size, sha256, header, finite values, and whether they fit their network.
 
     Models that have not been fetched are listed and do not count as failures. The exit code is 1 when one fails.
 
@@ -169,9 +171,9 @@ def verify(
 
 @app.command("card")
 def card(name: _Name, task: _Task = None) -> None:
-    """Print a model's card (Markdown): the .md file beside it, else one made from its header and the registry.
+    """Print a model's card (Markdown).
 
-    Nothing is fetched.
+    It is the .md file beside the model, else one made from its header and the registry. Nothing is fetched.
 
     \b
     Examples:
@@ -205,9 +207,10 @@ def publish(
     base: Base = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
-    """Publish a checkpoint and its card on the Hugging Face Hub, and print its table for a weights.toml.
+    """Publish a checkpoint and its card on the Hugging Face Hub.
 
-    The table is pinned to the commit that was made. Log in first with 'hf auth login', or set HF_TOKEN.
+    Prints its table for a weights.toml, which is pinned to the commit that was made. Log in first with 'hf auth login',
+    or set HF_TOKEN.
 
     \b
     Examples:
@@ -259,7 +262,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
-    """Convert the authors' .pth file to a checkpoint (safetensors); nothing in the file is executed.
+    """Convert the authors' .pth file to a checkpoint (safetensors). Nothing in it is executed.
 
     \b
     Examples:

@@ -53,6 +53,13 @@ def test_what_makes_the_result_is_told_from_what_makes_it_fast(dfrestore: Run) -
     assert {"--tile", "--memory"} <= set(shown["Speed and memory"])
 
 
+@pytest.mark.parametrize("arguments", [[], ["weights"]])
+def test_what_a_command_does_is_told_in_a_whole_sentence(dfrestore: Run, arguments: list[str]) -> None:
+    commands = dfrestore(*arguments, "--help").out.partition("Commands:")[2].splitlines()[1:]
+    assert len(commands) > 5
+    assert [line for line in commands if not line.endswith(".")] + [line for line in commands if "..." in line] == []
+
+
 def test_the_help_of_weights_names_its_commands(dfrestore: Run) -> None:
     names = ", ".join(str(command.name) for command in app.registered_commands)
     assert f"Models: {names}." in dfrestore("weights", "--help").out
