@@ -26,6 +26,8 @@ PATIENCE = 1800.0  # seconds that a process waits for a silent one
 COURTESY = 1.0  # seconds that a process leaves to the one with the cause, or to rank 0, to print first
 # Measured on two cores at one megapixel: see examples/engine.md.
 SPINS = "1000"
+# One evaluation of a photo takes about a hundred kernels, of 0.2 to 0.45 MB each: see examples/engine.md.
+KERNELS = "256"
 _FAILED = "failed"  # in the store: how many processes have reported a failure
 
 
@@ -142,6 +144,16 @@ def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ
         environment["GOMP_SPINCOUNT"] = SPINS
     else:
         environment["KMP_BLOCKTIME"] = "1"
+
+
+def keep_few_kernels(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let oneDNN, which makes a kernel for each shape of its arguments, keep the last ones alone.
+
+    By default it and PyTorch keep a thousand each, which photos of many sizes fill with half a gigabyte. Call this
+    before torch is loaded, in work on whole photos; training, whose shapes come back in each step, needs more.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        environment.setdefault(name, KERNELS)
 
 
 def use_threads(count: int | None) -> None:

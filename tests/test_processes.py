@@ -1,4 +1,4 @@
-"""How waiting threads are told to sleep, before torch is loaded."""
+"""What is set before torch is loaded: how its threads wait, and how many kernels are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dfrestore.processes import SPINS, let_waiting_threads_sleep
+from dfrestore.processes import KERNELS, SPINS, keep_few_kernels, let_waiting_threads_sleep
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,24 @@ def test_the_command_sets_it_before_torch_is_loaded() -> None:
     clean = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(path for path in sys.path if path)}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean)
     assert found.stdout.splitlines()[-1] == f"{SPINS} False"
+
+
+def test_few_kernels_are_kept_unless_the_user_has_set_how_many() -> None:
+    environment = {"LRU_CACHE_CAPACITY": "1024"}
+    keep_few_kernels(environment)
+    assert environment == {"LRU_CACHE_CAPACITY": "1024", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": KERNELS}
+
+
+@pytest.mark.parametrize("command", [["derain"], ["run", "derain,denoise"], ["evaluate", "--task", "derain", "--data"]])
+def test_commands_that_restore_set_it_before_torch_is_loaded(command: list[str]) -> None:
+    code = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch': print(os.environ.get('LRU_CACHE_CAPACITY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        f"from dfrestore.cli import main; main({[*command, 'nothing_here']}); import torch"
+    )
+    clean = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(path for path in sys.path if path)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean)
+    assert found.stdout.splitlines()[0] == KERNELS, found

@@ -23,7 +23,7 @@ def help_text() -> str:
 
     order = ", ".join(ORDER)
     least = any_of(f"{value:g}" for value in sorted({*LEAST.values()}))
-    return f"""Find what is wrong with photos, and repair that; a photo that needs nothing stays as it is.
+    return f"""Find what is wrong with photos, and repair that. A photo that needs nothing stays as it is.
 
 Each photo is looked at as by 'dfrestore detect'. Damage of a severity of {least} or more is treated, in this order:
 {order}; what is just so severe only by half. After each step the photo is looked at again. A step is taken back if its

@@ -25,6 +25,7 @@ from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Base, Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.optional_packages import pip_install
+from dfrestore.processes import keep_few_kernels
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def evaluate(
       dfrestore evaluate inpaint --data pairs/ --masks masks/
       dfrestore evaluate inpaint --clean photos/ --preset thick
     """
+    keep_few_kernels()
     from dfrestore.evaluation import Convention, compare_pairs, measure_pairs
 
     if as_json and as_csv:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
-from dfrestore.processes import PeerFailed, Peers, launched, meet
+from dfrestore.processes import PeerFailed, Peers, keep_few_kernels, launched, meet
 
 if TYPE_CHECKING:
     from dfrestore.restore.shares import Crew
@@ -47,6 +47,7 @@ def in_crew(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def _crew() -> Iterator[Crew]:
+    keep_few_kernels()
     from dfrestore.restore.shares import Crew
 
     if not launched():

@@ -5,7 +5,7 @@ no command line live here.
 """
 
 from dfrestore.engine.device import Device, Precision, choose_device, choose_precision
-from dfrestore.engine.memory import available_memory, is_out_of_memory, process_bytes
+from dfrestore.engine.memory import available_memory, give_back, is_out_of_memory, process_bytes
 from dfrestore.engine.plan import Beside, Plan, free_memory, make_plan, smaller_plan, with_precision
 from dfrestore.engine.run import Progress, Watch, restore_array
 from dfrestore.engine.speed import WORTH_MEASURING, Speeds, amount
@@ -24,6 +24,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "free_memory",
+    "give_back",
     "is_out_of_memory",
     "make_plan",
     "process_bytes",

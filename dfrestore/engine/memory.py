@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ _WORDS = (
 
 
 _PROCESS = 300 << 20
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
 
 
 def process_bytes() -> int:
@@ -28,6 +30,15 @@ def process_bytes() -> int:
     300 MiB, so that plans do not hang on trifles; more where more is measured, as with PyTorch built for GPUs.
     """
     return max(_PROCESS, _resident(Path("/proc")))
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system, where the C library (glibc) keeps it.
+
+    Kept pieces of one size serve no photo of another, and add up over many.
+    """
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def _resident(proc: Path) -> int:

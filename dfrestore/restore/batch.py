@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dfrestore import photo
-from dfrestore.engine import is_out_of_memory
+from dfrestore.engine import give_back, is_out_of_memory
 from dfrestore.errors import FileFailure, OutOfMemoryFailure, PhotoReadError
 from dfrestore.restore.auto import AnyRestorer, Auto
 from dfrestore.restore.change import Change, change, is_hardly_any
@@ -156,6 +156,8 @@ def _settled(finish: Callable[[], FileResult], failed: Callable[[Exception], Fil
         return finish()
     except Exception as error:
         return failed(error)
+    finally:
+        give_back()
 
 
 def _failure(job: Job, settings: AnySettings, records: Records, begin: float, error: Exception) -> FileResult:
