@@ -18,6 +18,7 @@ CHELSEA = Path(__file__).parents[1] / "examples" / "pairs" / "target" / "chelsea
 FLOORS = {
     "derain": ("rain", "storm", 6.0, 40.0),
     "denoise": ("noise", "gaussian25", 7.0, 38.0),
+    "dejpeg": ("jpeg", "q20", 0.8, 40.0),
     "deblur": ("blur", "linear", 0.8, 40.0),
     "dehaze": ("haze", "bench", 3.0, 30.0),
     "desnow": ("snow", "snow", 2.5, 36.0),

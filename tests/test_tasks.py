@@ -153,13 +153,6 @@ def test_a_new_task_without_a_model_says_so(tmp_path: Path) -> None:
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_task_without_a_model_says_so(dfrestore, make_photo, tmp_path: Path) -> None:
-    answer = dfrestore("dejpeg", make_photo(tmp_path / "a.png"))
-    assert (answer.code, answer.out) == (3, "")
-    way = "give --model FILE or hf://..., or make one with 'dfrestore train dejpeg'"
-    assert answer.err == f"dfrestore: there is no model for dejpeg yet: {way}\n"
-
-
 @pytest.mark.parametrize("folders", ["hazy/clear", "hazy/GT", "Snow/Gt", "synthetic/gt", "data/gt", "source/target"])
 def test_the_usual_folders_of_data_sets_are_pairs(make_photo, tmp_path: Path, folders: str) -> None:
     for name in folders.split("/"):
