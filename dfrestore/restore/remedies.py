@@ -15,17 +15,29 @@ from dfrestore.tasks import TASKS
 ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur", "defocus", "upscale")
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
 
-LEAST: Mapping[str, float] = dict.fromkeys(DAMAGES, 0.3)
+LEAST: Mapping[str, float] = {
+    "rain": 0.15,
+    "snow": 0.2,
+    "drops": 0.25,
+    "haze": 0.2,
+    "noise": 0.12,
+    "motion": 0.1,
+    "defocus": 0.2,
+    "jpeg": 0.3,
+    "lowres": 0.1,
+}
 """The severity from which on a damage is treated. What is milder is reported alone: photos that nothing is wrong with
 have some noise, some blur and a JPEG's blocks."""
 
-FULL = 0.2
+FULL = 0.1
 """So far above :data:`LEAST` a result counts fully; at it, half: what may be no damage at all is touched lightly."""
 
-FALL = 0.25
+FALL = 0.1
 """Share of its damage's severity that a step must take away to be kept."""
-RISE = 0.12
-"""A step is taken back where another severity rises by more, to where it would be noticed."""
+RISE, RISE_SHARE = 0.12, 0.5
+"""A step is taken back where another severity rises to where it is noticed, by more than the first, and by more than so
+much of what fell: strong damage hides milder, which is seen once it is gone.
+"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,7 @@ def result_in_words(repair: Repair) -> tuple[str, ...]:
 
 def rules() -> dict[str, Any]:
     """What decides beside the severities, for records: under other rules a photo is done again."""
-    return {"least": dict(LEAST), "full": FULL, "fall": FALL, "rise": RISE, "order": ORDER}
+    return {"least": dict(LEAST), "full": FULL, "fall": FALL, "rise": [RISE, RISE_SHARE], "order": ORDER}
 
 
 def repair_as_json(repair: Repair) -> dict[str, Any]:
@@ -143,11 +155,12 @@ def _rounded(severities: tuple[tuple[str, float], ...]) -> dict[str, float]:
 
 def objection(damage: str, before: Mapping[str, float], after: Mapping[str, float]) -> str | None:
     """Why the step that was to take ``damage`` away is taken back; None where its result is kept."""
-    own = DAMAGES[damage].words
-    if after[damage] > before[damage] * (1 - FALL):
+    own, fallen = DAMAGES[damage].words, before[damage] - after[damage]
+    if fallen < before[damage] * FALL:
         return f"{own} hardly fell ({_from_to(before[damage], after[damage])})"
+    allowed = max(RISE, RISE_SHARE * fallen)
     for name, value in after.items():
-        if name != damage and value >= max(NOTICED, before[name] + RISE):
+        if name != damage and value >= max(NOTICED, before[name] + allowed):
             return f"{DAMAGES[name].words} rose ({_from_to(before[name], value)})"
     return None
 

@@ -15,7 +15,7 @@ from told_damage import RAIN_FALLS, Script, Told, scripted
 from dfrestore.engine import choose_device, choose_precision
 from dfrestore.errors import UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
-from dfrestore.restore.remedies import Remedy, Repair, Tried
+from dfrestore.restore.remedies import LEAST, Remedy, Repair, Tried
 from dfrestore.restore.shares import _packed, _unpacked
 
 RAIN_AND_NOISE: Told = {"rain": 0.8, "noise": 0.7}
@@ -100,8 +100,8 @@ def test_a_damage_that_an_earlier_step_took_away_is_not_treated_again(shelf: She
 
 
 def test_what_is_found_mildly_is_treated_mildly(shelf: Shelf) -> None:
-    severity = 0.3
-    made, repair = auto_of(shelf, {"rain": severity}, {"rain": 0.05}).with_repair(floats())
+    severity = LEAST["rain"]
+    made, repair = auto_of(shelf, {"rain": severity}, {"rain": 0.0}).with_repair(floats())
     (remedy,) = repair.planned
     assert remedy.strength < 1
     assert np.array_equal(made, Shelf(shelf.models)("derain")(floats(), strength=remedy.strength))
