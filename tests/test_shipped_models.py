@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfrestore import Restorer
+from dfrestore import Auto, Restorer
 from dfrestore.degrade import KINDS
 from dfrestore.metrics import psnr, to_8bit
 from dfrestore.photo import read
+from dfrestore.restore.remedies import ORDER
 from dfrestore.weights.registry import load_registry
 
 CHELSEA = Path(__file__).parents[1] / "examples" / "pairs" / "target" / "chelsea.jpg"
@@ -29,7 +30,7 @@ FLOORS = {
 
 def test_every_default_that_restores_in_place_is_measured_here() -> None:
     registry = load_registry(user=False)
-    assert FLOORS.keys() | {"upscale", "inpaint"} == registry.defaults.keys()
+    assert FLOORS.keys() | {"upscale", "inpaint", "detect"} == registry.defaults.keys()
     assert all(name in registry.models for name in registry.defaults.values())
 
 
@@ -44,6 +45,34 @@ def test_a_shipped_model_takes_away_what_it_is_for_and_leaves_the_rest(task: str
     print(f"{task}: {before:.2f} -> {after:.2f} dB; clean {untouched:.2f} dB")
     assert after > before + gain
     assert untouched > kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "preset", "task"),
+    [
+        ("noise", "gaussian25", "denoise"),
+        ("jpeg", "q10", "dejpeg"),
+        ("rain", "storm", "derain"),
+        ("snow", "snow", "desnow"),
+        ("haze", "bench", "dehaze"),
+    ],
+)
+def test_the_shipped_detector_finds_what_auto_then_takes_away(kind: str, preset: str, task: str) -> None:
+    clean = read(CHELSEA).rgb
+    damaged = to_8bit(KINDS[kind].apply(clean, preset, 1))
+    result, repair = Auto.from_pretrained(device="cpu", precision="fp32").with_repair(damaged)
+    print(repair.words)
+    assert [(one.task, one.result) for one in repair.tried] == [(task, "kept")]
+    assert psnr(result, to_8bit(clean)) > psnr(damaged, to_8bit(clean)) + 0.5
+
+
+def test_auto_leaves_clean_photos_and_derains_the_rainy_ones() -> None:
+    auto = Auto.from_pretrained(device="cpu", precision="fp32")
+    assert auto.tasks == tuple(task for task in ORDER if task != "upscale")  # each has a model
+    for folder, tasks in (("target", []), ("input", ["derain"])):
+        for path in sorted((CHELSEA.parents[1] / folder).glob("*.jpg")):
+            planned, _ = auto.plan(auto.detection.severities(read(path).rgb))
+            assert [remedy.task for remedy in planned] == tasks, path
 
 
 def test_models_on_a_base_hold_no_part_of_it() -> None:

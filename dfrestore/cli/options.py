@@ -12,7 +12,7 @@ import typer
 
 from dfrestore import devices, sizes, windows
 from dfrestore.errors import DfrestoreError, UsageError, did_you_mean
-from dfrestore.tasks import TASKS, restoring_tasks
+from dfrestore.tasks import AUTO, DETECT, TASKS, restoring_tasks
 
 if TYPE_CHECKING:
     from dfrestore.weights import ModelEntry
@@ -138,7 +138,7 @@ def complete_models(context: typer.Context, incomplete: str) -> list[str]:
     Where no task is named, those of all tasks; a short name that several have would then be refused. Empty where the
     registry cannot be read.
     """
-    task = _named_task(context)
+    task = DETECT if context.info_name == AUTO else _named_task(context)
     models = _registered()
     if task is None and context.info_name in _RESTORING:
         models = [entry for entry in models if entry.task in restoring_tasks()]
@@ -152,8 +152,8 @@ def complete_models(context: typer.Context, incomplete: str) -> list[str]:
 def complete_bases(incomplete: str) -> list[str]:
     """Full names of models that others build on."""
     models = _registered()
-    named = {entry.base for entry in models}
-    bases = [entry.name for entry in models if entry.name in named or entry.task not in restoring_tasks()]
+    named, alone = {entry.base for entry in models}, {*restoring_tasks(), DETECT}
+    bases = [entry.name for entry in models if entry.name in named or entry.task not in alone]
     return completer(*sorted(bases))(incomplete)
 
 

@@ -16,18 +16,20 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
 
 LEAST: Mapping[str, float] = {
-    "rain": 0.15,
+    "rain": 0.2,
     "snow": 0.2,
     "drops": 0.25,
-    "haze": 0.2,
-    "noise": 0.12,
+    "haze": 0.25,
+    "noise": 0.2,
     "motion": 0.1,
-    "defocus": 0.2,
-    "jpeg": 0.3,
+    "defocus": 0.15,
+    "jpeg": 0.36,
     "lowres": 0.1,
 }
-"""The severity from which on a damage is treated. What is milder is reported alone: photos that nothing is wrong with
-have some noise, some blur and a JPEG's blocks."""
+"""The severity from which on a damage is treated. What is milder is reported alone. Of 101 clean photos (CBSD68, Set14,
+LIVE1, Urban100) the shipped detector tells more of three; where it tells little of what is there, as of blur, the
+threshold is low.
+"""
 
 FULL = 0.1
 """So far above :data:`LEAST` a result counts fully; at it, half: what may be no damage at all is touched lightly."""

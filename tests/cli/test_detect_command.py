@@ -107,9 +107,9 @@ def test_a_picture_larger_than_the_limit_is_that_files_failure(
     assert "--max-pixels" in capsys.readouterr().err
 
 
-def test_without_a_model_it_says_how_to_make_one(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["detect", str(photos)]) == 3
-    assert "dfrestore train detect" in capsys.readouterr().err
+def test_without_a_model_it_takes_the_one_that_ships(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(photos / "below" / "b.jpg"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["model"] == "detect/compact"
 
 
 @pytest.mark.parametrize(
