@@ -26,6 +26,7 @@ from dfrestore.engine import (
     amount,
     choose_device,
     choose_precision,
+    give_back,
     make_plan,
     process_bytes,
     restore_array,
@@ -380,6 +381,7 @@ class Restorer:
                     raise
             # Outside the except clause: the traceback holds on to the tensors that have to go.
             gc.collect()
+            give_back()
             if self.device.torch_device.type == "cuda":
                 torch.cuda.empty_cache()
             plan = smaller

@@ -147,13 +147,6 @@ def test_what_cannot_be_meant_is_refused() -> None:
         apply(np.zeros((1, LARGEST_SIDE + 1, 3), np.float32))
 
 
-def test_the_task_has_no_model_yet_and_says_so(dfrestore, make_photo, tmp_path: Path) -> None:
-    answer = dfrestore("dejpeg", make_photo(tmp_path / "a.png"))
-    assert (answer.code, answer.out) == (3, "")
-    way = "give --model FILE or hf://..., or make one with 'dfrestore train dejpeg'"
-    assert answer.err == f"dfrestore: there is no model for dejpeg yet: {way}\n"
-
-
 def test_a_picture_too_large_for_a_jpeg_is_that_files_failure(dfrestore, tmp_path: Path) -> None:
     Image.new("L", (LARGEST_SIDE + 1, 1)).save(tmp_path / "long.png")
     answer = dfrestore("degrade", "jpeg", tmp_path / "long.png", "-o", tmp_path / "pairs")
