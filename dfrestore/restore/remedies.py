@@ -27,7 +27,7 @@ LEAST: Mapping[str, float] = {
     "lowres": 0.1,
 }
 """The severity from which on a damage is treated. What is milder is reported alone. Of 101 clean photos (CBSD68, Set14,
-LIVE1, Urban100) the shipped detector tells more of three; where it tells little of what is there, as of blur, the
+LIVE1, Urban100) the shipped detector tells more of four; where it tells little of what is there, as of blur, the
 threshold is low.
 """
 
