@@ -19,7 +19,7 @@ from dfrestore.degrade.mixture import TOGETHER, damaged
 from dfrestore.photo import read
 from dfrestore.restore import Detection
 from dfrestore.restore.inputs import pictures_of
-from dfrestore.restore.remedies import LEAST
+from dfrestore.restore.remedies import ORDER, remedies
 from dfrestore.severities import DAMAGES
 
 STRENGTHS = {"mild": (0.3, 0.5), "medium": (0.5, 0.7), "strong": (0.7, 1.01)}
@@ -81,7 +81,7 @@ def _print_singles(rows: dict[str, list[tuple[float, dict[str, float]]]], errors
 
 
 def _found(told: dict[str, float]) -> set[str]:
-    return {name for name, value in told.items() if value >= LEAST[name]}
+    return {remedy.damage for remedy in remedies(told, ORDER)[0]}
 
 
 def _rgb(picture: torch.Tensor) -> np.ndarray:

@@ -52,16 +52,13 @@ def loaded(
         return Restorer.from_resolved(model, device=device, precision=precision, window=part.window, memory=memory)
 
     if detector is not None:
-        from dfrestore.engine import choose_device, choose_precision
-
         known = {part.task: partial(load, model, part) for model, part in zip(resolved, settings.parts, strict=True)}
-        place = choose_device(device)
         return Auto(
             Detection.from_resolved(detector, device),
             tuple(known),
             lambda task: known[task](),
-            device=place,
-            precision=choose_precision(precision, place),
+            device=device,
+            precision=precision,
         )
     restorers = [load(model, part) for model, part in zip(resolved, settings.parts, strict=True)]
     return Chain(restorers) if isinstance(settings, ChainSettings) else restorers[0]

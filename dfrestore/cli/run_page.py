@@ -137,9 +137,7 @@ class RunPage(Page):
         return About(
             title=f"{count(restored)} restored" if restored else "Nothing restored",
             lead=lead(ending, *parts),
-            over=" ".join(
-                ["dfrestore", *dict.fromkeys([self._settings.task, *([] if self._chooses else [self._tasks()])])]
-            ),
+            over=f"dfrestore {self._command()}",
             settings=tuple(self._described()),
             failures=self._failures,
             lists=lists,
@@ -149,6 +147,11 @@ class RunPage(Page):
     def _steps(self) -> Iterator[tuple[str, Settings]]:
         """Each task's model and settings."""
         yield from zip(self._models, self._settings.parts, strict=True)
+
+    def _command(self) -> str:
+        """``derain``, ``run derain,denoise``, ``auto``."""
+        task = self._settings.task
+        return task if self._chooses else " ".join(dict.fromkeys((task, self._tasks())))
 
     @property
     def _chooses(self) -> bool:

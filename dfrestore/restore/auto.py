@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from dfrestore.engine import Device, Precision, Progress, Watch
+from dfrestore.engine import Device, Precision, Progress, Watch, choose_device, choose_precision
 from dfrestore.errors import UsageError
 from dfrestore.restore.chain import Chain, Judge, Step, in_turn, planned_steps
 from dfrestore.restore.detection import Detection
 from dfrestore.restore.flow import drain
 from dfrestore.restore.images import Picture, Rgb, name_of, open_picture
-from dfrestore.restore.remedies import LEAST, ORDER, Remedy, Repair, Tried, objection, remedies, unasked
+from dfrestore.restore.remedies import LEAST, NOTHING, ORDER, Remedy, Repair, Tried, objection, remedies, unasked
 from dfrestore.restore.restorer import Outcome, Restorer
 from dfrestore.restore.work import counting
 from dfrestore.severities import DAMAGES
@@ -34,16 +34,18 @@ class Auto:
         tasks: Sequence[str],
         load: Callable[[str], Restorer],
         *,
-        device: Device,
-        precision: Precision,
+        device: str = "auto",
+        precision: str = "auto",
     ) -> None:
-        """load: a task -> its model. device, precision: those that it loads models for. Raises UsageError."""
+        """load: a task -> its model. device, precision: those that it loads models for. Raises UsageError and
+        DeviceError.
+        """
         for task in tasks:
             check_repairing(task)
         self.detection = detection
         self.tasks = tuple(sorted(tasks, key=ORDER.index))
-        self.device = device
-        self.precision = precision
+        self.device: Device = choose_device(device)
+        self.precision: Precision = choose_precision(precision, self.device)
         self._load = load
         self._loaded: dict[str, Restorer] = {}
 
@@ -63,16 +65,14 @@ class Auto:
 
         options: others of :meth:`Restorer.from_pretrained`, for all. Raises UsageError, WeightsError and DeviceError.
         """
-        from dfrestore.engine import choose_device, choose_precision
-
-        chosen, known = choose_device(device), models or {}
+        known = models or {}
         allowed = unasked({*load_registry().tasks, *known}) if tasks is None else tasks
 
         def load(task: str) -> Restorer:
             return Restorer.from_pretrained(task, known.get(task), device=device, precision=precision, **options)
 
         detection = Detection.load(detector, device)
-        return cls(detection, tuple(allowed), load, device=chosen, precision=choose_precision(precision, chosen))
+        return cls(detection, tuple(allowed), load, device=device, precision=precision)
 
     @property
     def label(self) -> str:
@@ -121,7 +121,7 @@ class Auto:
     ) -> Generator[Progress, None, tuple[Outcome, Repair]]:
         """Do the steps, one for each planned remedy; those that are taken back leave nothing in the picture."""
         if not steps:
-            return Outcome(rgb, "nothing to repair", self.precision.name, ()), repair
+            return Outcome(rgb, NOTHING, self.precision.name, ()), repair
         judge = _Looking(self.detection, repair)
         outcome = yield from in_turn(rgb, steps, seconds=seconds, watch=watch, name=name, judge=judge)
         after = tuple(judge.now.items())

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dfrestore.restore.restorer import Restorer
 
 UNTOUCHED = "large enough as it is"
-NOTHING = "nothing to repair"
 
 Work: TypeAlias = "Generator[Started | Progress, None, Restoration]"
 WatchJob: TypeAlias = "Callable[[Job, float], object] | None"
@@ -194,7 +193,7 @@ def started(
         job,
         (width, height),
         (written[1], written[0]),
-        described(steps) if steps else NOTHING,
+        described(steps),
         whole=all(step.plan.kind == "whole" for step in steps),
         seconds=total(seconds),
         filled=source.filled,

@@ -42,6 +42,9 @@ much of what fell: strong damage hides milder, which is seen once it is gone.
 """
 
 
+NOTHING = "nothing to repair"
+
+
 @dataclass(frozen=True)
 class Remedy:
     """A task that takes a damage away. severity: how bad that is. strength: how much of the result there is to be."""
@@ -100,7 +103,7 @@ class Repair:
             f"{DAMAGES[name].words} {severities[name]:.2f}" for name in (*(r.damage for r in treated), *self.unmet)
         ]
         if not names:
-            return "found: nothing to repair"
+            return f"found: {NOTHING}"
         done = ", ".join(remedy.words for remedy in self.planned) or "nothing that is allowed here helps"
         return f"found: {', '.join(names)} -> {done}"
 

@@ -9,7 +9,6 @@ from dfrestore.photo.target_size import ResultSize
 from dfrestore.restore.auto import Auto
 from dfrestore.restore.chain import Step
 from dfrestore.restore.making import (
-    NOTHING,
     Restoration,
     WatchJob,
     Work,
@@ -22,7 +21,7 @@ from dfrestore.restore.making import (
     watched,
 )
 from dfrestore.restore.planning import Job
-from dfrestore.restore.remedies import Repair
+from dfrestore.restore.remedies import NOTHING, Repair
 from dfrestore.restore.restorer import Restorer
 from dfrestore.restore.results import AnySettings, Settings, Started
 from dfrestore.restore.shown import extras_of

@@ -7,32 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import save_model, tiny_spec
 from PIL import Image
+from told_damage import save_detector
 
 from dfrestore.cli import main
-from dfrestore.methods.detector import Detector, DetectorConfig
 from dfrestore.photo import read
 from dfrestore.restore import Detection
 from dfrestore.severities import DAMAGES, NOTICED
-from dfrestore.weights import ModelSpec, save_checkpoint
 
-CONFIG = DetectorConfig(widths=(8, 8), blocks=(0, 1), hidden=8, crop=32, crops=4, view=32)
 RAINY = 3.0  # before the sigmoid
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A detector that finds rain everywhere, some snow, and nothing else."""
-    torch.manual_seed(0)
-    network = Detector(CONFIG)
-    with torch.no_grad():
-        network.severities.weight.zero_()
-        network.severities.bias.copy_(torch.tensor([RAINY, 0.0, *[-5.0] * 7]))
-    path = tmp_path / "detector.safetensors"
-    save_checkpoint(path, network.state_dict(), ModelSpec("detect", "detector", CONFIG.to_mapping(), default_steps=1))
-    return path
+    return save_detector(tmp_path / "detector.safetensors", rain=RAINY, snow=0.0)
 
 
 @pytest.fixture

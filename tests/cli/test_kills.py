@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scripts import figures_of
 
 KILLS, FILES = 5, 24
 
@@ -21,14 +19,6 @@ def test_a_batch_killed_at_random_moments_ends_like_an_undisturbed_one(
 ) -> None:
     for number in range(FILES):
         make_photo(tmp_path / "in" / f"{number:02}.{('png', 'jpg', 'tif', 'webp')[number % 4]}", number)
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("kills.py"), tmp_path / "in", random_model, str(KILLS)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    figures = figures_of(Path(__file__).with_name("kills.py"), tmp_path / "in", random_model, KILLS)
     assert figures["killed"] == KILLS
     assert figures["verified"] >= FILES

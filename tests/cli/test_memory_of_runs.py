@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scripts import figures_of
 
 PHOTOS = 60
 
@@ -21,14 +19,6 @@ def test_memory_does_not_grow_over_photos_of_different_sizes(
 ) -> None:
     make_photo(tmp_path / "photo.png", size=(400, 400))
     arguments = [tmp_path, str(PHOTOS), "derain", "--model", random_model, "--precision", "bf16", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("memory.py"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    figures = figures_of(Path(__file__).with_name("memory.py"), *arguments)
     assert figures["photos"] == PHOTOS
     assert figures["growth"] < 0.1

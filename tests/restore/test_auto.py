@@ -12,7 +12,6 @@ from chain_models import save_one_of_each
 from conftest import pixels
 from told_damage import RAIN_FALLS, Script, Told, scripted
 
-from dfrestore.engine import choose_device, choose_precision
 from dfrestore.errors import UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
 from dfrestore.restore.remedies import LEAST, Remedy, Repair, Tried
@@ -43,8 +42,7 @@ def shelf(models: dict[str, Path]) -> Shelf:
 
 
 def auto_of(shelf: Shelf, *told: Told, tasks: tuple[str, ...] = ("derain", "denoise")) -> Auto:
-    place = choose_device("cpu")
-    return Auto(scripted(*told), tasks, shelf, device=place, precision=choose_precision("fp32", place))
+    return Auto(scripted(*told), tasks, shelf, device="cpu", precision="fp32")
 
 
 def floats() -> Any:

@@ -30,7 +30,8 @@ def measures(crops: Tensor, views: Tensor) -> Tensor:
     """(B, :data:`COUNT`) float32, each about from -2 to 2, of crops (B, n, 3, c, c') and views (B, 3, v, v')."""
     batch, count = crops.shape[:2]
     flat = crops.flatten(0, 1).float()
-    of_each = torch.cat([_blocks(flat), _noise(flat), _scales(flat)], dim=1).view(batch, count, -1)
+    luma = _luma(flat)
+    of_each = torch.cat([_blocks(luma), _noise(flat, luma), _scales(luma)], dim=1).view(batch, count, -1)
     blocks, noise, scales = torch.split(of_each, [6, 3 * len(QUANTILES), 2 * (SCALES + 1)], dim=2)
     pooled = [blocks.mean(1), noise.mean(1), noise.amin(1), scales.mean(1), scales.amax(1)]
     return torch.cat([*pooled, _haze(views.float())], dim=1)
@@ -43,14 +44,17 @@ def _luma(pictures: Tensor) -> Tensor:
 
 def _amplitude(values: Tensor) -> Tensor:
     """Of values in [0, 1]: a logarithm that is -2 for nothing and about 2 for 32 levels."""
-    return (values + LEAST).log() / 1.25 + 3.54
+    return _scaled((values + LEAST).log())
 
 
-def _blocks(pictures: Tensor) -> Tensor:
+def _scaled(logarithms: Tensor) -> Tensor:
+    return logarithms / 1.25 + 3.54
+
+
+def _blocks(luma: Tensor) -> Tensor:
     """(B, 6): along rows and along columns, the excess of the strongest phase of steps and of the second one, in
     levels, and the share of steps that are hardly there.
     """
-    luma = _luma(pictures)
     return torch.cat([_phases(luma), _phases(luma.transpose(1, 2))], dim=1)
 
 
@@ -67,27 +71,27 @@ def _phases(luma: Tensor) -> Tensor:
     return torch.stack([(strongest[:, 0] - usual) * 255, (strongest[:, 1] - usual) * 255, 2 * still - 1], dim=1)
 
 
-def _noise(pictures: Tensor) -> Tensor:
+def _noise(pictures: Tensor, luma: Tensor) -> Tensor:
     """(B, 3 quantiles of each of three planes)."""
     red, green, blue = pictures.unbind(1)
-    planes = torch.stack([_luma(pictures), red - green, blue - green], dim=1)
+    planes = torch.stack([luma, red - green, blue - green], dim=1)
     band = planes[..., 1:, 1:] - planes[..., 1:, :-1] - planes[..., :-1, 1:] + planes[..., :-1, :-1]
     sizes = band.abs()[..., ::THINNED, ::THINNED].flatten(2).sort(dim=2).values / 2
     places = [int(share * (sizes.shape[2] - 1)) for share in QUANTILES]
     return _amplitude(sizes[..., places]).flatten(1)
 
 
-def _scales(pictures: Tensor) -> Tensor:
+def _scales(luma: Tensor) -> Tensor:
     """(B, 10): for rows and for columns, how large steps are, how many times larger at a half, a quarter, an eighth of
     the size than at the one before, and how much they differ from those beside them.
     """
-    luma = _luma(pictures)[:, None]
+    luma = luma[:, None]
     smaller = [luma, *(functional.avg_pool2d(luma, 2**scale) for scale in range(1, SCALES))]
     found: list[Tensor] = []
     for dim in (2, 3):
         sizes = [_log_mean(small.diff(dim=dim)) for small in smaller]
         ratios = [3 * (larger - size) - 1 for size, larger in pairwise(sizes)]
-        found += [sizes[0] / 1.25 + 3.54, *ratios, 3 * (_log_mean(luma.diff(n=2, dim=dim)) - sizes[0])]
+        found += [_scaled(sizes[0]), *ratios, 3 * (_log_mean(luma.diff(n=2, dim=dim)) - sizes[0])]
     return torch.stack(found, dim=1)
 
 
