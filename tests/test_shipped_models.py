@@ -22,9 +22,9 @@ FLOORS = {
     "dejpeg": ("jpeg", "q20", 0.8, 40.0),
     "deblur": ("blur", "linear", 0.8, 40.0),
     "dehaze": ("haze", "bench", 3.0, 30.0),
-    "desnow": ("snow", "snow", 2.5, 36.0),
+    "desnow": ("snow", "snow", 5.0, 40.0),
     "raindrop": ("drops", "bench", 1.5, 34.0),
-    "defocus": ("defocus", "bench", 0.2, 36.0),
+    "defocus": ("defocus", "bench", 0.3, 38.0),
 }
 
 

@@ -63,7 +63,14 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     },
     "snow": {"flurry": "", "snow": "", "blizzard": "", "mixed": "", "dense": "mixed, half of it dense", "bench": ""},
     "drops": {"sharp": "on glass", "blurred": "", "large": "", "mixed": "", "bench": ""},
-    "defocus": {"slight": "", "medium": "", "strong": "up to 12 pixels", "mixed": "", "bench": ""},
+    "defocus": {
+        "slight": "",
+        "medium": "",
+        "strong": "up to 12 pixels",
+        "mixed": "",
+        "wide": "mixed, half of it strong",
+        "bench": "",
+    },
     "lowres": {
         "x2": "",
         "x3": "",

@@ -84,6 +84,7 @@ PRESETS: dict[str, tuple[tuple[float, DefocusRange], ...]] = {
     "medium": ((1.0, MEDIUM),),
     "strong": ((1.0, STRONG),),
     "mixed": ((0.35, SLIGHT), (0.4, MEDIUM), (0.25, STRONG)),
+    "wide": ((0.2, SLIGHT), (0.35, MEDIUM), (0.45, STRONG)),
     "bench": ((1.0, DefocusRange(radius=(4.5, 10.5), noise=(0.3, 1.5), jpeg_share=0.0)),),
 }
 
