@@ -23,7 +23,7 @@ FLOORS = {
     "deblur": ("blur", "linear", 0.8, 40.0),
     "dehaze": ("haze", "bench", 3.0, 30.0),
     "desnow": ("snow", "snow", 5.0, 40.0),
-    "raindrop": ("drops", "bench", 1.5, 34.0),
+    "raindrop": ("drops", "bench", 2.5, 38.0),
     "defocus": ("defocus", "bench", 0.3, 38.0),
 }
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dfrestore.training.config import DataConfig, TrainConfig
-from dfrestore.training.data import Degrade, degrade_crops, generator_for
+from dfrestore.training.data import Degrade, degrade_crops, generator_for, soften
 from dfrestore.training.photos import Photos
 from dfrestore.training.schedules import patch_and_batch
 
@@ -80,6 +80,7 @@ def draw_batch(
     elif degrade is None:
         raise ValueError("clean photos need a degradation")
     else:
+        soften(clean, config.data, generator)
         degraded = degrade_crops(clean, degrade, config.data, generator)
     if config.data.quarter_turn:
         turned = torch.rand(batch, generator=generator) < config.data.quarter_turn
@@ -114,6 +115,7 @@ def _mix_in(
     if count:
         places = independent_places(photos, clean.shape[-1], count, data, generator)
         clean[:count] = torch.stack([cut(photos.pixels[place.photo], place) for place in places])
+        soften(clean[:count], data, generator)
         degraded[:count] = degrade_crops(clean[:count].clone(), degrade, data, generator)
 
 

@@ -73,7 +73,8 @@ class DataConfig:
     alone. For clean photos only (pairs are taken as they are): preset: kind of degradation. jpeg_fraction: part of the
     inputs compressed as JPEG at a quality drawn from jpeg_quality. half_scale: part of the crops taken from the photo
     reduced by two. enlarged: part of the crops enlarged by up to two before the degradation; many photos are soft like
-    that, and should stay so.
+    that, and should stay so. defocused: part of the crops put out of focus, in part or altogether, before the
+    degradation: backgrounds that are meant to be soft, and should stay so.
 
     validation: how many photos (or pairs) are held out, at most, and no more than a fifth. least_validation: how many
     are held out even where that is more than a fifth, as long as one is left to train on. mix: folders of clean photos;
@@ -94,6 +95,7 @@ class DataConfig:
     jpeg_quality: tuple[int, int] = (60, 95)
     half_scale: float = 0.4
     enlarged: float = 0.0
+    defocused: float = 0.0
     flip: bool = True
     quarter_turn: float = 0.0
     upside_down: float = 0.0
@@ -116,8 +118,9 @@ class DataConfig:
                 f"data: half_scale {self.half_scale:g} and enlarged {self.enlarged:g} are shares of the crops; "
                 "neither may be negative, and their sum is at most 1"
             )
-        if not 0 <= self.mix_share <= 1:
-            raise UsageError(f"data.mix_share {self.mix_share:g} is not from 0 to 1")
+        for name in ("mix_share", "defocused"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"data.{name} {getattr(self, name):g} is not from 0 to 1")
         if self.memory != "auto":
             parse_bytes(self.memory, "data.memory")
         parse_bytes(self.cache, "data.cache")

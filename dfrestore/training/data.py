@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dfrestore.degrade import defocus
 from dfrestore.degrade.jpeg import jpeg_round_trip
 from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.tasks import TASKS
@@ -49,6 +50,15 @@ def generator_for(seed: int, *path: int) -> torch.Generator:
     """An independent CPU generator for a place in the run, e.g. (stage, iteration, rank)."""
     entropy = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(entropy & np.uint64(0x7FFF_FFFF_FFFF_FFFF)))
+
+
+def soften(clean: Tensor, data: DataConfig, generator: torch.Generator) -> None:
+    """Put a part of the clean crops (B, 3, P, P) out of focus, in place; what is drawn is as in ``degrade defocus``."""
+    if not data.defocused:
+        return
+    soft = torch.rand(clean.shape[0], generator=generator) < data.defocused
+    if soft.any():
+        clean[soft] = (defocus.degrade_batch(clean[soft], "mixed", generator) * 255).round() / 255
 
 
 def degrade_crops(clean: Tensor, degrade: Degrade, data: DataConfig, generator: torch.Generator) -> Tensor:

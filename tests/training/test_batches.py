@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import darken, smooth_pairs, smooth_photos, tiny
@@ -87,6 +88,35 @@ def test_crops_are_enlarged_before_they_are_degraded() -> None:
 def test_parts_of_the_crops_are_no_more_than_all_of_them() -> None:
     with pytest.raises(UsageError, match=r"half_scale 0.7 and enlarged 0.4"):
         settings(half_scale=0.7, enlarged=0.4)
+
+
+def busy_photos() -> Photos:
+    rng = np.random.default_rng(1)
+    return Photos(("p.png",), (torch.from_numpy(rng.integers(0, 256, (3, 96, 96), dtype=np.uint8)),))
+
+
+def busy(crops: Tensor) -> Tensor:
+    """How much each crop changes from pixel to pixel."""
+    return (crops[..., 1:] - crops[..., :-1]).abs().mean(dim=(1, 2, 3))
+
+
+def test_a_part_of_the_crops_is_put_out_of_focus_before_they_are_degraded() -> None:
+    soft = []
+    for iteration in range(10, 22):
+        plain, _ = draw_batch(busy_photos(), settings(), 0, iteration, darken)
+        clean, degraded = draw_batch(busy_photos(), settings(defocused=0.5), 0, iteration, darken)
+        assert (degraded < clean * 0.6 + 1 / 255).all()
+        assert torch.equal(clean, (clean * 255).round() / 255)
+        same = [torch.equal(a, b) for a, b in zip(clean, plain, strict=True)]
+        less = busy(clean) < 0.95 * busy(plain)
+        assert not any(a and b for a, b in zip(same, less.tolist(), strict=True))
+        soft += less.tolist()
+    assert 4 <= sum(soft) <= 20
+
+
+def test_shares_of_crops_are_from_0_to_1() -> None:
+    with pytest.raises(UsageError, match=r"data.defocused 1.5 is not from 0 to 1"):
+        settings(defocused=1.5)
 
 
 def test_of_pairs_a_part_gets_its_target_as_input() -> None:
