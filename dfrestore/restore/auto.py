@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dfrestore.engine import Device, Precision, Progress, Watch, choose_device, choose_precision
-from dfrestore.errors import UsageError
-from dfrestore.restore.chain import Chain, Judge, Step, in_turn, planned_steps
+from dfrestore.errors import OutOfMemoryFailure, UsageError
+from dfrestore.restore.chain import Chain, Judge, Share, Step, in_turn, planned_steps
 from dfrestore.restore.detection import Detection
-from dfrestore.restore.flow import drain
+from dfrestore.restore.flow import drain, tapped
 from dfrestore.restore.images import Picture, Rgb, name_of, open_picture
-from dfrestore.restore.remedies import LEAST, NOTHING, ORDER, Remedy, Repair, Tried, objection, remedies, unasked
+from dfrestore.restore.remedies import (
+    HIDDEN,
+    LEAST,
+    NOTHING,
+    ORDER,
+    Remedy,
+    Repair,
+    Tried,
+    joined,
+    objection,
+    remedies,
+    unasked,
+    worth_trying,
+)
 from dfrestore.restore.restorer import Outcome, Restorer
+from dfrestore.restore.trials import Trial, tried
 from dfrestore.restore.work import counting
 from dfrestore.severities import DAMAGES
 from dfrestore.tasks import AUTO, any_of
 from dfrestore.weights import load_registry
 
 AnyRestorer: TypeAlias = "Restorer | Chain | Auto"
+Further: TypeAlias = Callable[[Sequence[Remedy]], Sequence[Step]]
+"""The steps of remedies, for a picture of the same size."""
 
 
 class Auto:
@@ -36,9 +53,10 @@ class Auto:
         *,
         device: str = "auto",
         precision: str = "auto",
+        trial: Trial | None = tried,
     ) -> None:
-        """load: a task -> its model. device, precision: those that it loads models for. Raises UsageError and
-        DeviceError.
+        """load: a task -> its model. device, precision: those that it loads models for. trial: the second opinion where
+        the detector is not sure; None: there is none. Raises UsageError and DeviceError.
         """
         for task in tasks:
             check_repairing(task)
@@ -46,6 +64,7 @@ class Auto:
         self.tasks = tuple(sorted(tasks, key=ORDER.index))
         self.device: Device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
+        self._trial = trial
         self._load = load
         self._loaded: dict[str, Restorer] = {}
 
@@ -85,6 +104,22 @@ class Auto:
             self._loaded[task] = self._load(task)
         return self._loaded[task]
 
+    def look(self, rgb: Rgb) -> dict[str, float]:
+        """Severities of (H, W, 3) in [0, 1], each 0 to 1: as the detector tells, and where it is not sure, joined with
+        what the task itself would take away. Raises OutOfMemoryFailure where there is no memory to look.
+        """
+        told = self.detection.severities(rgb)
+        return {name: self._asked(name, value, rgb) for name, value in told.items()}
+
+    def _asked(self, name: str, told: float, rgb: Rgb) -> float:
+        task = DAMAGES[name].task
+        if self._trial is None or task not in self.tasks or not worth_trying(name, told):
+            return told
+        try:
+            return joined(told, self._trial(name, self.restorer(task), rgb))
+        except OutOfMemoryFailure:  # the task will not fit either, and then says so of the photo
+            return told
+
     def plan(self, severities: Mapping[str, float]) -> tuple[tuple[Remedy, ...], tuple[str, ...]]:
         """(what to do, in turn; damage that none of the tasks takes away), of severities of each kind, 0 to 1."""
         return remedies(severities, self.tasks)
@@ -100,12 +135,15 @@ class Auto:
         FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
-        severities = self.detection.severities(rgb)
+        severities = self.look(rgb)
         planned, unmet = self.plan(severities)
-        chosen = [self.restorer(remedy.task) for remedy in planned]
-        options = [{"strength": remedy.strength} for remedy in planned]
-        steps = planned_steps(chosen, options, *rgb.shape[:2])
-        work = self.done(rgb, steps, Repair(tuple(severities.items()), planned, unmet=unmet), name=name_of(image))
+
+        def steps(remedies: Sequence[Remedy]) -> list[Step]:
+            chosen = [self.restorer(remedy.task) for remedy in remedies]
+            return planned_steps(chosen, [{"strength": remedy.strength} for remedy in remedies], *rgb.shape[:2])
+
+        repair = Repair(tuple(severities.items()), planned, unmet=unmet)
+        work = self.done(rgb, steps(planned), repair, steps, name=name_of(image))
         outcome, repair = drain(work, counting(progress))
         return finish(outcome.rgb), repair
 
@@ -114,27 +152,50 @@ class Auto:
         rgb: Rgb,
         steps: Sequence[Step],
         repair: Repair,
+        further: Further,
         *,
         seconds: Sequence[float | None] = (),
         watch: Watch | None = None,
         name: str = "picture",
     ) -> Generator[Progress, None, tuple[Outcome, Repair]]:
-        """Do the steps, one for each planned remedy; those that are taken back leave nothing in the picture."""
+        """Do the steps, one for each planned remedy, and then what is only seen after them, each task once.
+
+        Those that are taken back leave nothing in the picture. A further round counts as much as all before it.
+        """
         if not steps:
             return Outcome(rgb, NOTHING, self.precision.name, ()), repair
-        judge = _Looking(self.detection, repair)
+        judge = _Looking(self, repair.planned, dict(repair.before), [])
         outcome = yield from in_turn(rgb, steps, seconds=seconds, watch=watch, name=name, judge=judge)
+        planned, rounds = repair.planned, 1
+        while outcome.rgb.shape == rgb.shape and (more := self._further(judge)):
+            share = Share(rounds, 1, rounds + 1)
+            judge = _Looking(self, more, judge.now, judge.tried)
+            seen = None if watch is None else partial(share.watch, watch)
+            work = in_turn(outcome.rgb, further(more), watch=seen, name=name, judge=judge)
+            outcome = _together(outcome, (yield from tapped(work, share.of)))
+            planned, rounds = (*planned, *more), rounds + 1
         after = tuple(judge.now.items())
-        return outcome, Repair(repair.before, repair.planned, tuple(judge.tried), after, repair.unmet)
+        return outcome, Repair(repair.before, planned, tuple(judge.tried), after, repair.unmet)
+
+    @staticmethod
+    def _further(judge: _Looking) -> tuple[Remedy, ...]:
+        """What is only seen now."""
+        return remedies(judge.now, [DAMAGES[name].task for name in judge.open])[0]
 
 
 class _Looking(Judge):
-    """Looks at each result. now: the severities of the last one that was kept."""
+    """Looks at each result of a round. now: the severities of the last one that was kept. tried: in all rounds."""
 
-    def __init__(self, detection: Detection, repair: Repair) -> None:
-        self.now: Mapping[str, float] = dict(repair.before)
-        self.tried: list[Tried] = []
-        self._detection, self._planned = detection, repair.planned
+    def __init__(self, auto: Auto, planned: Sequence[Remedy], now: Mapping[str, float], tried: list[Tried]) -> None:
+        self.now, self.tried = now, tried
+        self._auto, self._planned = auto, planned
+
+    @property
+    def open(self) -> list[str]:
+        """Damage that other damage may have hidden, and whose task may be done and has not been tried."""
+        tried = {one.task for one in self.tried}
+        left = [task for task in self._auto.tasks if task not in tried]
+        return [name for name in HIDDEN if DAMAGES[name].task in left]
 
     def wants(self, number: int) -> bool:
         remedy = self._planned[number]
@@ -144,14 +205,26 @@ class _Looking(Judge):
         return wanted
 
     def keeps(self, number: int, result: Rgb) -> bool:
-        remedy, after = self._planned[number], self._detection.severities(result)
-        why = objection(remedy.damage, self.now, after)
+        remedy, after = self._planned[number], self._auto.look(result)
+        why = objection(remedy.damage, self.now, after, self.open)
         if why is not None:
             self.tried.append(_tried(remedy, "taken back", why))
             return False
         self.tried.append(_tried(remedy, "kept"))
         self.now = after
         return True
+
+
+def _together(first: Outcome, then: Outcome) -> Outcome:
+    """Of two rounds."""
+    return Outcome(
+        then.rgb,
+        "; ".join(dict.fromkeys((first.plan, then.plan))),
+        ", ".join(dict.fromkeys((first.precision, then.precision))),
+        (*first.warnings, *then.warnings),
+        then.spread if then.spread is not None else first.spread,
+        (*first.chain, *then.chain),
+    )
 
 
 def _tried(remedy: Remedy, result: Literal["kept", "taken back", "left out"], why: str = "") -> Tried:

@@ -144,7 +144,7 @@ def in_turn(
         if not judge.wants(number):
             continue
         begin = time.perf_counter()
-        share = _Share(sum(weights[:number]), weights[number], sum(weights))
+        share = Share(sum(weights[:number]), weights[number], sum(weights))
         work = step.run(rgb, None if watch is None else partial(share.watch, watch), f"{name}: {step.task}")
         outcome = yield from tapped(work, share.of)
         del work  # and its buffers
@@ -162,8 +162,8 @@ def in_turn(
 
 
 @dataclass(frozen=True)
-class _Share:
-    """A step's part of the work of all: it begins at ``start``, takes ``weight``, of ``total``."""
+class Share:
+    """A part of the work of all: it begins at ``start``, takes ``weight``, of ``total``."""
 
     start: float
     weight: float

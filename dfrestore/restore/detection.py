@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -78,23 +79,33 @@ class Detection:
     def look(self, photo: Photo) -> Findings:
         """Raises :class:`OutOfMemoryFailure`."""
         started = time.perf_counter()
-        try:
-            severities = self.severities(photo.rgb)
+        severities = self.severities(photo.rgb)
+        with _memory_failing():
             middle = _middle(photo.rgb) * np.float32(255)
             sigma, blocks = noise_sigma(middle), blockiness(middle).strength
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryFailure("not enough memory to look at this photo") from error
         return Findings(severities, sigma, blocks, photo.origin.quality, time.perf_counter() - started)
 
     def severities(self, rgb: NDArray[Any]) -> dict[str, float]:
-        """Of a picture (H, W, 3) in [0, 1], each 0 to 1, in the order of the network's kinds."""
-        picture = torch.from_numpy(np.asarray(rgb, np.float32)).permute(2, 0, 1)[None]
-        with torch.inference_mode():
+        """Of a picture (H, W, 3) in [0, 1], each 0 to 1, in the order of the network's kinds.
+
+        Raises :class:`OutOfMemoryFailure`.
+        """
+        with _memory_failing(), torch.inference_mode():
+            picture = torch.from_numpy(np.asarray(rgb, np.float32)).permute(2, 0, 1)[None]
             crops, views = self.network.look(picture)
             told = self.network(crops.to(self.device), views.to(self.device))[0].tolist()
         return dict(zip(self.network.config.kinds, told, strict=True))
+
+
+@contextmanager
+def _memory_failing() -> Iterator[None]:
+    """Where memory runs out in the block, that is a failure of this photo."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryFailure("not enough memory to look at this photo") from error
 
 
 def _middle(rgb: NDArray[np.float32]) -> NDArray[np.float32]:

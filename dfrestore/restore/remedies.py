@@ -5,6 +5,7 @@ Pure functions of severities (see :mod:`dfrestore.severities`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,20 +17,20 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
 
 LEAST: Mapping[str, float] = {
-    "rain": 0.2,
-    "snow": 0.2,
-    "drops": 0.25,
+    "rain": 0.27,
+    "snow": 0.26,
+    "drops": 0.24,
     "haze": 0.25,
     "noise": 0.2,
-    "motion": 0.1,
-    "defocus": 0.15,
-    "jpeg": 0.36,
+    "motion": 0.14,
+    "defocus": 0.2,
+    "jpeg": 0.31,
     "lowres": 0.1,
 }
-"""The severity from which on a damage is treated. What is milder is reported alone. Of 101 clean photos (CBSD68, Set14,
-LIVE1, Urban100) the shipped detector tells more of four; where it tells little of what is there, as of blur, the
-threshold is low.
-"""
+"""The severity from which on a damage is treated. What is milder is reported alone."""
+
+TRIED = ("rain", "snow", "drops", "noise", "motion", "defocus")
+"""Where a trial has a say (see :mod:`.trials`). Models that take away the others tell less than the detector."""
 
 FULL = 0.1
 """So far above :data:`LEAST` a result counts fully; at it, half: what may be no damage at all is touched lightly."""
@@ -41,6 +42,13 @@ RISE, RISE_SHARE = 0.12, 0.5
 much of what fell: strong damage hides milder, which is seen once it is gone.
 """
 
+
+HIDING = ("jpeg", "noise", "rain", "snow", "drops", "haze")
+HIDDEN = ("noise", "rain", "snow", "drops", "haze")
+SOFT = ("motion", "defocus", "lowres")
+"""What may lie over other damage, what is often seen only then, and softness, which is seen better then. Where one of
+the first is taken away, the step is not to blame for a rise of the second, which is treated next, or of the third.
+"""
 
 NOTHING = "nothing to repair"
 
@@ -79,8 +87,9 @@ class Tried:
 class Repair:
     """What was found in a photo, and what was done about it.
 
-    before, after: (damage, severity) of each kind, 0 to 1; after is empty where nothing was tried. planned: in turn.
-    tried: what became of these. unmet: damage that is found and that no allowed task takes away.
+    before, after: (damage, severity) of each kind, 0 to 1; after is empty where nothing was tried. planned: in turn,
+    at the end also what was only seen after a step. tried: what became of these. unmet: damage that is found and that
+    no allowed task takes away.
     """
 
     before: tuple[tuple[str, float], ...]
@@ -97,7 +106,7 @@ class Repair:
     @property
     def words(self) -> str:
         """``found: rain 0.8, noise 0.3 -> derain, denoise (0.6)``; ``found: nothing``."""
-        severities = dict(self.before)
+        severities = dict(self.before) | {remedy.damage: remedy.severity for remedy in self.planned}
         treated = sorted(self.planned, key=lambda remedy: -remedy.severity)
         names = [
             f"{DAMAGES[name].words} {severities[name]:.2f}" for name in (*(r.damage for r in treated), *self.unmet)
@@ -124,6 +133,16 @@ def unasked(with_model: Collection[str]) -> tuple[str, ...]:
     return tuple(task for task in ORDER if task in with_model and not TASKS[task].scale)
 
 
+def worth_trying(damage: str, told: float) -> bool:
+    """Whether a trial could raise what the detector tells to where the damage is treated."""
+    return damage in TRIED and joined(told, 1.0) >= LEAST[damage]
+
+
+def joined(told: float, tried: float) -> float:
+    """One severity of a detector's and a trial's: the geometric mean, so that either can deny a damage."""
+    return math.sqrt(told * tried)
+
+
 def strength_for(damage: str, severity: float) -> float:
     """From 0.5, where a damage is just treated, to 1; in tenths, so that what is said is what is done."""
     share = min(1.0, (severity - LEAST[damage]) / FULL)
@@ -140,7 +159,15 @@ def result_in_words(repair: Repair) -> tuple[str, ...]:
 
 def rules() -> dict[str, Any]:
     """What decides beside the severities, for records: under other rules a photo is done again."""
-    return {"least": dict(LEAST), "full": FULL, "fall": FALL, "rise": [RISE, RISE_SHARE], "order": ORDER}
+    return {
+        "least": dict(LEAST),
+        "tried": TRIED,
+        "full": FULL,
+        "fall": FALL,
+        "rise": [RISE, RISE_SHARE],
+        "uncovered": [HIDING, HIDDEN, SOFT],
+        "order": ORDER,
+    }
 
 
 def repair_as_json(repair: Repair) -> dict[str, Any]:
@@ -158,14 +185,20 @@ def _rounded(severities: tuple[tuple[str, float], ...]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in severities}
 
 
-def objection(damage: str, before: Mapping[str, float], after: Mapping[str, float]) -> str | None:
-    """Why the step that was to take ``damage`` away is taken back; None where its result is kept."""
+def objection(
+    damage: str, before: Mapping[str, float], after: Mapping[str, float], treatable: Collection[str] = ()
+) -> str | None:
+    """Why the step that was to take ``damage`` away is taken back; None where its result is kept.
+
+    treatable: hidden damage that can still be treated if it is only seen now.
+    """
     own, fallen = DAMAGES[damage].words, before[damage] - after[damage]
     if fallen < before[damage] * FALL:
         return f"{own} hardly fell ({_from_to(before[damage], after[damage])})"
     allowed = max(RISE, RISE_SHARE * fallen)
+    uncovered = (*SOFT, *treatable) if damage in HIDING else ()
     for name, value in after.items():
-        if name != damage and value >= max(NOTICED, before[name] + allowed):
+        if name not in (damage, *uncovered) and value >= max(NOTICED, before[name] + allowed):
             return f"{DAMAGES[name].words} rose ({_from_to(before[name], value)})"
     return None
 

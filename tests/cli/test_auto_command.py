@@ -12,7 +12,7 @@ from conftest import Answer
 from larger_and_filled import array_of, changed, names, objects, size_of
 from told_damage import RAIN_FALLS, Script, Told, save_detector
 
-from dfrestore import Restorer
+from dfrestore import Auto, Restorer
 from dfrestore.restore import Detection
 
 MakePhoto = Callable[..., Path]
@@ -32,6 +32,7 @@ def tells(monkeypatch: pytest.MonkeyPatch) -> Tells:
     def tell(*told: Told) -> Script:
         script = Script(told)
         monkeypatch.setattr(Detection, "severities", lambda self, rgb: script.severities(rgb))
+        monkeypatch.setattr(Auto, "look", lambda self, rgb: self.detection.severities(rgb))  # no second opinion
         return script
 
     return tell
@@ -86,6 +87,24 @@ def test_a_step_that_does_not_help_is_taken_back_and_said(
     assert (item["severities"]["noise"], item["severities_after"]["noise"]) == (0.7, 0.1)
     assert item["model"].endswith("denoise.safetensors")
     assert [step["task"] for step in item["chain"]] == ["denoise", "derain"]
+
+
+def test_what_is_only_seen_after_a_step_is_treated_next_and_said(
+    auto: Run, tells: Tells, models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    tells({"noise": 0.7}, {"noise": 0.1, "rain": 0.8}, {"noise": 0.1, "rain": 0.1})
+    answer = auto(source, "--json")
+    assert answer.code == 0
+    assert f"{source}: found: noise 0.70 -> denoise; whole image" in answer.err
+    item = objects(answer)[0]
+    assert [(one["task"], one["result"]) for one in item["tried"]] == [("denoise", "kept"), ("derain", "kept")]
+    assert item["warnings"] == ["rain 0.80 was seen only then: derain"]
+    assert [one["task"] for one in item["planned"]] == ["denoise", "derain"]
+    assert [step["task"] for step in item["chain"]] == ["denoise", "derain"]
+    restored = array_of(source)
+    for task in ("denoise", "derain"):
+        restored = Restorer.from_pretrained(task, models[task], device="cpu", precision="fp32")(restored)
+    assert np.abs(array_of(tmp_path / "a_auto.png").astype(int) - restored).max() <= 1  # which is rounded in between
 
 
 def test_where_all_is_taken_back_the_file_stays_as_it_is(auto: Run, tells: Tells, source: Path, tmp_path: Path) -> None:

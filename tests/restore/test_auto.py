@@ -12,9 +12,9 @@ from chain_models import save_one_of_each
 from conftest import pixels
 from told_damage import RAIN_FALLS, Script, Told, scripted
 
-from dfrestore.errors import UsageError
+from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
-from dfrestore.restore.remedies import LEAST, Remedy, Repair, Tried
+from dfrestore.restore.remedies import LEAST, Remedy, Repair, Tried, joined
 from dfrestore.restore.shares import _packed, _unpacked
 
 RAIN_AND_NOISE: Told = {"rain": 0.8, "noise": 0.7}
@@ -42,7 +42,7 @@ def shelf(models: dict[str, Path]) -> Shelf:
 
 
 def auto_of(shelf: Shelf, *told: Told, tasks: tuple[str, ...] = ("derain", "denoise")) -> Auto:
-    return Auto(scripted(*told), tasks, shelf, device="cpu", precision="fp32")
+    return Auto(scripted(*told), tasks, shelf, device="cpu", precision="fp32", trial=None)
 
 
 def floats() -> Any:
@@ -113,6 +113,91 @@ def test_it_looks_once_before_and_once_after_each_step(shelf: Shelf) -> None:
     assert len(script.pictures) == 3
     assert np.array_equal(script.pictures[0], floats())
     assert np.array_equal(script.pictures[2], made)
+
+
+def test_damage_that_is_only_seen_after_a_step_is_treated_next(shelf: Shelf) -> None:
+    told = ({"noise": 0.8}, {"noise": 0.1, "rain": 0.7}, {"noise": 0.1, "rain": 0.1})
+    made, repair = auto_of(shelf, *told).with_repair(floats())
+    assert kept(repair) == [("denoise", True), ("derain", True)]
+    assert [remedy.damage for remedy in repair.planned] == ["noise", "rain"]
+    assert repair.words == "found: noise 0.80, rain 0.70 -> denoise, derain"
+    by_hand = Shelf(shelf.models)("derain")(Shelf(shelf.models)("denoise")(floats()))
+    assert np.array_equal(made, by_hand)
+
+
+def test_each_task_is_tried_once_however_often_its_damage_comes_back(shelf: Shelf) -> None:
+    told = ({"noise": 0.8}, {"noise": 0.1, "rain": 0.7}, {"noise": 0.1, "rain": 0.1}, {"noise": 0.9})
+    _, repair = auto_of(shelf, *told).with_repair(floats())
+    assert kept(repair) == [("denoise", True), ("derain", True)]
+
+
+def test_blur_that_is_only_seen_after_a_step_is_left(shelf: Shelf) -> None:
+    told = ({"noise": 0.8}, {"noise": 0.1, "motion": 0.7})
+    _, repair = auto_of(shelf, *told, tasks=("denoise", "deblur")).with_repair(floats())
+    assert kept(repair) == [("denoise", True)]
+    assert dict(repair.after)["motion"] == 0.7
+
+
+def test_a_rise_that_no_allowed_task_takes_away_counts_against_the_step(shelf: Shelf) -> None:
+    _, repair = auto_of(shelf, {"noise": 0.8}, {"noise": 0.1, "rain": 0.7}, tasks=("denoise",)).with_repair(floats())
+    assert kept(repair) == [("denoise", False)]
+
+
+def test_progress_rises_over_further_rounds_too(shelf: Shelf) -> None:
+    seen: list[tuple[float, float]] = []
+    told = ({"noise": 0.8}, {"noise": 0.1, "rain": 0.7}, {})
+    auto_of(shelf, *told)(floats(), progress=lambda done, total: seen.append((done, total)))
+    shares = [done / total for done, total in seen]
+    turn = next(i for i in range(1, len(shares)) if shares[i] < shares[i - 1])
+    assert shares[turn - 1] == pytest.approx(1)
+    assert shares[turn:] == sorted(shares[turn:])
+    assert shares[turn] >= 0.5
+    assert shares[-1] == pytest.approx(1)
+
+
+def asking(shelf: Shelf, *told: Told, says: float, tasks: tuple[str, ...] = ("derain", "denoise")) -> Auto:
+    """One whose trials all say the same."""
+    return Auto(scripted(*told), tasks, shelf, device="cpu", precision="fp32", trial=lambda *_: says)
+
+
+def test_where_the_detector_is_not_sure_a_trial_is_joined_with_it(shelf: Shelf) -> None:
+    found = asking(shelf, {"rain": 0.4}, says=0.9).look(floats())
+    assert found["rain"] == joined(0.4, 0.9)
+    assert shelf.taken == ["derain"]
+
+
+def test_a_trial_can_deny_what_the_detector_tells(shelf: Shelf) -> None:
+    made, repair = asking(shelf, {"rain": 0.5}, says=0.0).with_repair(floats())
+    assert np.array_equal(made, floats())
+    assert (repair.planned, dict(repair.before)["rain"]) == ((), 0.0)
+
+
+def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
+    found = asking(shelf, {"rain": 0.9 * LEAST["rain"] ** 2}, says=1.0).look(floats())
+    assert found["rain"] == 0.9 * LEAST["rain"] ** 2
+    assert shelf.taken == []
+
+
+def test_a_task_that_may_not_be_done_is_not_tried_either(shelf: Shelf) -> None:
+    found = asking(shelf, {"rain": 0.4, "noise": 0.4}, says=0.9, tasks=("denoise",)).look(floats())
+    assert (found["rain"], found["noise"]) == (0.4, joined(0.4, 0.9))
+
+
+def test_where_a_trial_does_not_fit_the_detector_alone_decides(shelf: Shelf) -> None:
+    def no_room(*_: object) -> float:
+        raise OutOfMemoryFailure("no room")
+
+    auto = Auto(scripted({"rain": 0.4}), ("derain",), shelf, device="cpu", precision="fp32", trial=no_room)
+    assert auto.look(floats())["rain"] == 0.4
+
+
+def test_after_a_step_it_is_tried_again(shelf: Shelf) -> None:
+    said = iter([0.9, 0.1])
+    detection = scripted({"rain": 0.4}, {"rain": 0.1})
+    auto = Auto(detection, ("derain",), shelf, device="cpu", precision="fp32", trial=lambda *_: next(said))
+    _, repair = auto.with_repair(floats())
+    assert kept(repair) == [("derain", True)]
+    assert dict(repair.after)["rain"] == pytest.approx(0.1)
 
 
 def test_progress_rises_to_its_end(shelf: Shelf) -> None:

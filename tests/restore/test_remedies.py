@@ -10,19 +10,24 @@ from dfrestore.restore import remedies as module
 from dfrestore.restore.remedies import (
     FALL,
     FULL,
+    HIDDEN,
+    HIDING,
     LEAST,
     ORDER,
     RISE,
     RISE_SHARE,
+    TRIED,
     Remedy,
     Repair,
     Tried,
+    joined,
     objection,
     remedies,
     repair_as_json,
     result_in_words,
     strength_for,
     unasked,
+    worth_trying,
 )
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.tasks import TASKS
@@ -123,3 +128,40 @@ def test_other_rules_are_other_settings(monkeypatch: pytest.MonkeyPatch) -> None
     before = json.dumps(module.rules())
     monkeypatch.setattr(module, "RISE", RISE + 0.01)
     assert json.dumps(module.rules()) != before
+
+
+def test_of_two_opinions_either_can_deny_a_damage() -> None:
+    assert joined(0.0, 1.0) == joined(1.0, 0.0) == 0.0
+    assert joined(0.4, 0.9) == pytest.approx(0.6)
+    assert joined(0.7, 0.7) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("damage", TRIED)
+def test_a_trial_is_made_where_it_can_decide(damage: str) -> None:
+    least = LEAST[damage] ** 2
+    assert not worth_trying(damage, least - 1e-4)
+    assert worth_trying(damage, least + 1e-4)
+    assert worth_trying(damage, 1.0)  # it may deny this too
+
+
+@pytest.mark.parametrize("damage", sorted(set(DAMAGES) - set(TRIED)))
+def test_models_that_change_good_photos_are_not_asked(damage: str) -> None:
+    assert not worth_trying(damage, 1.0)
+
+
+def test_damage_that_was_hidden_is_no_objection_where_it_can_be_treated() -> None:
+    before, after = NONE | {"noise": 0.8}, NONE | {"noise": 0.1, "rain": 0.7}
+    assert objection("noise", before, after) == "rain rose (0.00 -> 0.70)"
+    assert objection("noise", before, after, ["rain"]) is None
+    assert objection("noise", before, after, ["snow"]) is not None
+
+
+def test_softness_is_seen_better_once_what_lay_over_it_is_gone() -> None:
+    soft = NONE | {"noise": 0.1, "motion": 0.5, "lowres": 0.5}
+    assert objection("noise", NONE | {"noise": 0.8}, soft) is None
+
+
+def test_blur_hides_nothing() -> None:
+    assert {"motion", "defocus", "lowres"}.isdisjoint({*HIDING, *HIDDEN})
+    sharpened = NONE | {"motion": 0.1, "noise": 0.7}
+    assert objection("motion", NONE | {"motion": 0.8}, sharpened, list(DAMAGES)) is not None

@@ -1,0 +1,60 @@
+"""A second opinion on damage: how much of a few crops the model changes that takes it away."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from dfrestore.restore import Restorer
+from dfrestore.restore.trials import CROPS, SIDE, VIEW, tried
+from dfrestore.severities import DAMAGES
+
+
+class Shift:
+    """Stands in for a restorer: it makes all darker, and remembers what it saw."""
+
+    def __init__(self, by: float) -> None:
+        self.by, self.seen = np.float32(by), list[tuple[int, ...]]()
+
+    def __call__(self, rgb: Any) -> Any:
+        self.seen.append(rgb.shape)
+        return rgb - self.by
+
+    @property
+    def restorer(self) -> Restorer:
+        return cast(Restorer, self)
+
+
+def photo(height: int, width: int) -> Any:
+    rng = np.random.default_rng(3)
+    return rng.random((height, width, 3), dtype=np.float32) / 2 + 0.25
+
+
+@pytest.mark.parametrize("damage", ["rain", "noise", "drops", "haze"])
+def test_the_severity_is_that_of_the_change(damage: str) -> None:
+    assert tried(damage, Shift(0.1).restorer, photo(300, 400)) == pytest.approx(
+        DAMAGES[damage].severity(20.0), abs=1e-5
+    )
+
+
+def test_a_model_that_changes_nothing_finds_nothing() -> None:
+    assert tried("rain", Shift(0.0).restorer, photo(300, 400)) == 0.0
+
+
+def test_a_few_crops_are_enough_however_large_the_picture_is() -> None:
+    shift = Shift(0.1)
+    tried("rain", shift.restorer, photo(900, 1300))
+    assert shift.seen == [(SIDE, SIDE, 3)] * CROPS
+
+
+def test_drops_lie_here_and_there_and_are_looked_for_in_all_of_the_picture() -> None:
+    shift = Shift(0.1)
+    tried("drops", shift.restorer, photo(450, 900))
+    assert shift.seen == [(VIEW // 2, VIEW, 3)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (130, 129)])
+def test_pictures_of_any_size_are_tried(size: tuple[int, int]) -> None:
+    assert 0 < tried("rain", Shift(0.1).restorer, photo(*size)) < 1
