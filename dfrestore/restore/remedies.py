@@ -18,13 +18,13 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 
 LEAST: Mapping[str, float] = {
     "rain": 0.27,
-    "snow": 0.26,
-    "drops": 0.24,
-    "haze": 0.25,
-    "noise": 0.2,
+    "snow": 0.28,
+    "drops": 0.28,
+    "haze": 0.27,
+    "noise": 0.21,
     "motion": 0.14,
-    "defocus": 0.2,
-    "jpeg": 0.31,
+    "defocus": 0.25,
+    "jpeg": 0.36,
     "lowres": 0.1,
 }
 """The severity from which on a damage is treated. What is milder is reported alone."""
