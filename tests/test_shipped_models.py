@@ -21,7 +21,7 @@ FLOORS = {
     "denoise": ("noise", "gaussian25", 7.0, 38.0),
     "dejpeg": ("jpeg", "q20", 0.8, 40.0),
     "deblur": ("blur", "linear", 0.8, 40.0),
-    "dehaze": ("haze", "bench", 3.0, 30.0),
+    "dehaze": ("haze", "bench", 3.0, 34.0),
     "desnow": ("snow", "snow", 5.0, 40.0),
     "raindrop": ("drops", "bench", 2.5, 38.0),
     "defocus": ("defocus", "bench", 0.3, 38.0),
