@@ -118,7 +118,8 @@ def test_commands_options_models_tasks_presets_kinds_and_formats_are_completed_a
         ("dfrestore evaluate denoise --model ", {"compact", "denoise/compact"}),
         (
             "dfrestore finetune --model de",
-            {f"{task}/compact" for task in ("derain", "denoise", "deblur", "dejpeg", "dehaze", "desnow", "defocus")},
+            {f"{task}/compact" for task in ("derain", "denoise", "deblur", "dejpeg", "dehaze", "desnow", "defocus")}
+            | {f"{task}/dtpm-compact" for task in ("dehaze", "desnow", "defocus")},
         ),
         ("dfrestore train inpaint --init-from ", {"compact", "inpaint/compact"}),
         ("dfrestore detect --model ", {"compact", "detect/compact"}),
