@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from dfrestore.engine import Device, Precision, Progress, Watch, choose_device, choose_precision
 from dfrestore.errors import OutOfMemoryFailure, UsageError
+from dfrestore.methods.detector.looks import Looks
 from dfrestore.restore.chain import Chain, Judge, Share, Step, in_turn, planned_steps
 from dfrestore.restore.detection import Detection
 from dfrestore.restore.flow import drain, tapped
@@ -28,7 +29,7 @@ from dfrestore.restore.remedies import (
     worth_trying,
 )
 from dfrestore.restore.restorer import Outcome, Restorer
-from dfrestore.restore.trials import Trial, tried
+from dfrestore.restore.trials import Trial, places_of, tried
 from dfrestore.restore.work import counting
 from dfrestore.severities import DAMAGES
 from dfrestore.tasks import AUTO, any_of
@@ -109,14 +110,17 @@ class Auto:
         what the task itself would take away. Raises OutOfMemoryFailure where there is no memory to look.
         """
         told = self.detection.severities(rgb)
-        return {name: self._asked(name, value, rgb) for name, value in told.items()}
-
-    def _asked(self, name: str, told: float, rgb: Rgb) -> float:
-        task = DAMAGES[name].task
-        if self._trial is None or task not in self.tasks or not worth_trying(name, told):
+        unsure = [
+            name for name, value in told.items() if DAMAGES[name].task in self.tasks and worth_trying(name, value)
+        ]
+        if self._trial is None or not unsure:
             return told
+        places = places_of(rgb)
+        return told | {name: self._asked(self._trial, name, told[name], places) for name in unsure}
+
+    def _asked(self, trial: Trial, name: str, told: float, places: Looks) -> float:
         try:
-            return joined(told, self._trial(name, self.restorer(task), rgb))
+            return joined(told, trial(name, self.restorer(DAMAGES[name].task), places))
         except OutOfMemoryFailure:  # the task will not fit either, and then says so of the photo
             return told
 
@@ -167,7 +171,7 @@ class Auto:
         judge = _Looking(self, repair.planned, dict(repair.before), [])
         outcome = yield from in_turn(rgb, steps, seconds=seconds, watch=watch, name=name, judge=judge)
         planned, rounds = repair.planned, 1
-        while outcome.rgb.shape == rgb.shape and (more := self._further(judge)):
+        while outcome.rgb.shape == rgb.shape and (more := judge.further):
             share = Share(rounds, 1, rounds + 1)
             judge = _Looking(self, more, judge.now, judge.tried)
             seen = None if watch is None else partial(share.watch, watch)
@@ -176,11 +180,6 @@ class Auto:
             planned, rounds = (*planned, *more), rounds + 1
         after = tuple(judge.now.items())
         return outcome, Repair(repair.before, planned, tuple(judge.tried), after, repair.unmet)
-
-    @staticmethod
-    def _further(judge: _Looking) -> tuple[Remedy, ...]:
-        """What is only seen now."""
-        return remedies(judge.now, [DAMAGES[name].task for name in judge.open])[0]
 
 
 class _Looking(Judge):
@@ -196,6 +195,11 @@ class _Looking(Judge):
         tried = {one.task for one in self.tried}
         left = [task for task in self._auto.tasks if task not in tried]
         return [name for name in HIDDEN if DAMAGES[name].task in left]
+
+    @property
+    def further(self) -> tuple[Remedy, ...]:
+        """What to do about damage that is only seen now."""
+        return remedies(self.now, [DAMAGES[name].task for name in self.open])[0]
 
     def wants(self, number: int) -> bool:
         remedy = self._planned[number]

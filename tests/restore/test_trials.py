@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfrestore.restore import Restorer
-from dfrestore.restore.trials import CROPS, SIDE, VIEW, tried
+from dfrestore.restore.trials import CROPS, SIDE, VIEW, places_of, tried
 from dfrestore.severities import DAMAGES
 
 
@@ -34,27 +34,27 @@ def photo(height: int, width: int) -> Any:
 
 @pytest.mark.parametrize("damage", ["rain", "noise", "drops", "haze"])
 def test_the_severity_is_that_of_the_change(damage: str) -> None:
-    assert tried(damage, Shift(0.1).restorer, photo(300, 400)) == pytest.approx(
+    assert tried(damage, Shift(0.1).restorer, places_of(photo(300, 400))) == pytest.approx(
         DAMAGES[damage].severity(20.0), abs=1e-5
     )
 
 
 def test_a_model_that_changes_nothing_finds_nothing() -> None:
-    assert tried("rain", Shift(0.0).restorer, photo(300, 400)) == 0.0
+    assert tried("rain", Shift(0.0).restorer, places_of(photo(300, 400))) == 0.0
 
 
 def test_a_few_crops_are_enough_however_large_the_picture_is() -> None:
     shift = Shift(0.1)
-    tried("rain", shift.restorer, photo(900, 1300))
+    tried("rain", shift.restorer, places_of(photo(900, 1300)))
     assert shift.seen == [(SIDE, SIDE, 3)] * CROPS
 
 
 def test_drops_lie_here_and_there_and_are_looked_for_in_all_of_the_picture() -> None:
     shift = Shift(0.1)
-    tried("drops", shift.restorer, photo(450, 900))
+    tried("drops", shift.restorer, places_of(photo(450, 900)))
     assert shift.seen == [(VIEW // 2, VIEW, 3)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (130, 129)])
 def test_pictures_of_any_size_are_tried(size: tuple[int, int]) -> None:
-    assert 0 < tried("rain", Shift(0.1).restorer, photo(*size)) < 1
+    assert 0 < tried("rain", Shift(0.1).restorer, places_of(photo(*size))) < 1
