@@ -36,7 +36,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2, help="mixtures of two kinds for each photo")
     given = parser.parse_args()
     auto = Auto.from_pretrained(ORDER, detector=given.model)
-    look = auto.detection.severities if given.alone else auto.look
+
+    def look(picture: torch.Tensor) -> tuple[dict[str, float], dict[str, float]]:
+        """Severities of (3, H, W): (as they count, as the detector tells)."""
+        alone = auto.detection.severities(_rgb(picture))
+        return (alone if given.alone else auto.second_opinion(_rgb(picture), alone)), alone
+
     rows: dict[str, list[tuple[float, dict[str, float]]]] = defaultdict(list)
     mixed: list[bool] = []
     clean: list[tuple[Path, dict[str, float]]] = []
@@ -44,11 +49,11 @@ def main() -> None:
     pairs = [pair for pair in itertools.combinations(DAMAGES, 2) if not any({*pair} <= {*group} for group in TOGETHER)]
     for number, path in enumerate(pictures_of(given.photos, recursive=True).files):
         picture = torch.from_numpy(np.ascontiguousarray(read(path).rgb)).permute(2, 0, 1).float()
-        clean.append((path, look(_rgb(picture))))
+        clean.append((path, look(picture)[0]))
         chosen = [pairs[(number * given.pairs + k) * 7 % len(pairs)] for k in range(given.pairs)]
         for turn, kinds in enumerate([*((name,) for name in DAMAGES), *chosen]):
             mixture = damaged(picture, kinds, given.seed * 1_000_003 + number * 101 + turn)
-            told, alone = look(_rgb(mixture.picture)), auto.detection.severities(_rgb(mixture.picture))
+            told, alone = look(mixture.picture)
             truth = dict(zip(DAMAGES, mixture.severities.tolist(), strict=True))
             for name in DAMAGES:
                 errors[name].append(abs(alone[name] - truth[name]))

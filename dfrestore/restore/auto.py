@@ -109,14 +109,17 @@ class Auto:
         """Severities of (H, W, 3) in [0, 1], each 0 to 1: as the detector tells, and where it is not sure, joined with
         what the task itself would take away. Raises OutOfMemoryFailure where there is no memory to look.
         """
-        told = self.detection.severities(rgb)
+        return self.second_opinion(rgb, self.detection.severities(rgb))
+
+    def second_opinion(self, rgb: Rgb, told: Mapping[str, float]) -> dict[str, float]:
+        """``told``, the severities that the detector tells of the picture, with the trials where it is not sure."""
         unsure = [
             name for name, value in told.items() if DAMAGES[name].task in self.tasks and worth_trying(name, value)
         ]
         if self._trial is None or not unsure:
-            return told
+            return dict(told)
         places = places_of(rgb)
-        return told | {name: self._asked(self._trial, name, told[name], places) for name in unsure}
+        return {**told, **{name: self._asked(self._trial, name, told[name], places) for name in unsure}}
 
     def _asked(self, trial: Trial, name: str, told: float, places: Looks) -> float:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dfrestore import windows
@@ -26,18 +24,13 @@ from dfrestore.engine import (
     amount,
     choose_device,
     choose_precision,
-    give_back,
     make_plan,
     process_bytes,
-    restore_array,
-    smaller_plan,
-    with_precision,
 )
 from dfrestore.errors import BadResultError, OutOfMemoryFailure
 from dfrestore.methods import Network, load_network
 from dfrestore.photo.enlarged import resized
 from dfrestore.photo.mask import in_size
-from dfrestore.restore.checks import fault
 from dfrestore.restore.ensemble import Tally, as_member, turn_of
 from dfrestore.restore.finish import PLAIN, Finish
 from dfrestore.restore.flow import drain
@@ -45,6 +38,7 @@ from dfrestore.restore.images import Mask, Picture, Rgb, enlarged_rgb, name_of, 
 from dfrestore.restore.needs import Needs
 from dfrestore.restore.possible import possible_steps, possible_window
 from dfrestore.restore.results import StepResult
+from dfrestore.restore.sound import Making
 from dfrestore.restore.work import Work, checked_mask, counting, on_top, with_known
 from dfrestore.weights import ModelSpec, Resolved, on_base, resolve
 
@@ -342,69 +336,15 @@ class Restorer:
         self, work: Work, ensemble: int, plan: Plan, tally: Tally
     ) -> Generator[Progress, None, tuple[Plan, Precision]]:
         """Fill the tally. When a member needs another plan or precision, the later members use it too."""
-        precision, total = self.precision, 0.0
+        making, precision, total = Making(self.network, self.device, self.windows), self.precision, 0.0
         for member in range(ensemble):
             turn = turn_of(member, self.spec.task)
-            one = self._sound(work.of_member(member, ensemble, turn), plan, precision)
+            one = making.sound(work.of_member(member, ensemble, turn), plan, precision)
             (result, plan, precision), total = yield from as_member(one, member, ensemble, turn)
             tally.add(turn.undo(result))
             del result  # or it would be held while the next one is made
         yield Progress(total, total, tally.mean)
         return plan, precision
-
-    def _sound(
-        self, work: Work, plan: Plan, precision: Precision
-    ) -> Generator[Progress, None, tuple[Rgb, Plan, Precision]]:
-        """A result that has been checked, and what made it. Raises BadResultError."""
-        result, plan = yield from self._fitting(work, plan, precision)
-        wrong = fault(work.rgb, result)
-        if wrong and precision.name != "fp32":
-            work.warnings.append(f"{precision.name} gave {wrong}; redone in fp32")
-            precision = choose_precision("fp32", self.device)
-            # The same walk, so that fp32 differs in nothing else; where it does not fit, the next one is taken.
-            plan = with_precision(plan, precision)
-            result, plan = yield from self._fitting(work, plan, precision)
-            wrong = fault(work.rgb, result)
-        if wrong:
-            raise BadResultError(f"the model gave {wrong}; try other --steps or another --model")
-        return result, plan, precision
-
-    def _fitting(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, tuple[Rgb, Plan]]:
-        """The result, and the plan that made it: ``plan``, or a smaller one if memory runs out; a set tile stays."""
-        height, width = work.rgb.shape[:2]
-        while True:
-            try:
-                return (yield from self._run(work, plan, precision)), plan
-            except OutOfMemoryFailure:
-                smaller = smaller_plan(plan, height, width, self.network, precision=precision, device=self.device)
-                if plan.explicit or smaller is None:
-                    raise
-            # Outside the except clause: the traceback holds on to the tensors that have to go.
-            gc.collect()
-            give_back()
-            if self.device.torch_device.type == "cuda":
-                torch.cuda.empty_cache()
-            plan = smaller
-            work.warnings.append(f"out of memory; went on with {plan.describe()}")
-
-    def _run(self, work: Work, plan: Plan, precision: Precision) -> Generator[Progress, None, Rgb]:
-        result: Rgb | None = None
-        for state in restore_array(
-            self.network,
-            work.rgb,
-            mask=work.mask,
-            steps=work.steps,
-            seed=work.seed,
-            plan=plan,
-            device=self.device,
-            precision=precision,
-            windows=self.windows,
-            watch=work.watch,
-        ):
-            result = state.result
-            yield state
-        assert result is not None
-        return result
 
     def checked_steps(self, steps: int | None) -> int:
         """``steps``, or the model's default. Raises :class:`UsageError` for what the model cannot do."""

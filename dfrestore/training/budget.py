@@ -174,9 +174,9 @@ def _step_seconds(trainer: Trainer, limit: float) -> float:
 
 
 def _validation_seconds(trainer: Trainer) -> float:
-    if not trainer.validation_photos.names:
+    if not trainer.held_out.photos.names:
         return 0.0
-    trainer.validation_pairs()
+    trainer.held_out.pairs()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         trainer.validated("")

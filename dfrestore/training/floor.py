@@ -82,7 +82,7 @@ def resume(trainer: Trainer, folder: Path) -> list[str]:
 
 def is_unscored(trainer: Trainer, folder: Path) -> bool:
     """Whether this is a finetuning before its first step whose start model has no score yet."""
-    judged = bool(trainer.validation_photos.names)
+    judged = bool(trainer.held_out.photos.names)
     return judged and trainer.done == 0 and trainer.best == -math.inf and (folder / START).exists()
 
 
@@ -99,12 +99,12 @@ def settle(trainer: Trainer, folder: Path) -> Settled | None:
 
     None where the run is no finetuning, or nothing is held out.
     """
-    if not (folder / START).exists() or not trainer.validation_photos.names:
+    if not (folder / START).exists() or not trainer.held_out.photos.names:
         return None
     tensors, spec = load_checkpoint(folder / START)
     start = _score(trainer, tensors)
     result = _score(trainer, load_checkpoint(folder / MODEL)[0])
-    held_out = trainer.validation_photos
+    held_out = trainer.held_out.photos
     settled = Settled(start, result, len(held_out.names), held_out.noun, trainer.judged.own.by_psnr)
     if not settled.kept:
         save_checkpoint(folder / MODEL, tensors, spec)

@@ -128,7 +128,7 @@ def train(trainer: Trainer, folder: Path, *, minutes_between_saves: float = 5.0)
     finally:
         if not trainer.torn:
             save_state(trainer, folder)
-    if not trainer.validation_photos.names:  # else every validation draws them
+    if not trainer.held_out.photos.names:  # else every validation draws them
         plot(folder)
     if not model_path(trainer, folder).exists():
         save_model(trainer, model_path(trainer, folder))
@@ -167,7 +167,7 @@ def write_strips(trainer: Trainer, path: Path, count: int = 4) -> None:
     """
     if not trainer.judged.own.restores:
         return
-    clean, degraded = trainer.validation_pairs()
+    clean, degraded = trainer.held_out.pairs()
     rows: list[Tensor] = []
     for i in range(min(count, len(clean))):
         restored = trainer.restore(i, trainer.config.model.default_steps)
@@ -221,7 +221,7 @@ def _write_result(trainer: Trainer, folder: Path, seconds: float, settled: Settl
         "best_psnr" if trainer.judged.own.restores else "best_score": best,
         "paired": trainer.train_photos.paired,
         "training_photos": len(trainer.train_photos.names),
-        "validation_photos": len(trainer.validation_photos.names),
+        "validation_photos": len(trainer.held_out.photos.names),
         "seconds": round(seconds, 1),
         "parameters": trainer.parameters,
         "torch": torch.__version__,

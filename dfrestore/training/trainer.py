@@ -21,7 +21,7 @@ from dfrestore.engine import Device, choose_precision
 from dfrestore.errors import StartError, UsageError, did_you_mean
 from dfrestore.methods import Network, build_for_training, stored_names
 from dfrestore.methods.differences import compare_tensors, in_short
-from dfrestore.methods.method import MADE, Batch, Call, Pair, Stage
+from dfrestore.methods.method import MADE, Batch, Call, Stage
 from dfrestore.nn import Whole
 from dfrestore.training.average import Average
 from dfrestore.training.base import own_part
@@ -34,7 +34,7 @@ from dfrestore.training.optimizers import new_optimizer
 from dfrestore.training.photos import Photos
 from dfrestore.training.records import Diverged, StepRecord, Validation, ValidationRecord, VerdictRecord
 from dfrestore.training.schedules import learning_rate
-from dfrestore.training.validation import psnr, shown, validation_pairs, verdict
+from dfrestore.training.validation import HeldOut
 from dfrestore.weights.checkpoint import as_float32
 
 MAX_BAD_STEPS = 20
@@ -62,7 +62,7 @@ class Trainer:
         self.world = world
         self.base = base or {}
         self.device = torch.device(device)
-        self.train_photos, self.validation_photos = photos.split(config.data.validation, config.data.least_validation)
+        self.train_photos, held_out = photos.split(config.data.validation, config.data.least_validation)
         self.degrade = degrade
         self.spec = spec_of(config)
         self.windows = windows.parse(self.spec.window)
@@ -83,7 +83,7 @@ class Trainer:
         self.stage, self.iteration = 0, 0  # iterations of that stage that are done
         self.torn = False  # within an update: after an exception there, the state must not be saved
         self.best = -math.inf  # validation PSNR at the default steps, or score, in the present stage
-        self._validation: tuple[list[Tensor], list[Tensor]] | None = None
+        self.held_out = HeldOut(held_out, config, self.network, degrade, self.device, world)
         self.extras: Mapping[str, nn.Module] = {}
         self.critic: Critic | None = None
         self._optimizer_stage = -1  # which ``_trained``, optimiser and extras belong to
@@ -160,7 +160,7 @@ class Trainer:
     def describe(self) -> str:
         """One phrase for the start line: size, device, precision, iterations."""
         millions = self.parameters / 1e6
-        held = f"{len(self.train_photos.names)} to train on, {len(self.validation_photos.names)} held out"
+        held = f"{len(self.train_photos.names)} to train on, {len(self.held_out.photos.names)} held out"
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         processes = f"{self.world.size} processes, " if self.world.size > 1 else ""
         counts = self.config.described_iterations()
@@ -279,7 +279,7 @@ class Trainer:
                 raise Diverged(message, clean, degraded)
             started = time.perf_counter()
             last = self.iteration == stage.iterations
-            if self.validation_photos.names and (last or self.iteration % self.config.validate_every == 0):
+            if self.held_out.photos.names and (last or self.iteration % self.config.validate_every == 0):
                 yield self.validated(name)
                 started = time.perf_counter()
 
@@ -335,25 +335,11 @@ class Trainer:
 
     def validate(self, network: Network | None = None) -> tuple[dict[int, float], float]:
         """({steps: mean PSNR}, mean PSNR of the inputs) on the held-out photos. network: None for the averaged one."""
-        network = network or self.ema
-        scores = {n: self._score(network, n) for n in self.config.step_counts}
-        clean, degraded = self.validation_pairs()
-        inputs = [psnr(shown(d, c), c) for c, d in zip(clean, degraded, strict=True)]
-        return scores, sum(inputs) / max(1, len(inputs))
+        return self.held_out.scores(self._resolved(self.judged), network or self.ema, self.how())
 
-    def restore(self, index: int, steps: int, network: Network | None = None) -> Tensor:
-        """The held-out picture of this index as the present stage makes it, (3, H, W) in [0, 1], on the CPU.
-
-        network: None for the averaged one.
-        """
-        clean, degraded = self.validation_pairs()
-        pair = Pair(degraded[index].to(self.device), clean[index].to(self.device))
-        own = self._resolved(self.judged)
-        with torch.no_grad():
-            restored = own.restored(network or self.ema, pair, steps, index, self.how()).clamp(0, 1)
-        if self.network.mask:  # what is known stays
-            restored = torch.lerp(pair.degraded[:3], restored, pair.degraded[3:])
-        return restored.cpu()
+    def restore(self, index: int, steps: int) -> Tensor:
+        """The held-out picture of this index as the present stage makes it, (3, H, W) in [0, 1], on the CPU."""
+        return self.held_out.restored(self._resolved(self.judged), self.ema, index, steps, self.how())
 
     @property
     def judged(self) -> StageConfig:
@@ -362,17 +348,11 @@ class Trainer:
         running = [stage for stage in stages[self.stage :] if stage.iterations]
         return running[0] if running else list((self.config.running or self.config.stages).values())[-1]
 
-    def validation_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
-        """(clean, degraded) middles of the held-out photos, always the same; see ``validation.validation_pairs``."""
-        if self._validation is None:
-            self._validation = validation_pairs(self.validation_photos, self.config, self.network, self.degrade)
-        return self._validation
-
     def validated(self, name: str) -> Validation:
         """A validation in the stage ``name``; later ones are compared with the best so far."""
         own = self._resolved(self.judged)
         if not own.restores:
-            found = verdict(own, self.ema, self.validation_pairs(), self.device, self.how())
+            found = self.held_out.verdict(own, self.ema, self.how())
             return VerdictRecord(name, self.iteration, found.score, found.rows, self._is_better(found.score))
         scores, inputs = self.validate()
         better = self._is_better(scores[self.config.model.default_steps])
@@ -382,15 +362,6 @@ class Trainer:
         better = self._resolved(self.judged).improved(score, self.best)
         self.best = score if better else self.best
         return better
-
-    def _score(self, network: Network, steps: int) -> float:
-        clean, _ = self.validation_pairs()
-        own = range(self.world.rank, len(clean), self.world.size)
-        scores = [0.0] * len(clean)
-        for i in own:
-            scores[i] = psnr(self.restore(i, steps, network), clean[i])
-        scores = self.world.sum(scores)
-        return sum(scores) / max(1, len(scores))
 
 
 def _check_compiler(name: str) -> None:

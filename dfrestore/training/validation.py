@@ -13,40 +13,75 @@ from dfrestore.methods.method import Pair, Stage, Verdict
 from dfrestore.nn import How
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import Degrade, generator_for
+from dfrestore.training.distributed import SOLO, World
 from dfrestore.training.photos import Photos
 
 DRAWS = 1000  # stands for the stage in the draws of validation
 
 
-def validation_pairs(
-    photos: Photos, config: TrainConfig, network: Network, degrade: Degrade | None
-) -> tuple[list[Tensor], list[Tensor]]:
-    """(clean, degraded) middles, float32 in [0, 1], of sides that the network takes; always the same.
+class HeldOut:
+    """The photos that a run does not train on, and how a network does on them.
 
-    clean: (3, sH, sW), degraded: (3 or 4, H, W); s: the network's scale.
+    network: of the run, whose scale and multiples the pictures have. degrade: not needed for pairs. world: the
+    processes that share the pictures where these are restored; a stage that judges itself shows each process all.
     """
-    side, multiple, scale = config.data.validation_size, network.multiple, network.scale
-    grid = scale if photos.paired else 1
-    clean = [_centre(pixels, side, multiple * scale, grid).float() / 255 for pixels in photos.pixels]
-    if photos.masks:
-        holes = [_centre(pixels, side, multiple)[:1].float() / 255 for pixels in photos.masks]
-        inputs = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
-        return clean, [torch.cat([i * (1 - hole), hole]) for i, hole in zip(inputs, holes, strict=True)]
-    if photos.paired:
-        return clean, [_centre(pixels, side // scale, multiple).float() / 255 for pixels in photos.inputs]
-    return clean, [_degraded(crop, config, i, degrade) for i, crop in enumerate(clean)]
 
+    def __init__(
+        self,
+        photos: Photos,
+        config: TrainConfig,
+        network: Network,
+        degrade: Degrade | None,
+        device: torch.device,
+        world: World = SOLO,
+    ) -> None:
+        self.photos = photos
+        self._config, self._network, self._degrade = config, network, degrade
+        self._device, self._world = device, world
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
 
-def verdict(
-    stage: Stage, network: Network, pairs: tuple[list[Tensor], list[Tensor]], device: torch.device, how: How
-) -> Verdict:
-    """Of a stage that judges itself, on what :func:`validation_pairs` gives, one at least; each process sees all."""
-    with torch.no_grad():
-        sums = [
-            stage.judged(network, Pair(degraded.to(device), clean.to(device)), index, how).cpu()
-            for index, (clean, degraded) in enumerate(zip(*pairs, strict=True))
-        ]
-    return stage.verdict(network, torch.stack(sums).sum(0))
+    def pairs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """(clean, degraded) middles, float32 in [0, 1], of sides that the network takes; always the same.
+
+        clean: (3, sH, sW), degraded: (3 or 4, H, W); s: the network's scale.
+        """
+        if self._pairs is None:
+            self._pairs = _middles(self.photos, self._config, self._network, self._degrade)
+        return self._pairs
+
+    def restored(self, stage: Stage, network: Network, index: int, steps: int, how: How) -> Tensor:
+        """The picture of this index as the stage makes it, (3, H, W) in [0, 1], on the CPU."""
+        pair = self._pair(index)
+        with torch.no_grad():
+            restored = stage.restored(network, pair, steps, index, how).clamp(0, 1)
+        if network.mask:  # what is known stays
+            restored = torch.lerp(pair.degraded[:3], restored, pair.degraded[3:])
+        return restored.cpu()
+
+    def scores(self, stage: Stage, network: Network, how: How) -> tuple[dict[int, float], float]:
+        """({steps: mean PSNR}, mean PSNR of the inputs)."""
+        scores = {n: self._score(stage, network, n, how) for n in self._config.step_counts}
+        inputs = [psnr(shown(degraded, clean), clean) for clean, degraded in zip(*self.pairs(), strict=True)]
+        return scores, sum(inputs) / max(1, len(inputs))
+
+    def verdict(self, stage: Stage, network: Network, how: How) -> Verdict:
+        """Of a stage that judges itself, on one picture at least."""
+        with torch.no_grad():
+            sums = [
+                stage.judged(network, self._pair(index), index, how).cpu() for index in range(len(self.photos.names))
+            ]
+        return stage.verdict(network, torch.stack(sums).sum(0))
+
+    def _pair(self, index: int) -> Pair:
+        clean, degraded = self.pairs()
+        return Pair(degraded[index].to(self._device), clean[index].to(self._device))
+
+    def _score(self, stage: Stage, network: Network, steps: int, how: How) -> float:
+        clean, _ = self.pairs()
+        scores = [0.0] * len(clean)
+        for i in range(self._world.rank, len(clean), self._world.size):
+            scores[i] = psnr(self.restored(stage, network, i, steps, how), clean[i])
+        return sum(self._world.sum(scores)) / max(1, len(scores))
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -62,6 +97,21 @@ def shown(degraded: Tensor, clean: Tensor) -> Tensor:
         return picture
     size = (clean.shape[1], clean.shape[2])
     return functional.interpolate(picture[None], size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+
+
+def _middles(
+    photos: Photos, config: TrainConfig, network: Network, degrade: Degrade | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    side, multiple, scale = config.data.validation_size, network.multiple, network.scale
+    grid = scale if photos.paired else 1
+    clean = [_centre(pixels, side, multiple * scale, grid).float() / 255 for pixels in photos.pixels]
+    if photos.masks:
+        holes = [_centre(pixels, side, multiple)[:1].float() / 255 for pixels in photos.masks]
+        inputs = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
+        return clean, [torch.cat([i * (1 - hole), hole]) for i, hole in zip(inputs, holes, strict=True)]
+    if photos.paired:
+        return clean, [_centre(pixels, side // scale, multiple).float() / 255 for pixels in photos.inputs]
+    return clean, [_degraded(crop, config, i, degrade) for i, crop in enumerate(clean)]
 
 
 def _centre(pixels: Tensor, side: int, multiple: int, grid: int = 1) -> Tensor:

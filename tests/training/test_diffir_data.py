@@ -43,7 +43,7 @@ def test_crops_of_pairs_of_other_sizes_show_the_same_place(tmp_path: Path) -> No
         clean, degraded = trainer.draw(iteration)
         assert degraded.shape == (4, 3, 16, 16)
         assert torch.equal(clean, degraded.repeat_interleave(4, 2).repeat_interleave(4, 3))
-    clean, degraded = (pictures[0] for pictures in trainer.validation_pairs())
+    clean, degraded = (pictures[0] for pictures in trainer.held_out.pairs())
     assert torch.equal(clean, degraded.repeat_interleave(4, 1).repeat_interleave(4, 2))
 
 
@@ -101,7 +101,7 @@ def test_pairs_with_masks_are_black_in_the_hole(tmp_path: Path) -> None:
 
 def test_validation_keeps_what_is_known() -> None:
     trainer = trainer_of(tiny("inpaint"))
-    clean, degraded = trainer.validation_pairs()
+    clean, degraded = trainer.held_out.pairs()
     known = (degraded[0][3:] == 0).expand(3, -1, -1)
     assert torch.equal(trainer.restore(0, 4)[known], clean[0][known])
 

@@ -216,5 +216,5 @@ def test_training_on_pairs_needs_no_degradation_and_beats_the_input() -> None:
 
 def test_held_out_photos_are_not_trained_on(photos: Photos) -> None:
     trainer = Trainer(tiny(1, 0), photos, darken)
-    assert len(trainer.validation_photos.names) == 2
-    assert not set(trainer.validation_photos.names) & set(trainer.train_photos.names)
+    assert len(trainer.held_out.photos.names) == 2
+    assert not set(trainer.held_out.photos.names) & set(trainer.train_photos.names)
