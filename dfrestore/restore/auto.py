@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 from dfrestore.engine import Device, Precision, Progress, Watch, choose_device, choose_precision
 from dfrestore.errors import OutOfMemoryFailure, UsageError
-from dfrestore.methods.detector.looks import Looks
 from dfrestore.restore.chain import Chain, Judge, Share, Step, in_turn, planned_steps
 from dfrestore.restore.detection import Detection
 from dfrestore.restore.flow import drain, tapped
@@ -29,7 +28,7 @@ from dfrestore.restore.remedies import (
     worth_trying,
 )
 from dfrestore.restore.restorer import Outcome, Restorer
-from dfrestore.restore.trials import Trial, places_of, tried
+from dfrestore.restore.trials import Sample, Trial, tried
 from dfrestore.restore.work import counting
 from dfrestore.severities import DAMAGES
 from dfrestore.tasks import AUTO, any_of
@@ -118,12 +117,12 @@ class Auto:
         ]
         if self._trial is None or not unsure:
             return dict(told)
-        places = places_of(rgb)
-        return {**told, **{name: self._asked(self._trial, name, told[name], places) for name in unsure}}
+        sample = Sample.of(rgb)
+        return {**told, **{name: self._asked(self._trial, name, told[name], sample) for name in unsure}}
 
-    def _asked(self, trial: Trial, name: str, told: float, places: Looks) -> float:
+    def _asked(self, trial: Trial, name: str, told: float, sample: Sample) -> float:
         try:
-            return joined(told, trial(name, self.restorer(DAMAGES[name].task), places))
+            return joined(name, told, trial(name, self.restorer(DAMAGES[name].task), sample))
         except OutOfMemoryFailure:  # the task will not fit either, and then says so of the photo
             return told
 

@@ -5,7 +5,6 @@ Pure functions of severities (see :mod:`dfrestore.severities`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,20 +16,29 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
 
 LEAST: Mapping[str, float] = {
-    "rain": 0.27,
-    "snow": 0.28,
-    "drops": 0.28,
-    "haze": 0.27,
+    "rain": 0.17,
+    "snow": 0.25,
+    "drops": 0.36,
+    "haze": 0.22,
     "noise": 0.21,
-    "motion": 0.14,
-    "defocus": 0.25,
-    "jpeg": 0.36,
-    "lowres": 0.1,
+    "motion": 0.08,
+    "defocus": 0.16,
+    "jpeg": 0.27,
+    "lowres": 0.06,
 }
 """The severity from which on a damage is treated. What is milder is reported alone."""
 
-TRIED = ("rain", "snow", "drops", "noise", "motion", "defocus")
-"""Where a trial has a say (see :mod:`.trials`). Models that take away the others tell less than the detector."""
+TRIED: Mapping[str, float] = {
+    "rain": 0.67,
+    "snow": 0.67,
+    "drops": 0.8,
+    "haze": 0.5,
+    "noise": 0.67,
+    "motion": 0.5,
+    "defocus": 0.5,
+    "jpeg": 0.25,
+}
+"""How much a trial counts (see :mod:`.trials`); the rest is the detector's. Low resolution it tells alone."""
 
 FULL = 0.1
 """So far above :data:`LEAST` a result counts fully; at it, half: what may be no damage at all is touched lightly."""
@@ -135,12 +143,13 @@ def unasked(with_model: Collection[str]) -> tuple[str, ...]:
 
 def worth_trying(damage: str, told: float) -> bool:
     """Whether a trial could raise what the detector tells to where the damage is treated."""
-    return damage in TRIED and joined(told, 1.0) >= LEAST[damage]
+    return damage in TRIED and joined(damage, told, 1.0) >= LEAST[damage]
 
 
-def joined(told: float, tried: float) -> float:
-    """One severity of a detector's and a trial's: the geometric mean, so that either can deny a damage."""
-    return math.sqrt(told * tried)
+def joined(damage: str, told: float, tried: float) -> float:
+    """One severity of a detector's and a trial's: their weighted geometric mean, so that either can deny a damage."""
+    share = TRIED[damage]
+    return float(told ** (1 - share) * tried**share)
 
 
 def strength_for(damage: str, severity: float) -> float:
@@ -161,7 +170,7 @@ def rules() -> dict[str, Any]:
     """What decides beside the severities, for records: under other rules a photo is done again."""
     return {
         "least": dict(LEAST),
-        "tried": TRIED,
+        "tried": dict(TRIED),
         "full": FULL,
         "fall": FALL,
         "rise": [RISE, RISE_SHARE],

@@ -1,47 +1,73 @@
-"""Trials: how much of a damage there is, by what a model that takes it away changes on a few crops of the picture.
+"""Trials: how much of a damage there is, by what a model that takes it away changes in a sample of the picture.
 
 A detector knows what damage looks like. A model that restores knows what the picture would be without it: it leaves
 good photos nearly as they are, and what it changes is what there is to take away. So its change, as a PSNR, is a second
 opinion on the same scale (see :mod:`dfrestore.severities`). Each of the two is mistaken about other photos.
+
+The sample is four crops at full size and a view of the whole. The crops lie side by side in one picture: alone, a fine
+texture may be taken for rain, and beside a place in which no rain falls it is not. Blur is told better crop by crop.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dfrestore.methods.detector.looks import Looks, look
+from dfrestore.methods.detector.looks import look
 from dfrestore.restore.images import Rgb
 from dfrestore.restore.restorer import Restorer
 from dfrestore.severities import DAMAGES, psnr_of
 
-Trial: TypeAlias = Callable[[str, Restorer, Looks], float]
-"""(name of a damage, the model that takes it away, :func:`places_of` a picture) -> severity, 0 to 1."""
-
 CROPS, SIDE = 4, 128
 """Of the busiest place, the flattest and two between; in pixels."""
 VIEW = 320
-"""Pixels: longer side of the whole picture where damage lies here and there, in places that crops miss."""
+"""Pixels: longer side of the whole picture."""
+HERE_AND_THERE = ("drops", "haze")
+"""Looked for in the view: crops may miss them."""
+BLUR = ("motion", "defocus")
 
 
-def places_of(rgb: Rgb) -> Looks:
-    """Where a picture (H, W, 3) in [0, 1] is tried, for all kinds of damage."""
-    picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
-    return look(picture, crop=SIDE, crops=CROPS, view=VIEW)
+@dataclass(frozen=True)
+class Sample:
+    """What of a picture is tried, for all kinds of damage: float32 (H, W, 3) in [0, 1] each. beside: all crops."""
+
+    crops: tuple[Rgb, ...]
+    beside: Rgb
+    view: Rgb
+
+    @classmethod
+    def of(cls, rgb: Rgb) -> Sample:
+        """Of a picture (H, W, 3) in [0, 1]; small ones have fewer and smaller crops."""
+        picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+        (crops,), (view,) = look(picture, crop=SIDE, crops=CROPS, view=VIEW)
+        own = tuple(_pixels(crop) for crop in crops)
+        row = len(own) // 2 if len(own) == CROPS else len(own)
+        rows = [np.concatenate(own[i : i + row], axis=1) for i in range(0, len(own), row)]
+        return cls(own, np.concatenate(rows), _pixels(view))
+
+    def shown(self, damage: str) -> Sequence[Rgb]:
+        """Where this damage is looked for."""
+        if damage in HERE_AND_THERE:
+            return (self.view,)
+        return self.crops if damage in BLUR else (self.beside,)
 
 
-def tried(damage: str, restorer: Restorer, places: Looks) -> float:
-    """The severity, 0 to 1, of what ``restorer`` takes away there. Raises OutOfMemoryFailure."""
-    crops, view = places
-    chosen = view if damage == "drops" else crops[0]
-    changed = [_change(restorer, place.permute(1, 2, 0).contiguous().numpy()) for place in chosen]
+Trial: TypeAlias = Callable[[str, Restorer, Sample], float]
+"""(name of a damage, the model that takes it away, what is tried) -> severity, 0 to 1."""
+
+
+def tried(damage: str, restorer: Restorer, sample: Sample) -> float:
+    """The severity, 0 to 1, of what ``restorer`` takes away from the sample. Raises OutOfMemoryFailure."""
+    changed = [float(np.square(restorer(rgb) - rgb).mean()) for rgb in sample.shown(damage)]
     return DAMAGES[damage].severity(psnr_of(math.fsum(changed) / len(changed)))
 
 
-def _change(restorer: Restorer, rgb: Rgb) -> float:
-    difference = restorer(rgb) - rgb
-    return float(np.square(difference).mean())
+def _pixels(planes: Tensor) -> Rgb:
+    pixels: Rgb = planes.permute(1, 2, 0).contiguous().numpy()
+    return pixels

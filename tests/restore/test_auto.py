@@ -14,7 +14,7 @@ from told_damage import RAIN_FALLS, Script, Told, scripted
 
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
-from dfrestore.restore.remedies import LEAST, Remedy, Repair, Tried, joined
+from dfrestore.restore.remedies import LEAST, TRIED, Remedy, Repair, Tried, joined
 from dfrestore.restore.shares import _packed, _unpacked
 
 RAIN_AND_NOISE: Told = {"rain": 0.8, "noise": 0.7}
@@ -162,7 +162,7 @@ def asking(shelf: Shelf, *told: Told, says: float, tasks: tuple[str, ...] = ("de
 
 def test_where_the_detector_is_not_sure_a_trial_is_joined_with_it(shelf: Shelf) -> None:
     found = asking(shelf, {"rain": 0.4}, says=0.9).look(floats())
-    assert found["rain"] == joined(0.4, 0.9)
+    assert found["rain"] == joined("rain", 0.4, 0.9)
     assert shelf.taken == ["derain"]
 
 
@@ -173,14 +173,15 @@ def test_a_trial_can_deny_what_the_detector_tells(shelf: Shelf) -> None:
 
 
 def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
-    found = asking(shelf, {"rain": 0.9 * LEAST["rain"] ** 2}, says=1.0).look(floats())
-    assert found["rain"] == 0.9 * LEAST["rain"] ** 2
+    told = 0.9 * LEAST["rain"] ** (1 / (1 - TRIED["rain"]))
+    found = asking(shelf, {"rain": told}, says=1.0).look(floats())
+    assert found["rain"] == told
     assert shelf.taken == []
 
 
 def test_a_task_that_may_not_be_done_is_not_tried_either(shelf: Shelf) -> None:
     found = asking(shelf, {"rain": 0.4, "noise": 0.4}, says=0.9, tasks=("denoise",)).look(floats())
-    assert (found["rain"], found["noise"]) == (0.4, joined(0.4, 0.9))
+    assert (found["rain"], found["noise"]) == (0.4, joined("noise", 0.4, 0.9))
 
 
 def test_where_a_trial_does_not_fit_the_detector_alone_decides(shelf: Shelf) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -130,22 +131,23 @@ def test_other_rules_are_other_settings(monkeypatch: pytest.MonkeyPatch) -> None
     assert json.dumps(module.rules()) != before
 
 
-def test_of_two_opinions_either_can_deny_a_damage() -> None:
-    assert joined(0.0, 1.0) == joined(1.0, 0.0) == 0.0
-    assert joined(0.4, 0.9) == pytest.approx(0.6)
-    assert joined(0.7, 0.7) == pytest.approx(0.7)
+@pytest.mark.parametrize(("damage", "share"), TRIED.items())
+def test_of_two_opinions_either_can_deny_a_damage(damage: str, share: float) -> None:
+    assert joined(damage, 0.0, 1.0) == joined(damage, 1.0, 0.0) == 0.0
+    assert joined(damage, 0.4, 0.9) == pytest.approx(math.exp((1 - share) * math.log(0.4) + share * math.log(0.9)))
+    assert joined(damage, 0.7, 0.7) == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("damage", TRIED)
-def test_a_trial_is_made_where_it_can_decide(damage: str) -> None:
-    least = LEAST[damage] ** 2
-    assert not worth_trying(damage, least - 1e-4)
-    assert worth_trying(damage, least + 1e-4)
+@pytest.mark.parametrize(("damage", "share"), TRIED.items())
+def test_a_trial_is_made_where_it_can_decide(damage: str, share: float) -> None:
+    least = LEAST[damage] ** (1 / (1 - share))
+    assert not worth_trying(damage, least * 0.99)
+    assert worth_trying(damage, least * 1.01)
     assert worth_trying(damage, 1.0)  # it may deny this too
 
 
 @pytest.mark.parametrize("damage", sorted(set(DAMAGES) - set(TRIED)))
-def test_models_that_change_good_photos_are_not_asked(damage: str) -> None:
+def test_what_the_detector_tells_alone_is_not_tried(damage: str) -> None:
     assert not worth_trying(damage, 1.0)
 
 

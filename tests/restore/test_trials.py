@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfrestore.restore import Restorer
-from dfrestore.restore.trials import CROPS, SIDE, VIEW, places_of, tried
+from dfrestore.restore.trials import BLUR, CROPS, HERE_AND_THERE, SIDE, VIEW, Sample, tried
 from dfrestore.severities import DAMAGES
 
 
@@ -34,27 +34,42 @@ def photo(height: int, width: int) -> Any:
 
 @pytest.mark.parametrize("damage", ["rain", "noise", "drops", "haze"])
 def test_the_severity_is_that_of_the_change(damage: str) -> None:
-    assert tried(damage, Shift(0.1).restorer, places_of(photo(300, 400))) == pytest.approx(
+    assert tried(damage, Shift(0.1).restorer, Sample.of(photo(300, 400))) == pytest.approx(
         DAMAGES[damage].severity(20.0), abs=1e-5
     )
 
 
 def test_a_model_that_changes_nothing_finds_nothing() -> None:
-    assert tried("rain", Shift(0.0).restorer, places_of(photo(300, 400))) == 0.0
+    assert tried("rain", Shift(0.0).restorer, Sample.of(photo(300, 400))) == 0.0
 
 
-def test_a_few_crops_are_enough_however_large_the_picture_is() -> None:
+def test_the_crops_lie_side_by_side_however_large_the_picture_is() -> None:
     shift = Shift(0.1)
-    tried("rain", shift.restorer, places_of(photo(900, 1300)))
+    tried("rain", shift.restorer, Sample.of(photo(900, 1300)))
+    assert shift.seen == [(2 * SIDE, 2 * SIDE, 3)]
+
+
+@pytest.mark.parametrize("damage", BLUR)
+def test_blur_is_looked_for_crop_by_crop(damage: str) -> None:
+    shift = Shift(0.1)
+    tried(damage, shift.restorer, Sample.of(photo(900, 1300)))
     assert shift.seen == [(SIDE, SIDE, 3)] * CROPS
 
 
-def test_drops_lie_here_and_there_and_are_looked_for_in_all_of_the_picture() -> None:
+@pytest.mark.parametrize("damage", HERE_AND_THERE)
+def test_what_lies_here_and_there_is_looked_for_in_all_of_the_picture(damage: str) -> None:
     shift = Shift(0.1)
-    tried("drops", shift.restorer, places_of(photo(450, 900)))
+    tried(damage, shift.restorer, Sample.of(photo(450, 900)))
     assert shift.seen == [(VIEW // 2, VIEW, 3)]
+
+
+def test_the_sample_is_of_the_picture_itself() -> None:
+    rgb = photo(2 * SIDE, 2 * SIDE)
+    sample = Sample.of(rgb)
+    assert np.array_equal(sample.beside, rgb)  # four crops of it are all of it
+    assert np.array_equal(sample.crops[3], rgb[SIDE:, SIDE:])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (130, 129)])
 def test_pictures_of_any_size_are_tried(size: tuple[int, int]) -> None:
-    assert 0 < tried("rain", Shift(0.1).restorer, places_of(photo(*size))) < 1
+    assert 0 < tried("rain", Shift(0.1).restorer, Sample.of(photo(*size))) < 1
