@@ -26,12 +26,12 @@ def help_text() -> str:
     least = ", ".join(f"{DAMAGES[name].words} {value:g}" for name, value in LEAST.items())
     return f"""Find what is wrong with photos, and repair that. A photo that needs nothing stays as it is.
 
-Each photo is looked at as by 'dfrestore detect'. Where that is not sure of {tried}, the task is tried on a few small
-crops, and what it would change there counts as much: the severity is the geometric mean of both. Damage is treated from
-these severities on: {least}; what is just so severe only by half. The order is {order}. After each step the photo is
-looked at again, and damage that was hidden until then is treated next. A step is taken back if its damage has not
-fallen by {FALL:.0%}, or if another that was not hidden rose by {RISE:g} or more, and by more than half of what fell;
-that is said.
+Each photo is looked at as by 'dfrestore detect'. Where there might be {tried}, the task is tried on a few small crops
+or on a small view, and what it would change there counts too: the severity is a weighted geometric mean of both. Damage
+is treated from these severities on: {least}; what is just so severe only by half. The order is {order}. After each step
+the photo is looked at again, and damage that was hidden until then is treated next. A step is taken back if its damage
+has not fallen by {FALL:.0%}, or if another that was not hidden rose by {RISE:g} or more, and by more than half of what
+fell; that is said.
 
 A photo that needs nothing is copied byte for byte, with another --format written anew; with --skip-clean there is no
 result. upscale alone changes sizes, so it is done only where --only names it. TASK.OPTION=VALUE: an option of one of

@@ -16,26 +16,26 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
 
 LEAST: Mapping[str, float] = {
-    "rain": 0.17,
-    "snow": 0.25,
-    "drops": 0.36,
-    "haze": 0.22,
-    "noise": 0.21,
-    "motion": 0.08,
-    "defocus": 0.16,
-    "jpeg": 0.27,
-    "lowres": 0.06,
+    "rain": 0.23,
+    "snow": 0.31,
+    "drops": 0.25,
+    "haze": 0.33,
+    "noise": 0.23,
+    "motion": 0.24,
+    "defocus": 0.22,
+    "jpeg": 0.35,
+    "lowres": 0.1,
 }
 """The severity from which on a damage is treated. What is milder is reported alone."""
 
 TRIED: Mapping[str, float] = {
-    "rain": 0.67,
+    "rain": 0.8,
     "snow": 0.67,
-    "drops": 0.8,
-    "haze": 0.5,
-    "noise": 0.67,
-    "motion": 0.5,
-    "defocus": 0.5,
+    "drops": 0.67,
+    "haze": 0.8,
+    "noise": 0.8,
+    "motion": 0.8,
+    "defocus": 0.67,
     "jpeg": 0.25,
 }
 """How much a trial counts (see :mod:`.trials`); the rest is the detector's. Low resolution it tells alone."""
