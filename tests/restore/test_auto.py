@@ -14,7 +14,7 @@ from told_damage import RAIN_FALLS, Script, Told, scripted
 
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
-from dfrestore.restore.remedies import LEAST, TRIED, Remedy, Repair, Tried, joined
+from dfrestore.restore.remedies import HINT, LEAST, Remedy, Repair, Tried, joined
 from dfrestore.restore.shares import _packed, _unpacked
 
 RAIN_AND_NOISE: Told = {"rain": 0.8, "noise": 0.7}
@@ -173,7 +173,7 @@ def test_a_trial_can_deny_what_the_detector_tells(shelf: Shelf) -> None:
 
 
 def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
-    told = 0.9 * LEAST["rain"] ** (1 / (1 - TRIED["rain"]))
+    told = 0.9 * HINT
     found = asking(shelf, {"rain": told}, says=1.0).look(floats())
     assert found["rain"] == told
     assert shelf.taken == []
