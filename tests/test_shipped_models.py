@@ -55,6 +55,7 @@ def test_a_shipped_model_takes_away_what_it_is_for_and_leaves_the_rest(task: str
         ("rain", "storm", "derain"),
         ("snow", "snow", "desnow"),
         ("haze", "bench", "dehaze"),
+        ("drops", "bench", "raindrop"),
     ],
 )
 def test_the_shipped_detector_finds_what_auto_then_takes_away(kind: str, preset: str, task: str) -> None:

@@ -18,7 +18,7 @@ ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur"
 LEAST: Mapping[str, float] = {
     "rain": 0.23,
     "snow": 0.31,
-    "drops": 0.25,
+    "drops": 0.27,
     "haze": 0.33,
     "noise": 0.23,
     "motion": 0.24,

@@ -6,6 +6,7 @@ opinion on the same scale (see :mod:`dfrestore.severities`). Each of the two is 
 
 The sample is four crops at full size and a view of the whole. The crops lie side by side in one picture: alone, a fine
 texture may be taken for rain, and beside a place in which no rain falls it is not. Blur is told better crop by crop.
+Drops have to be seen in both: light spots out of focus are drops at one size alone.
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ CROPS, SIDE = 4, 128
 """Of the busiest place, the flattest and two between; in pixels."""
 VIEW = 320
 """Pixels: longer side of the whole picture."""
-HERE_AND_THERE = ("drops", "haze")
-"""Looked for in the view: crops may miss them."""
-BLUR = ("motion", "defocus")
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,16 @@ class Sample:
         rows = [np.concatenate(own[i : i + row], axis=1) for i in range(0, len(own), row)]
         return cls(own, np.concatenate(rows), _pixels(view))
 
-    def shown(self, damage: str) -> Sequence[Rgb]:
-        """Where this damage is looked for."""
-        if damage in HERE_AND_THERE:
-            return (self.view,)
-        return self.crops if damage in BLUR else (self.beside,)
+    def looked_at(self, damage: str) -> tuple[Sequence[Rgb], ...]:
+        """Where this damage is looked for: in each of these groups it has to be seen."""
+        match damage:
+            case "drops":
+                return (self.view,), (self.beside,)
+            case "haze":
+                return ((self.view,),)
+            case "motion" | "defocus":
+                return (self.crops,)
+        return ((self.beside,),)
 
 
 Trial: TypeAlias = Callable[[str, Restorer, Sample], float]
@@ -64,8 +67,12 @@ Trial: TypeAlias = Callable[[str, Restorer, Sample], float]
 
 def tried(damage: str, restorer: Restorer, sample: Sample) -> float:
     """The severity, 0 to 1, of what ``restorer`` takes away from the sample. Raises OutOfMemoryFailure."""
-    changed = [float(np.square(restorer(rgb) - rgb).mean()) for rgb in sample.shown(damage)]
-    return DAMAGES[damage].severity(psnr_of(math.fsum(changed) / len(changed)))
+    return min(DAMAGES[damage].severity(psnr_of(_change(restorer, group))) for group in sample.looked_at(damage))
+
+
+def _change(restorer: Restorer, pictures: Sequence[Rgb]) -> float:
+    """The mean square change, over pictures of one size."""
+    return math.fsum(float(np.square(restorer(rgb) - rgb).mean()) for rgb in pictures) / len(pictures)
 
 
 def _pixels(planes: Tensor) -> Rgb:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfrestore.restore import Restorer
-from dfrestore.restore.trials import BLUR, CROPS, HERE_AND_THERE, SIDE, VIEW, Sample, tried
+from dfrestore.restore.trials import CROPS, SIDE, VIEW, Sample, tried
 from dfrestore.severities import DAMAGES
 
 
@@ -25,6 +25,13 @@ class Shift:
     @property
     def restorer(self) -> Restorer:
         return cast(Restorer, self)
+
+
+class ShiftsLarge(Shift):
+    """Changes the view alone."""
+
+    def __call__(self, rgb: Any) -> Any:
+        return super().__call__(rgb) if rgb.shape[1] == VIEW else rgb
 
 
 def photo(height: int, width: int) -> Any:
@@ -49,18 +56,25 @@ def test_the_crops_lie_side_by_side_however_large_the_picture_is() -> None:
     assert shift.seen == [(2 * SIDE, 2 * SIDE, 3)]
 
 
-@pytest.mark.parametrize("damage", BLUR)
+@pytest.mark.parametrize("damage", ["motion", "defocus"])
 def test_blur_is_looked_for_crop_by_crop(damage: str) -> None:
     shift = Shift(0.1)
     tried(damage, shift.restorer, Sample.of(photo(900, 1300)))
     assert shift.seen == [(SIDE, SIDE, 3)] * CROPS
 
 
-@pytest.mark.parametrize("damage", HERE_AND_THERE)
-def test_what_lies_here_and_there_is_looked_for_in_all_of_the_picture(damage: str) -> None:
+def test_haze_is_looked_for_in_all_of_the_picture() -> None:
     shift = Shift(0.1)
-    tried(damage, shift.restorer, Sample.of(photo(450, 900)))
+    tried("haze", shift.restorer, Sample.of(photo(450, 900)))
     assert shift.seen == [(VIEW // 2, VIEW, 3)]
+
+
+def test_drops_have_to_be_seen_in_the_whole_and_in_crops() -> None:
+    shift = Shift(0.1)
+    assert tried("drops", shift.restorer, Sample.of(photo(450, 900))) > 0
+    assert shift.seen == [(VIEW // 2, VIEW, 3), (2 * SIDE, 2 * SIDE, 3)]
+    large_alone = ShiftsLarge(0.1)
+    assert tried("drops", large_alone.restorer, Sample.of(photo(450, 900))) == 0
 
 
 def test_the_sample_is_of_the_picture_itself() -> None:
