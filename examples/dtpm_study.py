@@ -109,9 +109,7 @@ def score(key: str, run: Path, test: Path) -> dict[str, dict[str, float]]:
     if ARMS[key].task:
         return {}
     restorer = Restorer.from_pretrained("desnow", model=run / "model.safetensors", base=base_of(key, run))
-    return {
-        str(n): mean(CONVENTION, [(to_8bit(restorer(c.photo.rgb, steps=n)), c) for c in cases(test)]) for n in STEPS
-    }
+    return {str(n): mean([(to_8bit(restorer(c.photo.rgb, steps=n)), c) for c in cases(test)]) for n in STEPS}
 
 
 def base_of(key: str, run: Path) -> Path | None:

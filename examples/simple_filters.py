@@ -57,7 +57,7 @@ def opening(picture: Picture, size: tuple[int, int, int]) -> Picture:
 
 
 def unsharp(picture: Picture, sigma: float, amount: float) -> Picture:
-    smooth = ndimage.gaussian_filter(picture, sigma=(sigma, sigma, 0))
+    smooth: Picture = ndimage.gaussian_filter(picture, sigma=(sigma, sigma, 0))
     return np.clip(picture + amount * (picture - smooth), 0, 1)
 
 
@@ -77,10 +77,10 @@ def main() -> None:
     print(f"{chosen.data}: {len(pairs)} pairs, PSNR ({chosen.channel}) of the input {before:.2f}")
     rows = []
     for name, plain in filters(tuple(chosen.kinds)):
-        rows.append((np.mean([score(to_8bit(plain(degraded)), target) for degraded, target in pairs]), name))
+        rows.append((float(np.mean([score(to_8bit(plain(degraded)), target) for degraded, target in pairs])), name))
     best_of: dict[str, tuple[float, str]] = {}
     for value, name in sorted(rows):
-        best_of[name.split()[0]] = (float(value), name)
+        best_of[name.split()[0]] = (value, name)
     for value, name in sorted(best_of.values(), reverse=True):
         print(f"  {value:.2f}  {name}")
 
