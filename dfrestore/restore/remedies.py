@@ -19,11 +19,11 @@ LEAST: Mapping[str, float] = {
     "rain": 0.23,
     "snow": 0.31,
     "drops": 0.27,
-    "haze": 0.33,
+    "haze": 0.24,
     "noise": 0.23,
     "motion": 0.24,
     "defocus": 0.22,
-    "jpeg": 0.35,
+    "jpeg": 0.26,
     "lowres": 0.1,
 }
 """The severity from which on a damage is treated. What is milder is reported alone."""
@@ -32,7 +32,7 @@ TRIED: Mapping[str, float] = {
     "rain": 0.8,
     "snow": 0.67,
     "drops": 0.67,
-    "haze": 0.8,
+    "haze": 0.67,
     "noise": 0.8,
     "motion": 0.8,
     "defocus": 0.67,
