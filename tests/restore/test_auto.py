@@ -173,7 +173,7 @@ def test_a_trial_can_deny_what_the_detector_tells(shelf: Shelf) -> None:
 
 
 def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
-    told = 0.9 * HINT
+    told = 0.9 * HINT["rain"]
     found = asking(shelf, {"rain": told}, says=1.0).look(floats())
     assert found["rain"] == told
     assert shelf.taken == []
