@@ -79,7 +79,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_smaller_plan_takes_over_and_the_result_is_whole(
     restore: Callable[..., subprocess.CompletedProcess[str]], photo: Path, tmp_path: Path
 ) -> None:
-    done = restore(260, photo, "-o", tmp_path / "out.png", "--json")
+    done = restore(300, photo, "-o", tmp_path / "out.png", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[0])
     assert "16 bit" in told["plan"] or "tiles" in told["plan"]
