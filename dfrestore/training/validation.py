@@ -13,7 +13,7 @@ from dfrestore.methods.method import Pair, Stage, Verdict
 from dfrestore.nn import How
 from dfrestore.training.config import TrainConfig
 from dfrestore.training.data import Degrade, generator_for
-from dfrestore.training.distributed import SOLO, World
+from dfrestore.training.distributed import World
 from dfrestore.training.photos import Photos
 
 DRAWS = 1000  # stands for the stage in the draws of validation
@@ -33,7 +33,7 @@ class HeldOut:
         network: Network,
         degrade: Degrade | None,
         device: torch.device,
-        world: World = SOLO,
+        world: World,
     ) -> None:
         self.photos = photos
         self._config, self._network, self._degrade = config, network, degrade

@@ -141,7 +141,7 @@ def test_of_two_opinions_either_can_deny_a_damage(damage: str, share: float) -> 
 
 @pytest.mark.parametrize(("damage", "share"), TRIED.items())
 def test_a_trial_is_made_where_it_can_decide(damage: str, share: float) -> None:
-    least = max(HINT[damage], LEAST[damage] ** (1 / (1 - share)))
+    least = max(HINT.get(damage, 0.0), LEAST[damage] ** (1 / (1 - share)))
     assert not worth_trying(damage, least * 0.99)
     assert worth_trying(damage, least * 1.01)
     assert worth_trying(damage, 1.0)  # it may deny this too
