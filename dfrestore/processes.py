@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from dfrestore.errors import DfrestoreError, StartError, UsageError
@@ -24,10 +22,6 @@ T = TypeVar("T")
 P = TypeVar("P", bound="Peers")
 PATIENCE = 1800.0  # seconds that a process waits for a silent one
 COURTESY = 1.0  # seconds that a process leaves to the one with the cause, or to rank 0, to print first
-# Measured on two cores at one megapixel: see examples/engine.md.
-SPINS = "1000"
-# One evaluation of a photo takes about a hundred kernels, of 0.2 to 0.45 MB each: see examples/engine.md.
-KERNELS = "256"
 _FAILED = "failed"  # in the store: how many processes have reported a failure
 
 
@@ -129,48 +123,3 @@ def gone() -> Iterator[None]:
         yield
     except RuntimeError as error:  # torch's DistError is one
         raise PeerFailed(str(error)) from error
-
-
-def let_waiting_threads_sleep(environment: MutableMapping[str, str] = os.environ, system: str = sys.platform) -> None:
-    """Make OpenMP's threads sleep soon when they wait for work, unless the user has set how they wait.
-
-    By default they spin, and on a busy machine everything then takes many times as long. Call this before torch is
-    loaded, which reads the setting. GNU's runtime on Linux (libgomp) counts rounds of spinning; those of LLVM and Intel
-    on macOS and Windows count milliseconds.
-    """
-    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(environment):
-        return
-    if system.startswith("linux"):
-        environment["GOMP_SPINCOUNT"] = SPINS
-    else:
-        environment["KMP_BLOCKTIME"] = "1"
-
-
-def keep_few_kernels(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let oneDNN, which makes a kernel for each shape of its arguments, keep the last ones alone.
-
-    By default it and PyTorch keep a thousand each, which photos of many sizes fill with half a gigabyte. Call this
-    before torch is loaded, in work on whole photos; training, whose shapes come back in each step, needs more.
-    """
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        environment.setdefault(name, KERNELS)
-
-
-def use_threads(count: int | None) -> None:
-    """Let torch compute with ``count`` threads of the CPU; None and 0 leave it as it is."""
-    if count:
-        import torch
-
-        torch.set_num_threads(count)
-
-
-def cores() -> int:
-    """How many cores this process may use; two threads of one core count once."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    allowed = os.sched_getaffinity(0)
-    try:
-        place = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-        return len({Path(place.format(number)).read_text() for number in allowed})
-    except OSError:
-        return len(allowed)

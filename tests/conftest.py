@@ -56,6 +56,15 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model") / "random.safetensors", tiny_spec(), 1.0)
 
 
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """torch computes with four threads, on any machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
 def pixels(width: int = 24, height: int = 16, seed: int = 0) -> NDArray[np.uint8]:
     """Noise, uint8 (height, width, 3)."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -20,10 +20,12 @@ from dfrestore.tasks import AUTO, any_of
 
 
 def help_text() -> str:
-    from dfrestore.restore.remedies import FALL, LEAST, ORDER, RISE, TRIED
+    from dfrestore.restore.remedies import FALL, ORDER, RISE
+    from dfrestore.restore.rules import RULES
 
-    order, tried = ", ".join(ORDER), any_of([DAMAGES[name].words for name in TRIED])
-    least = ", ".join(f"{DAMAGES[name].words} {value:g}" for name, value in LEAST.items())
+    order = ", ".join(ORDER)
+    tried = any_of([DAMAGES[name].words for name, rule in RULES.items() if rule.share])
+    least = ", ".join(f"{DAMAGES[name].words} {rule.least:g}" for name, rule in RULES.items())
     return f"""Find what is wrong with photos, and repair that. A photo that needs nothing stays as it is.
 
 Each photo is looked at as by 'dfrestore detect'. Where there might be {tried}, the task is tried on a few small crops

@@ -13,8 +13,8 @@ from dfrestore import strict_json
 from dfrestore.cli.options import complete_models, parse_pixels
 from dfrestore.cli.restoring_options import Device, MaxPixels, Quiet, Recursive, Threads
 from dfrestore.errors import FileFailure, one_line
-from dfrestore.processes import use_threads
 from dfrestore.severities import DAMAGES, NOTICED
+from dfrestore.threads import use_threads
 
 if TYPE_CHECKING:
     from dfrestore.restore.detection import Findings

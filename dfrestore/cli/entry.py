@@ -16,7 +16,7 @@ from dfrestore.cli.complaints import complaint
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated, silence
 from dfrestore.errors import DfrestoreError, StartError, one_line
 from dfrestore.files import remedy
-from dfrestore.processes import let_waiting_threads_sleep
+from dfrestore.threads import let_waiting_threads_sleep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

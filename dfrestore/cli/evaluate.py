@@ -25,8 +25,8 @@ from dfrestore.cli.page import page_path
 from dfrestore.cli.restoring_options import Base, Device, Precision, Window
 from dfrestore.errors import StartError, UsageError, one_line
 from dfrestore.optional_packages import pip_install
-from dfrestore.processes import keep_few_kernels
 from dfrestore.tasks import TASKS, any_of, any_pair_folders, any_task, channel_of
+from dfrestore.threads import keep_few_kernels
 
 if TYPE_CHECKING:
     from dfrestore.evaluation import Convention, Restore

@@ -36,8 +36,9 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
-from dfrestore.processes import launched, use_threads
+from dfrestore.processes import launched
 from dfrestore.tasks import any_task
+from dfrestore.threads import use_threads
 
 if TYPE_CHECKING:
     from dfrestore.training.config import TrainConfig

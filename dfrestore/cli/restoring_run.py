@@ -21,8 +21,9 @@ from dfrestore.cli.restoring_words import about, described, expected, planned, r
 from dfrestore.cli.run_page import RunPage
 from dfrestore.errors import one_line
 from dfrestore.files import STREAM
-from dfrestore.processes import PeerFailed, use_threads
+from dfrestore.processes import PeerFailed
 from dfrestore.tasks import DETECT
+from dfrestore.threads import use_threads
 
 if TYPE_CHECKING:
     from dfrestore.restore import FilePlan, FileResult, Job, Settings, Started

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dfrestore.cli.ending import INTERRUPTED, TERMINATED, Ended, Terminated
-from dfrestore.processes import PeerFailed, Peers, keep_few_kernels, launched, meet
+from dfrestore.processes import PeerFailed, Peers, launched, meet
+from dfrestore.threads import keep_few_kernels
 
 if TYPE_CHECKING:
     from dfrestore.restore.shares import Crew

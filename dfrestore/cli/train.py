@@ -38,8 +38,8 @@ from dfrestore.cli.training_options import (
     require_minutes,
 )
 from dfrestore.errors import UsageError
-from dfrestore.processes import use_threads
 from dfrestore.tasks import any_trained_task, preset_of
+from dfrestore.threads import use_threads
 
 if TYPE_CHECKING:
     from dfrestore.training.base import RunBase

@@ -15,23 +15,22 @@ from dfrestore.restore.flow import drain, tapped
 from dfrestore.restore.images import Picture, Rgb, name_of, open_picture
 from dfrestore.restore.remedies import (
     HIDDEN,
-    LEAST,
     NOTHING,
     ORDER,
     Remedy,
     Repair,
     Tried,
-    joined,
     objection,
     remedies,
     unasked,
-    worth_trying,
 )
 from dfrestore.restore.restorer import Outcome, Restorer
+from dfrestore.restore.rules import RULES
 from dfrestore.restore.trials import Sample, Trial, tried
 from dfrestore.restore.work import counting
 from dfrestore.severities import DAMAGES
 from dfrestore.tasks import AUTO, any_of
+from dfrestore.threads import side_by_side
 from dfrestore.weights import load_registry
 
 AnyRestorer: TypeAlias = "Restorer | Chain | Auto"
@@ -113,22 +112,20 @@ class Auto:
     def second_opinion(self, rgb: Rgb, told: Mapping[str, float]) -> dict[str, float]:
         """``told``, the severities that the detector tells of the picture, with the trials where it is not sure."""
         unsure = [
-            name for name, value in told.items() if DAMAGES[name].task in self.tasks and worth_trying(name, value)
+            name for name, value in told.items() if DAMAGES[name].task in self.tasks and RULES[name].worth_trying(value)
         ]
         if self._trial is None or not unsure:
             return dict(told)
-        sample = Sample.of(rgb)
-        return {**told, **{name: self._asked(self._trial, name, told[name], sample) for name in unsure}}
+        ask, sample = partial(_asked, self._trial), Sample.of(rgb)
+        trials = [partial(ask, name, told[name], self.restorer(DAMAGES[name].task), sample) for name in unsure]
+        found = side_by_side(trials) if self.device.torch_device.type == "cpu" else [trial() for trial in trials]
+        return {**told, **dict(zip(unsure, found, strict=True))}
 
-    def _asked(self, trial: Trial, name: str, told: float, sample: Sample) -> float:
-        try:
-            return joined(name, told, trial(name, self.restorer(DAMAGES[name].task), sample))
-        except OutOfMemoryFailure:  # the task will not fit either, and then says so of the photo
-            return told
-
-    def plan(self, severities: Mapping[str, float]) -> tuple[tuple[Remedy, ...], tuple[str, ...]]:
-        """(what to do, in turn; damage that none of the tasks takes away), of severities of each kind, 0 to 1."""
-        return remedies(severities, self.tasks)
+    def planned(self, rgb: Rgb) -> Repair:
+        """What is found in (H, W, 3) in [0, 1], and what is to be done about it. Raises OutOfMemoryFailure."""
+        severities = self.look(rgb)
+        planned, unmet = remedies(severities, self.tasks)
+        return Repair(tuple(severities.items()), planned, unmet=unmet)
 
     def __call__(self, image: Picture, *, progress: Watch | None = None) -> Any:
         """The repaired image, of its own kind; see :meth:`with_repair`."""
@@ -141,15 +138,13 @@ class Auto:
         FileFailure and its kinds, TypeError, ValueError.
         """
         rgb, finish = open_picture(image)
-        severities = self.look(rgb)
-        planned, unmet = self.plan(severities)
+        repair = self.planned(rgb)
 
         def steps(remedies: Sequence[Remedy]) -> list[Step]:
             chosen = [self.restorer(remedy.task) for remedy in remedies]
             return planned_steps(chosen, [{"strength": remedy.strength} for remedy in remedies], *rgb.shape[:2])
 
-        repair = Repair(tuple(severities.items()), planned, unmet=unmet)
-        work = self.done(rgb, steps(planned), repair, steps, name=name_of(image))
+        work = self.done(rgb, steps(repair.planned), repair, steps, name=name_of(image))
         outcome, repair = drain(work, counting(progress))
         return finish(outcome.rgb), repair
 
@@ -205,7 +200,7 @@ class _Looking(Judge):
 
     def wants(self, number: int) -> bool:
         remedy = self._planned[number]
-        wanted = self.now[remedy.damage] >= LEAST[remedy.damage]
+        wanted = self.now[remedy.damage] >= RULES[remedy.damage].least
         if not wanted:
             self.tried.append(_tried(remedy, "left out", f"{_words(remedy)} went with an earlier step"))
         return wanted
@@ -239,6 +234,14 @@ def _tried(remedy: Remedy, result: Literal["kept", "taken back", "left out"], wh
 
 def _words(remedy: Remedy) -> str:
     return DAMAGES[remedy.damage].words
+
+
+def _asked(trial: Trial, name: str, told: float, restorer: Restorer, sample: Sample) -> float:
+    """The severity of a damage of which the detector tells so much."""
+    try:
+        return RULES[name].joined(told, trial(name, restorer, sample))
+    except OutOfMemoryFailure:  # the task will not fit either, and then says so of the photo
+        return told
 
 
 def check_repairing(task: str) -> None:

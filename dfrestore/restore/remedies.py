@@ -9,42 +9,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from dfrestore.restore.rules import FULL, RULES
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.tasks import TASKS
 
 ORDER = ("dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur", "defocus", "upscale")
 """What the file and the sensor did is undone first, then the weather, then blur, then size (Zhu et al., MAIR)."""
-
-LEAST: Mapping[str, float] = {
-    "rain": 0.23,
-    "snow": 0.31,
-    "drops": 0.27,
-    "haze": 0.24,
-    "noise": 0.23,
-    "motion": 0.24,
-    "defocus": 0.29,
-    "jpeg": 0.26,
-    "lowres": 0.1,
-}
-"""The severity from which on a damage is treated. What is milder is reported alone."""
-
-TRIED: Mapping[str, float] = {
-    "rain": 0.8,
-    "snow": 0.67,
-    "drops": 0.67,
-    "haze": 0.67,
-    "noise": 0.8,
-    "motion": 0.8,
-    "defocus": 0.67,
-    "jpeg": 0.25,
-}
-"""How much a trial counts (see :mod:`.trials`); the rest is the detector's. Low resolution it tells alone."""
-
-HINT: Mapping[str, float] = {"rain": 0.01, "snow": 0.03, "drops": 0.03, "noise": 0.01, "motion": 0.015, "defocus": 0.04}
-"""What the detector tells less of is not tried, for that takes time. Of 273 drawn damages that are treated none is."""
-
-FULL = 0.1
-"""So far above :data:`LEAST` a result counts fully; at it, half: what may be no damage at all is touched lightly."""
 
 FALL = 0.1
 """Share of its damage's severity that a step must take away to be kept."""
@@ -130,10 +100,10 @@ class Repair:
 
 def remedies(severities: Mapping[str, float], allowed: Collection[str]) -> tuple[tuple[Remedy, ...], tuple[str, ...]]:
     """(what to do, in turn, with the ``allowed`` tasks; damage that is left, the most severe first)."""
-    severe = [name for name, value in severities.items() if value >= LEAST[name]]
+    severe = [name for name, value in severities.items() if value >= RULES[name].least]
     treated = [name for name in severe if DAMAGES[name].task in allowed]
     found = [
-        Remedy(DAMAGES[name].task, name, severities[name], strength_for(name, severities[name])) for name in treated
+        Remedy(DAMAGES[name].task, name, severities[name], RULES[name].strength(severities[name])) for name in treated
     ]
     unmet = sorted(set(severe) - set(treated), key=lambda name: -severities[name])
     return tuple(sorted(found, key=lambda remedy: ORDER.index(remedy.task))), tuple(unmet)
@@ -142,23 +112,6 @@ def remedies(severities: Mapping[str, float], allowed: Collection[str]) -> tuple
 def unasked(with_model: Collection[str]) -> tuple[str, ...]:
     """The tasks that may be done unless others are named: those with a model that keep the size of a photo."""
     return tuple(task for task in ORDER if task in with_model and not TASKS[task].scale)
-
-
-def worth_trying(damage: str, told: float) -> bool:
-    """Whether a trial could raise what the detector tells to where the damage is treated, and there is a hint of it."""
-    return damage in TRIED and told >= HINT.get(damage, 0.0) and joined(damage, told, 1.0) >= LEAST[damage]
-
-
-def joined(damage: str, told: float, tried: float) -> float:
-    """One severity of a detector's and a trial's: their weighted geometric mean, so that either can deny a damage."""
-    share = TRIED[damage]
-    return float(told ** (1 - share) * tried**share)
-
-
-def strength_for(damage: str, severity: float) -> float:
-    """From 0.5, where a damage is just treated, to 1; in tenths, so that what is said is what is done."""
-    share = min(1.0, (severity - LEAST[damage]) / FULL)
-    return round(0.5 + 0.5 * share, 1)
 
 
 def result_in_words(repair: Repair) -> tuple[str, ...]:
@@ -172,9 +125,7 @@ def result_in_words(repair: Repair) -> tuple[str, ...]:
 def rules() -> dict[str, Any]:
     """What decides beside the severities, for records: under other rules a photo is done again."""
     return {
-        "least": dict(LEAST),
-        "tried": dict(TRIED),
-        "hint": dict(HINT),
+        "rules": {name: asdict(rule) for name, rule in RULES.items()},
         "full": FULL,
         "fall": FALL,
         "rise": [RISE, RISE_SHARE],

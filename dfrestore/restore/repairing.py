@@ -96,13 +96,13 @@ def expected_repair(job: Job, source: Source, max_pixels: int, auto: Auto, setti
 
 
 def _plan(job: Job, source: Source, max_pixels: int, auto: Auto, settings: AnySettings) -> _Planned:
-    severities = auto.look(source.photo.rgb)
-    planned, unmet = auto.plan(severities)
-    native = max((auto.restorer(remedy.task).network.scale for remedy in planned), default=1)
+    repair = auto.planned(source.photo.rgb)
+    native = max((auto.restorer(remedy.task).network.scale for remedy in repair.planned), default=1)
     size = result_size(job, source, settings, native, max_pixels)
     if size.untouched:
-        planned = tuple(remedy for remedy in planned if not TASKS[remedy.task].scale)
-    return _Planned(job, source, auto, settings, Repair(tuple(severities.items()), planned, unmet=unmet), size)
+        kept = tuple(remedy for remedy in repair.planned if not TASKS[remedy.task].scale)
+        repair = replace(repair, planned=kept)
+    return _Planned(job, source, auto, settings, repair, size)
 
 
 def _beside_the_plan(planned: Repair, done: Repair) -> Iterator[str]:

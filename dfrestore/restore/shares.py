@@ -18,12 +18,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dfrestore.processes import PeerFailed, Peers, cores, gone
+from dfrestore.processes import PeerFailed, Peers, gone
 from dfrestore.restore.change import Change
 from dfrestore.restore.extras import Extras
 from dfrestore.restore.planning import Job
 from dfrestore.restore.remedies import Remedy, Repair, Tried
 from dfrestore.restore.results import StepResult, Where
+from dfrestore.threads import cores, use_threads
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -254,9 +255,7 @@ class Ranks(Peers, Crew):
     def _share_cores(self) -> None:
         """torchrun gives each process one thread, unless the user says how many: then it is the user who decides."""
         if self.shares_machine and os.environ.get("OMP_NUM_THREADS", "1") == "1":
-            import torch
-
-            torch.set_num_threads(max(1, cores() // self.local_size))
+            use_threads(max(1, cores() // self.local_size))
 
 
 _MARKED = {  # what a result holds, by its mark

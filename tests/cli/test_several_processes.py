@@ -21,7 +21,7 @@ from PIL import Image
 from report_pages import names
 from torchrun import child_of_rank, torchrun, wait_for
 
-from dfrestore.processes import cores
+from dfrestore.threads import cores
 
 pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch is built without them"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from told_damage import RAIN_FALLS, Script, Told, scripted
 
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.restore import Auto, FileResult, Restorer
-from dfrestore.restore.remedies import HINT, LEAST, Remedy, Repair, Tried, joined
+from dfrestore.restore.remedies import Remedy, Repair, Tried
+from dfrestore.restore.rules import RULES
 from dfrestore.restore.shares import _packed, _unpacked
 
 RAIN_AND_NOISE: Told = {"rain": 0.8, "noise": 0.7}
@@ -98,7 +100,7 @@ def test_a_damage_that_an_earlier_step_took_away_is_not_treated_again(shelf: She
 
 
 def test_what_is_found_mildly_is_treated_mildly(shelf: Shelf) -> None:
-    severity = LEAST["rain"]
+    severity = RULES["rain"].least
     made, repair = auto_of(shelf, {"rain": severity}, {"rain": 0.0}).with_repair(floats())
     (remedy,) = repair.planned
     assert remedy.strength < 1
@@ -162,7 +164,7 @@ def asking(shelf: Shelf, *told: Told, says: float, tasks: tuple[str, ...] = ("de
 
 def test_where_the_detector_is_not_sure_a_trial_is_joined_with_it(shelf: Shelf) -> None:
     found = asking(shelf, {"rain": 0.4}, says=0.9).look(floats())
-    assert found["rain"] == joined("rain", 0.4, 0.9)
+    assert found["rain"] == RULES["rain"].joined(0.4, 0.9)
     assert shelf.taken == ["derain"]
 
 
@@ -173,7 +175,7 @@ def test_a_trial_can_deny_what_the_detector_tells(shelf: Shelf) -> None:
 
 
 def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
-    told = 0.9 * HINT["rain"]
+    told = 0.9 * RULES["rain"].hint
     found = asking(shelf, {"rain": told}, says=1.0).look(floats())
     assert found["rain"] == told
     assert shelf.taken == []
@@ -181,7 +183,28 @@ def test_what_the_detector_hardly_tells_is_not_tried(shelf: Shelf) -> None:
 
 def test_a_task_that_may_not_be_done_is_not_tried_either(shelf: Shelf) -> None:
     found = asking(shelf, {"rain": 0.4, "noise": 0.4}, says=0.9, tasks=("denoise",)).look(floats())
-    assert (found["rain"], found["noise"]) == (0.4, joined("noise", 0.4, 0.9))
+    assert (found["rain"], found["noise"]) == (0.4, RULES["noise"].joined(0.4, 0.9))
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_trials_are_made_side_by_side_where_torch_has_several_threads(shelf: Shelf) -> None:
+    both = threading.Barrier(2)
+
+    def meeting(*_: object) -> float:
+        both.wait(timeout=20)
+        return 0.9
+
+    auto = Auto(
+        scripted({"rain": 0.4, "noise": 0.3}),
+        ("derain", "denoise"),
+        shelf,
+        device="cpu",
+        precision="fp32",
+        trial=meeting,
+    )
+    found = auto.look(floats())
+    assert found["rain"] == RULES["rain"].joined(0.4, 0.9)
+    assert found["noise"] == RULES["noise"].joined(0.3, 0.9)
 
 
 def test_where_a_trial_does_not_fit_the_detector_alone_decides(shelf: Shelf) -> None:

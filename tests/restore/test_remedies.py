@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 
 from dfrestore.restore import remedies as module
 from dfrestore.restore.remedies import (
     FALL,
-    FULL,
     HIDDEN,
     HIDING,
-    HINT,
-    LEAST,
     ORDER,
     RISE,
     RISE_SHARE,
-    TRIED,
     Remedy,
     Repair,
     Tried,
-    joined,
     objection,
     remedies,
     repair_as_json,
     result_in_words,
-    strength_for,
     unasked,
-    worth_trying,
 )
+from dfrestore.restore.rules import RULES
 from dfrestore.severities import DAMAGES, NOTICED
 from dfrestore.tasks import TASKS
 
@@ -42,10 +35,9 @@ def planned(**severities: float) -> list[str]:
     return [remedy.task for remedy in remedies(NONE | severities, ALL)[0]]
 
 
-def test_every_damage_has_a_task_in_the_order_and_a_least_severity() -> None:
+def test_every_damage_has_a_task_in_the_order_and_a_rule() -> None:
     assert sorted(damage.task for damage in DAMAGES.values()) == sorted(ORDER)
-    assert LEAST.keys() == DAMAGES.keys()
-    assert all(0.05 <= least < 1 - FULL for least in LEAST.values())
+    assert RULES.keys() == DAMAGES.keys()
 
 
 def test_the_file_comes_first_then_the_sensor_the_weather_the_lens_and_the_size() -> None:
@@ -55,24 +47,14 @@ def test_the_file_comes_first_then_the_sensor_the_weather_the_lens_and_the_size(
 
 
 def test_what_is_milder_than_the_least_is_left() -> None:
-    assert planned(rain=LEAST["rain"] - 0.01) == []
-    assert planned(rain=LEAST["rain"]) == ["derain"]
+    assert planned(rain=RULES["rain"].least - 0.01) == []
+    assert planned(rain=RULES["rain"].least) == ["derain"]
 
 
 def test_a_damage_whose_task_is_not_allowed_is_unmet_the_most_severe_first() -> None:
     found, unmet = remedies(NONE | {"rain": 0.5, "noise": 0.6, "haze": 0.9}, ["derain"])
     assert [remedy.task for remedy in found] == ["derain"]
     assert unmet == ("haze", "noise")
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_the_strength_rises_from_a_half_to_the_whole(damage: str) -> None:
-    least = LEAST[damage]
-    told = [strength_for(damage, least + FULL * share) for share in (0, 0.5, 1, 2)]
-    assert told[0] == 0.5
-    assert 0.5 < told[1] < 1
-    assert told[2:] == [1.0, 1.0]
-    assert all(strength == round(strength, 1) for strength in told)
 
 
 def test_a_result_is_kept_where_its_damage_falls_and_no_other_rises() -> None:
@@ -97,10 +79,10 @@ def test_a_rise_that_nobody_would_notice_is_no_objection() -> None:
 
 
 def test_what_was_found_is_told_in_words() -> None:
-    severities = NONE | {"noise": LEAST["noise"], "rain": 0.8, "lowres": 0.7}
+    severities = NONE | {"noise": RULES["noise"].least, "rain": 0.8, "lowres": 0.7}
     found, unmet = remedies(severities, ["derain", "denoise"])
     repair = Repair(tuple(severities.items()), found, unmet=unmet)
-    least = f"{LEAST['noise']:.2f}"
+    least = f"{RULES['noise'].least:.2f}"
     assert repair.words == f"found: rain 0.80, noise {least}, low resolution 0.70 -> denoise (0.5), derain"
     assert Repair(tuple(NONE.items())).words == "found: nothing to repair"
     only = Repair(tuple(severities.items()), (), unmet=("rain",))
@@ -130,26 +112,6 @@ def test_other_rules_are_other_settings(monkeypatch: pytest.MonkeyPatch) -> None
     before = json.dumps(module.rules())
     monkeypatch.setattr(module, "RISE", RISE + 0.01)
     assert json.dumps(module.rules()) != before
-
-
-@pytest.mark.parametrize(("damage", "share"), TRIED.items())
-def test_of_two_opinions_either_can_deny_a_damage(damage: str, share: float) -> None:
-    assert joined(damage, 0.0, 1.0) == joined(damage, 1.0, 0.0) == 0.0
-    assert joined(damage, 0.4, 0.9) == pytest.approx(math.exp((1 - share) * math.log(0.4) + share * math.log(0.9)))
-    assert joined(damage, 0.7, 0.7) == pytest.approx(0.7)
-
-
-@pytest.mark.parametrize(("damage", "share"), TRIED.items())
-def test_a_trial_is_made_where_it_can_decide(damage: str, share: float) -> None:
-    least = max(HINT.get(damage, 0.0), LEAST[damage] ** (1 / (1 - share)))
-    assert not worth_trying(damage, least * 0.99)
-    assert worth_trying(damage, least * 1.01)
-    assert worth_trying(damage, 1.0)  # it may deny this too
-
-
-@pytest.mark.parametrize("damage", sorted(set(DAMAGES) - set(TRIED)))
-def test_what_the_detector_tells_alone_is_not_tried(damage: str) -> None:
-    assert not worth_trying(damage, 1.0)
 
 
 def test_damage_that_was_hidden_is_no_objection_where_it_can_be_treated() -> None:

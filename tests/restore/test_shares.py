@@ -12,11 +12,12 @@ import torch
 from torch.distributed import HashStore
 
 from dfrestore.errors import UsageError
-from dfrestore.processes import PeerFailed, cores
+from dfrestore.processes import PeerFailed
 from dfrestore.restore import FileResult, Job
 from dfrestore.restore import shares as module
 from dfrestore.restore.change import Change
 from dfrestore.restore.shares import Crew, Ranks
+from dfrestore.threads import cores
 
 Two = tuple[Ranks, Ranks]
 

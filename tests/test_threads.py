@@ -1,13 +1,15 @@
-"""What is set before torch is loaded: how its threads wait, and how many kernels are kept."""
+"""What is set before torch is loaded, and work side by side in its threads."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
 
-from dfrestore.processes import KERNELS, SPINS, keep_few_kernels, let_waiting_threads_sleep
+from dfrestore.threads import KERNELS, SPINS, keep_few_kernels, let_waiting_threads_sleep, side_by_side
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,44 @@ def test_commands_that_restore_set_it_before_torch_is_loaded(command: list[str])
     clean = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(path for path in sys.path if path)}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean)
     assert found.stdout.splitlines()[0] == KERNELS, found
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_works_share_the_threads_and_results_keep_their_order() -> None:
+    together = threading.Barrier(2)
+
+    def work(number: int) -> tuple[int, int]:
+        together.wait(timeout=20)
+        return number, torch.get_num_threads()
+
+    assert side_by_side([lambda: work(1), lambda: work(2)]) == [(1, 2), (2, 2)]
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_threads_that_begin_later_have_all_of_them_again() -> None:
+    side_by_side([lambda: 0, lambda: 0])
+    found: list[int] = []
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [4]
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_one_work_and_none_need_no_threads() -> None:
+    assert side_by_side([threading.get_ident]) == [threading.get_ident()]
+    assert side_by_side([]) == []
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_failure_is_raised_once_the_others_have_ended() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        side_by_side([fail, lambda: done.append(1)])
+    assert done == [1]
+    assert torch.get_num_threads() == 4
