@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffir_models import save_enlarging, save_filling
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -124,5 +125,43 @@ def restore(dfrestore: Callable[..., Answer], identity_model: Path) -> Callable[
 
     def run(*arguments: object, model: Path = identity_model) -> Answer:
         return dfrestore("derain", *arguments, "--model", model, "--precision", "fp32")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def filling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that paints something of its own over the whole picture."""
+    return save_filling(tmp_path_factory.mktemp("model") / "filling.safetensors")
+
+
+@pytest.fixture(scope="session")
+def times2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that repeats each pixel two times two times."""
+    return save_enlarging(tmp_path_factory.mktemp("model") / "times2.safetensors", 2)
+
+
+@pytest.fixture(scope="session")
+def times4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that repeats each pixel four times four times."""
+    return save_enlarging(tmp_path_factory.mktemp("model") / "times4.safetensors", 4)
+
+
+@pytest.fixture
+def inpaint(dfrestore: Callable[..., Answer], filling: Path) -> Callable[..., Answer]:
+    """inpaint(path, ...) runs ``dfrestore inpaint`` with a small model."""
+
+    def run(*arguments: object) -> Answer:
+        return dfrestore("inpaint", *arguments, "--model", filling, "--precision", "fp32", "--device", "cpu")
+
+    return run
+
+
+@pytest.fixture
+def upscale(dfrestore: Callable[..., Answer], times4: Path) -> Callable[..., Answer]:
+    """upscale(path, ...) runs ``dfrestore upscale`` with a small model."""
+
+    def run(*arguments: object, model: Path = times4) -> Answer:
+        return dfrestore("upscale", *arguments, "--model", model, "--precision", "fp32", "--device", "cpu")
 
     return run

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -48,6 +53,20 @@ class Hub:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+H = TypeVar("H", bound=Hub)
+
+
+def served(hub: H, cache: Path, patch: pytest.MonkeyPatch) -> Iterator[H]:
+    """The hub, running, with the client pointed at it, and a cache of its own."""
+    hub.start()
+    patch.setenv("HF_ENDPOINT", hub.url)
+    patch.setenv("HF_HUB_CACHE", str(cache))
+    patch.setenv("NO_PROXY", "127.0.0.1")
+    patch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield hub
+    hub.stop()
 
 
 class HubHandler(BaseHTTPRequestHandler):

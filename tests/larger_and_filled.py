@@ -11,6 +11,9 @@ from conftest import Answer
 from numpy.typing import NDArray
 from PIL import Image
 
+from dfrestore import photo
+from dfrestore.photo.enlarged import enlarged
+
 HOLE = (slice(5, 11), slice(8, 16))
 """Rows and columns; an eighth of a photo of 24x16 pixels."""
 
@@ -18,6 +21,12 @@ HOLE = (slice(5, 11), slice(8, 16))
 def array_of(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def plain(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+    """What a plain resize makes of a photo."""
+    made = enlarged(photo.read(path), height, width)
+    return np.rint(made.rgb * 255).astype(np.uint8)
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import hub_server
 import pytest
 from hub_server import Hub, HubHandler
 
@@ -66,16 +67,9 @@ def served(tmp_path: Path, patch: pytest.MonkeyPatch) -> Iterator[PublishingHub]
     """A running hub, the client pointed at it, and a user with a token, an empty cache and an empty configuration."""
     # The client reads this variable once, when it is imported.
     patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    server = PublishingHub()
-    server.start()
     patch.setenv("DFRESTORE_CONFIG_DIR", str(tmp_path / "config"))
-    patch.setenv("HF_ENDPOINT", server.url)
     patch.setenv("HF_TOKEN", TOKEN)
-    patch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    patch.setenv("NO_PROXY", "127.0.0.1")
-    patch.delenv("HF_HUB_OFFLINE", raising=False)
-    yield server
-    server.stop()
+    yield from hub_server.served(PublishingHub(), tmp_path / "cache", patch)
 
 
 class PublishingHandler(HubHandler):

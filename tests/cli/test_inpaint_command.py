@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Answer, pixels
-from diffir_models import save_filling
 from larger_and_filled import array_of, changed, hole, is_filled, names, save_mask, sideways
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -20,22 +19,6 @@ from dfrestore import photo
 
 MakePhoto = Callable[..., Path]
 Run = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def filling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that paints something of its own over the whole picture."""
-    return save_filling(tmp_path_factory.mktemp("model") / "filling.safetensors")
-
-
-@pytest.fixture
-def inpaint(dfrestore: Run, filling: Path) -> Run:
-    """inpaint(path, ...) runs ``dfrestore inpaint`` with a small model."""
-
-    def run(*arguments: object) -> Answer:
-        return dfrestore("inpaint", *arguments, "--model", filling, "--precision", "fp32", "--device", "cpu")
-
-    return run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import report_pages
 from conftest import Answer
-from diffir_models import save_enlarging, save_filling
+from diffir_models import save_enlarging
 from larger_and_filled import array_of, hole, is_filled, names, objects, save_mask
 from PIL import Image
 
@@ -23,22 +23,6 @@ from dfrestore.restore import Restorer
 
 MakePhoto = Callable[..., Path]
 Run = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def filling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that paints something of its own over the whole picture."""
-    return save_filling(tmp_path_factory.mktemp("model") / "filling.safetensors")
-
-
-@pytest.fixture
-def inpaint(dfrestore: Run, filling: Path) -> Run:
-    """inpaint(path, ...) runs ``dfrestore inpaint`` with a small model."""
-
-    def run(*arguments: object) -> Answer:
-        return dfrestore("inpaint", *arguments, "--model", filling, "--precision", "fp32", "--device", "cpu")
-
-    return run
 
 
 @pytest.fixture

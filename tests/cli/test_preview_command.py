@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Answer, pixels
-from diffir_models import save_enlarging, save_filling
 from larger_and_filled import array_of, names, objects, sideways, size_of
 from PIL import Image
 
@@ -24,30 +23,12 @@ PART = "20,10,30,16"
 ROWS, COLUMNS = slice(10, 26), slice(20, 50)
 
 
-@pytest.fixture(scope="module")
-def times4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_enlarging(tmp_path_factory.mktemp("model") / "times4.safetensors", 4)
-
-
-@pytest.fixture(scope="module")
-def filling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_filling(tmp_path_factory.mktemp("model") / "filling.safetensors")
-
-
 @pytest.fixture
 def derain(dfrestore: Run, random_model: Path) -> Run:
     """derain(path, ...) with a model that changes every pixel, by sums over the whole picture."""
 
     def run(*arguments: object) -> Answer:
         return dfrestore("derain", *arguments, "--model", random_model, "--precision", "fp32", "--device", "cpu")
-
-    return run
-
-
-@pytest.fixture
-def upscale(dfrestore: Run, times4: Path) -> Run:
-    def run(*arguments: object) -> Answer:
-        return dfrestore("upscale", *arguments, "--model", times4, "--precision", "fp32", "--device", "cpu")
 
     return run
 

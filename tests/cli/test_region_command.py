@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Answer, pixels
-from diffir_models import save_enlarging
 from larger_and_filled import array_of, changed, names, objects, sideways
 from numpy.typing import NDArray
 from PIL import Image
@@ -35,12 +34,6 @@ def derain(dfrestore: Run, random_model: Path) -> Run:
         return dfrestore("derain", *arguments, "--model", random_model, "--precision", "fp32", "--device", "cpu")
 
     return run
-
-
-@pytest.fixture(scope="module")
-def times2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that repeats each pixel, unlike the plain resize."""
-    return save_enlarging(tmp_path_factory.mktemp("model") / "times2.safetensors", 2)
 
 
 @pytest.fixture

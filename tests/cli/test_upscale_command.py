@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Answer, pixels
-from diffir_models import save_enlarging
-from larger_and_filled import array_of, names, objects, sideways, size_of
+from larger_and_filled import array_of, names, objects, plain, sideways, size_of
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
@@ -27,17 +26,6 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture(scope="module")
-def times4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that repeats each pixel four times four times."""
-    return save_enlarging(tmp_path_factory.mktemp("model") / "times4.safetensors", 4)
-
-
-@pytest.fixture(scope="module")
-def times2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_enlarging(tmp_path_factory.mktemp("model") / "times2.safetensors", 2)
-
-
-@pytest.fixture(scope="module")
 def tinting(tmp_path_factory: pytest.TempPathFactory, times4: Path) -> Path:
     """A model that repeats each pixel four times four times, and shifts red one way and blue the other."""
     network, spec = load_network(times4)
@@ -46,22 +34,6 @@ def tinting(tmp_path_factory: pytest.TempPathFactory, times4: Path) -> Path:
     path = tmp_path_factory.mktemp("model") / "tinting.safetensors"
     save_checkpoint(path, state, spec)
     return path
-
-
-@pytest.fixture
-def upscale(dfrestore: Run, times4: Path) -> Run:
-    """upscale(path, ...) runs ``dfrestore upscale`` with a small model."""
-
-    def run(*arguments: object, model: Path = times4) -> Answer:
-        return dfrestore("upscale", *arguments, "--model", model, "--precision", "fp32", "--device", "cpu")
-
-    return run
-
-
-def plain(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    """What a plain resize makes of a photo."""
-    made = enlarged(photo.read(path), height, width)
-    return np.rint(made.rgb * 255).astype(np.uint8)
 
 
 # -- how large

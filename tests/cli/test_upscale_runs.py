@@ -15,40 +15,15 @@ import numpy as np
 import pytest
 import report_pages
 from conftest import Answer
-from diffir_models import save_enlarging
-from larger_and_filled import array_of, names, objects, size_of
+from larger_and_filled import array_of, names, objects, plain, size_of
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfrestore import photo
 from dfrestore.engine import speed
-from dfrestore.photo.enlarged import enlarged
 from dfrestore.restore import Restorer
 
 MakePhoto = Callable[..., Path]
 Run = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def times4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that repeats each pixel four times four times."""
-    return save_enlarging(tmp_path_factory.mktemp("model") / "times4.safetensors", 4)
-
-
-@pytest.fixture
-def upscale(dfrestore: Run, times4: Path) -> Run:
-    """upscale(path, ...) runs ``dfrestore upscale`` with a small model."""
-
-    def run(*arguments: object, model: Path = times4) -> Answer:
-        return dfrestore("upscale", *arguments, "--model", model, "--precision", "fp32", "--device", "cpu")
-
-    return run
-
-
-def plain(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    """What a plain resize makes of a photo."""
-    made = enlarged(photo.read(path), height, width)
-    return np.rint(made.rgb * 255).astype(np.uint8)
 
 
 # -- limits, before any work

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import COMMIT, Hub
+from hub_server import COMMIT, Hub, served
 from reference.random_diffir import tiny_diffir_s1
 from reference.random_network import random_network
 
@@ -47,14 +47,7 @@ def run(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    server = Hub()
-    server.start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    yield server
-    server.stop()
+    yield from served(Hub(), tmp_path / "cache", monkeypatch)
 
 
 def test_convert_writes_the_file_and_registers_nothing(run: Run, tmp_path: Path, config: Path) -> None:

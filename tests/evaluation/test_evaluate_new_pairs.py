@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Answer
-from diffir_models import save_enlarging, save_filling
+from diffir_models import save_enlarging
 from PIL import Image
 from report_pages import names, read, settings
 
@@ -31,11 +31,6 @@ VAL = Path(os.environ.get("DFRESTORE_TEST_DATA", Path(__file__).parents[2].paren
 def x2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose result is its input with each pixel twice as large."""
     return save_enlarging(tmp_path_factory.mktemp("model") / "x2.safetensors", 2)
-
-
-@pytest.fixture(scope="session")
-def filling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_filling(tmp_path_factory.mktemp("model") / "filling.safetensors")
 
 
 def pixels(path: Path) -> np.ndarray:

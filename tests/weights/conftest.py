@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Hub
+from hub_server import Hub, served
 
 from dfrestore.weights import ModelSpec, save_checkpoint
 
@@ -44,11 +44,4 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with one repository, the client pointed at it, and an empty cache (``tmp_path / "cache"``)."""
-    server = Hub()
-    server.start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    yield server
-    server.stop()
+    yield from served(Hub(), tmp_path / "cache", monkeypatch)
