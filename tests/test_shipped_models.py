@@ -72,7 +72,7 @@ def test_auto_leaves_clean_photos_and_derains_the_rainy_ones() -> None:
     assert auto.tasks == tuple(task for task in ORDER if task != "upscale")  # each has a model
     for folder, tasks in (("target", []), ("input", ["derain"])):
         for path in sorted((CHELSEA.parents[1] / folder).glob("*.jpg")):
-            planned, _ = auto.plan(auto.look(read(path).rgb))
+            planned = auto.planned(read(path).rgb).planned
             assert [remedy.task for remedy in planned] == tasks, path
 
 

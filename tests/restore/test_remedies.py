@@ -40,9 +40,9 @@ def test_every_damage_has_a_task_in_the_order_and_a_rule() -> None:
     assert RULES.keys() == DAMAGES.keys()
 
 
-def test_the_file_comes_first_then_the_sensor_the_weather_the_lens_and_the_size() -> None:
+def test_the_weather_comes_first_then_the_file_the_lens_and_the_size() -> None:
     everything = planned(**dict.fromkeys(DAMAGES, 0.9))
-    assert everything == ["dejpeg", "denoise", "derain", "desnow", "raindrop", "dehaze", "deblur", "defocus", "upscale"]
+    assert everything == ["derain", "desnow", "denoise", "raindrop", "dejpeg", "dehaze", "deblur", "defocus", "upscale"]
     assert planned(haze=0.9, noise=0.5, motion=0.7) == ["denoise", "dehaze", "deblur"]
 
 
@@ -83,7 +83,7 @@ def test_what_was_found_is_told_in_words() -> None:
     found, unmet = remedies(severities, ["derain", "denoise"])
     repair = Repair(tuple(severities.items()), found, unmet=unmet)
     least = f"{RULES['noise'].least:.2f}"
-    assert repair.words == f"found: rain 0.80, noise {least}, low resolution 0.70 -> denoise (0.5), derain"
+    assert repair.words == f"found: rain 0.80, noise {least}, low resolution 0.70 -> derain, denoise (0.5)"
     assert Repair(tuple(NONE.items())).words == "found: nothing to repair"
     only = Repair(tuple(severities.items()), (), unmet=("rain",))
     assert only.words == "found: rain 0.80 -> nothing that is allowed here helps"
