@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dfrestore.degrade.mixture import TOGETHER, damaged
+from dfrestore.degrade.mixture import damaged, may_meet
 from dfrestore.photo import read
 from dfrestore.restore import Auto
 from dfrestore.restore.inputs import pictures_of
@@ -46,7 +46,7 @@ def main() -> None:
     mixed: list[bool] = []
     clean: list[tuple[Path, dict[str, float]]] = []
     errors: dict[str, list[float]] = defaultdict(list)
-    pairs = [pair for pair in itertools.combinations(DAMAGES, 2) if not any({*pair} <= {*group} for group in TOGETHER)]
+    pairs = [pair for pair in itertools.combinations(DAMAGES, 2) if may_meet(*pair)]
     for number, path in enumerate(pictures_of(given.photos, recursive=True).files):
         picture = torch.from_numpy(np.ascontiguousarray(read(path).rgb)).permute(2, 0, 1).float()
         clean.append((path, look(picture)[0]))

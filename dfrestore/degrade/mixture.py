@@ -77,6 +77,11 @@ def draw_kinds(dice: Dice) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def may_meet(name: str, other: str) -> bool:
+    """Whether one picture may have both kinds: they are of different groups."""
+    return not any({name, other} <= {*group} for group in TOGETHER)
+
+
 def _share(name: str) -> float:
     return OFTEN.get(name, 1.0)
 
