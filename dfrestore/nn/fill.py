@@ -9,6 +9,15 @@ from torch.nn import functional as F
 SMOOTHINGS = 2  # at each level: on large holes half a decibel better than none, and more are not better
 
 
+def without_holes(planes: Tensor) -> Tensor:
+    """Planes (B, 4, H, W), the fourth the mask, with holes filled smoothly, and a mask that is 1 wherever it was not 0.
+
+    A mask may be softer at its borders: what is to be replaced at all is a hole.
+    """
+    hole = (planes[:, 3:] > 0).to(planes.dtype)
+    return torch.cat([filled_smoothly(planes[:, :3], hole), hole], dim=1)
+
+
 @torch.no_grad()
 def filled_smoothly(picture: Tensor, hole: Tensor) -> Tensor:
     """The picture (B, 3, H, W) with its holes filled; hole: (B, 1, H, W), 1 = missing. What is known stays exactly.

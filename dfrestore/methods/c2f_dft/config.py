@@ -31,7 +31,8 @@ class C2FDFTConfig:
     the authors use WithBias for rain and blur, BiasFree for noise. dual_pixel: their unused variant with
     ``skip_conv`` and no outer residual. stem: 1 is the paper's; 2 and 4 are ours, the network working on the
     pixel-unshuffled picture (so many times fewer rows and columns, its square more channels at input and output).
-    time_embedding: False leaves it out, as in the paper's ablation.
+    time_embedding: False leaves it out, as in the paper's ablation. mask: ours; it takes a fourth plane, 1 = hole, and
+    sees holes filled smoothly.
     """
 
     dim: int = 48
@@ -43,6 +44,7 @@ class C2FDFTConfig:
     dual_pixel: bool = False
     stem: int = 1
     time_embedding: bool = True
+    mask: bool = False
 
     def __post_init__(self) -> None:
         check_levels(self.dim, 4, self.blocks, self.heads)
@@ -51,6 +53,11 @@ class C2FDFTConfig:
         check_ffn_factor(self.ffn_factor, self.dim)
         check_norm(self.norm)
         check_stem("stem", self.stem)
+
+    @property
+    def planes(self) -> int:
+        """Planes of the degraded picture: with the mask, 4."""
+        return 4 if self.mask else 3
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> C2FDFTConfig:

@@ -19,12 +19,14 @@ from dfrestore.methods.c2f_dft.blocks import TransformerBlock, time_embedding
 from dfrestore.methods.c2f_dft.config import C2FDFTConfig, Sampling
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
 from dfrestore.nn import LEVELS, Downsample, How, Literal, PatchEmbed, Upsample, walk_levels
+from dfrestore.nn.fill import without_holes
 
 
 class C2FDFT(Network):
     """network(y, x_t, t) -> prediction.
 
-    y, x_t: (B, 3, H, W) in [-1, 1], H and W multiples of :attr:`multiple`; t: (B,) in 0..999.
+    y, x_t: (B, 3, H, W) in [-1, 1], H and W multiples of :attr:`multiple`; t: (B,) in 0..999. Of a network that fills
+    holes, y has a fourth plane, the mask, 1 = hole (:meth:`seen` makes it).
     The output is the noise (prediction ``epsilon``, the paper's) or the clean picture (``sample``, ours): the picture
     x_t or y is added to the last convolution. The dual-pixel variant adds nothing.
     """
@@ -38,6 +40,7 @@ class C2FDFT(Network):
         self.default_steps = default_steps
         self.steps = range(1, self.sampling.train_timesteps + 1)
         self.multiple = 8 * config.stem
+        self.mask = config.mask
         dim, blocks, heads = config.dim, config.blocks, config.heads
         unshuffled = config.stem**2
 
@@ -47,7 +50,7 @@ class C2FDFT(Network):
                 for _ in range(blocks[level])
             )
 
-        self.patch_embed = PatchEmbed(6 * unshuffled, dim)
+        self.patch_embed = PatchEmbed((config.planes + 3) * unshuffled, dim)
         self.encoder_level1 = stage(0, dim)
         self.down1_2 = Downsample(dim)
         self.encoder_level2 = stage(1, dim * 2)
@@ -118,7 +121,7 @@ class C2FDFT(Network):
     def restore(self, given: Given, run: Run, steps: int) -> Iterator[Estimate | None]:
         """y is the degraded picture, x_T noise; each evaluation is a step (paper, Fig. 1 and Algorithm 1)."""
         sampling = self.sampling
-        y, x = given.planes.mul_(2).sub_(1), given.noise()
+        y, x = self.seen(given.planes[None])[0], given.noise()
         alpha_bar = self.alpha_bars(x.device)
         previous: Previous | None = None
         for t, following in steps_of(self.timesteps(steps)):
@@ -126,6 +129,17 @@ class C2FDFT(Network):
             previous = advance_(sampling.sampler, sampling.prediction, output, x, alpha_bar, t, following, previous)
             yield Estimate(output.add_(1).div_(2), x)
             del output
+
+    def seen(self, planes: Tensor) -> Tensor:
+        """What the network is given, y, of planes (B, 3 or 4, H, W) in [0, 1], which may be overwritten.
+
+        Where there is a mask, holes are filled smoothly: what is to be replaced at all is a hole.
+        """
+        if not self.mask:
+            return planes.mul_(2).sub_(1)
+        planes = without_holes(planes)
+        planes[:, :3].mul_(2).sub_(1)
+        return planes
 
     def predict(self, how: How | Literal, y: Tensor, x_t: Tensor, *, t: int) -> Tensor:
         """The prediction at one t for the whole batch, computed as ``how`` says."""
@@ -159,4 +173,4 @@ class C2FDFT(Network):
 
     def _residual(self, y: Tensor, x_t: Tensor) -> Tensor:
         """What is added to the last convolution."""
-        return x_t if self.sampling.prediction == "epsilon" else y
+        return x_t if self.sampling.prediction == "epsilon" else y[:, :3]

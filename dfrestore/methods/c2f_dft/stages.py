@@ -29,10 +29,10 @@ class Coarse(Stage):
     def losses(
         self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
-        y, target, noise = _pictures(batch, draw)
+        y, target, noise = _pictures(network, batch, draw)
         t = antithetic_timesteps(batch.size, network.sampling.train_timesteps, draw)[batch.part].to(y.device)
         alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
-        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction)}
+        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction, _holes(y))}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Fine(Stage):
     takes the loss of the result, with gradient through all evaluations (the paper's); ``one`` takes the loss of the
     clean estimate of one evaluation, drawn at random, with gradient through that one alone, in half the time or less.
     loss, ssim_weight: see :func:`dfrestore.losses.picture_loss`. psnr_level: dB at which the loss ``psnr`` levels off.
+    Of a network that fills holes, the first two losses count their insides alone.
     """
 
     name: ClassVar[str] = "fine"
@@ -63,14 +64,14 @@ class Fine(Stage):
     def losses(
         self, network: C2FDFT, call: Call, batch: Batch, draw: torch.Generator, extras: Extras
     ) -> dict[str, Tensor]:
-        y, target, noise = _pictures(batch, draw)
+        y, target, noise = _pictures(network, batch, draw)
         count = self.steps[int(torch.randint(len(self.steps), (1,), generator=draw))]
         points = network.timesteps(count)
         if self.unroll == "one":
             points = points[: 1 + int(torch.randint(len(points), (1,), generator=draw))]
         restored = unrolled(call, y, noise, points, network.alpha_bars(y.device), network.sampling, self.unroll)
-        loss = picture_loss(self.loss, restored, target, ssim_weight=self.ssim_weight, psnr_level=self.psnr_level)
-        return {"loss": loss}
+        settings = {"ssim_weight": self.ssim_weight, "psnr_level": self.psnr_level}
+        return {"loss": picture_loss(self.loss, restored, target, weight=_holes(y), **settings)}
 
     def step_counts(self) -> tuple[int, ...]:
         return self.steps
@@ -89,16 +90,24 @@ def antithetic_timesteps(batch: int, total: int, generator: torch.Generator) -> 
 
 
 def coarse_loss(
-    call: Call, y: Tensor, target: Tensor, noise: Tensor, t: Tensor, alpha_bars: Tensor, prediction: Prediction
+    call: Call,
+    y: Tensor,
+    target: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    alpha_bars: Tensor,
+    prediction: Prediction,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """L1 between the network's prediction and what it predicts (paper, Eq. 5).
 
-    y (degraded), target (clean), noise: (B, 3, H, W), pictures in [-1, 1]; t (B,) int64; alpha_bars (T,).
+    y (degraded), target (clean), noise: (B, 3, H, W), pictures in [-1, 1]; t (B,) int64; alpha_bars (T,). y may have a
+    mask as a fourth plane. weight: of each pixel, (B, 1, H, W), None for all alike.
     """
     alpha_bar = alpha_bars[t].to(target.dtype)[:, None, None, None]
     x_t = alpha_bar.sqrt() * target + (1 - alpha_bar).sqrt() * noise
     output = call(y, x_t, t.float())
-    return l1(output, noise if prediction == "epsilon" else target)
+    return l1(output, noise if prediction == "epsilon" else target, weight)
 
 
 def unrolled(
@@ -137,7 +146,12 @@ def unrolled(
     return x
 
 
-def _pictures(batch: Batch, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """(degraded, clean, noise) of this part, (b, 3, P, P), pictures in [-1, 1]; the noise is drawn for the batch."""
+def _pictures(network: C2FDFT, batch: Batch, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, clean, noise) of this part, (b, 3, P, P), pictures in [-1, 1]; the noise is drawn for the batch."""
     noise = torch.randn((batch.size, *batch.clean.shape[1:]), generator=draw)[batch.part]
-    return batch.degraded * 2 - 1, batch.clean * 2 - 1, noise.to(batch.clean.device)
+    return network.seen(batch.degraded.clone()), batch.clean * 2 - 1, noise.to(batch.clean.device)
+
+
+def _holes(y: Tensor) -> Tensor | None:
+    """The mask among the planes of y: what is known counts for nothing. None where there is none."""
+    return y[:, 3:] if y.shape[1] > 3 else None

@@ -17,7 +17,7 @@ from dfrestore.methods.diffir.prior import CPEN, Denoiser, IPRDiffusion
 from dfrestore.methods.method import Estimate, Footprint, Given, Network, Run
 from dfrestore.nn import How, Literal
 from dfrestore.nn.chains import enlarged
-from dfrestore.nn.fill import filled_smoothly
+from dfrestore.nn.fill import without_holes
 
 
 class _Both(Network):
@@ -61,9 +61,7 @@ class _Both(Network):
 
     def prepared(self, lq: Tensor) -> Tensor:
         """What G and CPEN see of lq (B, 3 or 4, H, W): where the configuration says so, holes are filled smoothly."""
-        if not self.config.prefill:
-            return lq
-        return torch.cat([filled_smoothly(lq[:, :3], lq[:, 3:]), lq[:, 3:]], dim=1)
+        return without_holes(lq) if self.config.prefill else lq
 
     def ends(self) -> tuple[nn.Module, ...]:
         return self.G.ends()
