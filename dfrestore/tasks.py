@@ -129,7 +129,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 removes="",
                 channel="rgb",
                 mask=True,
-                preset="diffir-compact-inpaint",
+                preset="compact-inpaint",
             ),
             Task(
                 name="texture",

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dfrestore import Auto, Restorer
 from dfrestore.degrade import KINDS
-from dfrestore.metrics import psnr, to_8bit
+from dfrestore.metrics import psnr, psnr_hole, to_8bit
+from dfrestore.nn.fill import filled_smoothly
 from dfrestore.photo import read
+from dfrestore.photo.enlarged import resized
 from dfrestore.restore.remedies import ORDER
 from dfrestore.weights.registry import load_registry
 
@@ -32,6 +35,31 @@ def test_every_default_that_restores_in_place_is_measured_here() -> None:
     registry = load_registry(user=False)
     assert FLOORS.keys() | {"upscale", "inpaint", "detect"} == registry.defaults.keys()
     assert all(name in registry.models for name in registry.defaults.values())
+
+
+@pytest.mark.parametrize(("preset", "gain"), [("strokes", 0.5), ("scratches", 0.5)])
+def test_the_shipped_model_for_holes_fills_them_better_than_smoothly(preset: str, gain: float) -> None:
+    clean = read(CHELSEA).rgb[:200, :256]
+    given = KINDS["holes"].apply(clean, preset, 1)
+    mask = given[..., 3]
+    planes = torch.from_numpy(given).permute(2, 0, 1)[None]
+    smooth = filled_smoothly(planes[:, :3], planes[:, 3:])[0].permute(1, 2, 0).numpy()
+    filled = Restorer.from_pretrained("inpaint", device="cpu", precision="fp32")(given[..., :3].copy(), mask=mask)
+    before, after = (psnr_hole(to_8bit(made), to_8bit(clean), mask) for made in (smooth, filled))
+    print(f"{preset}: filled smoothly {before:.2f}, by the model {after:.2f} dB")
+    assert after > before + gain
+    assert np.array_equal(filled[mask == 0], given[..., :3][mask == 0])
+
+
+@pytest.mark.parametrize(("model", "preset", "gain"), [("compact", "x4", 0.5), ("x2", "x2", 1.0)])
+def test_a_shipped_model_enlarges_better_than_a_bicubic_filter(model: str, preset: str, gain: float) -> None:
+    clean = read(CHELSEA).rgb[:200, :256]
+    small = KINDS["lowres"].apply(clean, preset, 1)
+    large = Restorer.from_pretrained("upscale", model, device="cpu", precision="fp32")(small)
+    plain = np.stack([resized(plane, *clean.shape[:2]) for plane in np.moveaxis(small, 2, 0)], axis=2)
+    before, after = (psnr(to_8bit(made), to_8bit(clean)) for made in (plain, large))
+    print(f"{preset}: bicubic {before:.2f}, by the model {after:.2f} dB")
+    assert after > before + gain
 
 
 @pytest.mark.parametrize("task", FLOORS)

@@ -140,6 +140,10 @@ class Network(nn.Module):
         """What a training step evaluates: form(how, ...)."""
         return self.walk
 
+    def begun_from(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What training starts with where it is given the tensors of this network, or of one that it can widen."""
+        return tensors
+
     def ends(self) -> tuple[nn.Module, ...]:
         """The layers that read or write pictures: an optimiser for matrices leaves their weights out."""
         raise NotImplementedError

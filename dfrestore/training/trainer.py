@@ -97,12 +97,12 @@ class Trainer:
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def load_weights(self, tensors: dict[str, Tensor], stage: str = "") -> None:
+    def load_weights(self, tensors: Mapping[str, Tensor], stage: str = "") -> None:
         """Start from weights alone (``--init-from``); the EMA copy too. stage: what their file's header says.
 
         Parameters that such a file does not hold stay as they are. Raises :class:`StartError`.
         """
-        own = self.network.state_dict()
+        own, tensors = self.network.state_dict(), self.network.begun_from(tensors)
         expected = {name: own[name] for name in stored_names(replace(self.spec, stage=stage))}
         if differences := compare_tensors(tensors, expected):
             raise StartError(f"the start weights do not fit the configured network: {in_short(differences)}")

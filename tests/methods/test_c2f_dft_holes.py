@@ -95,6 +95,17 @@ def test_a_batch_is_not_changed_by_being_looked_at() -> None:
         assert torch.equal(batch.degraded, degraded)
 
 
+@pytest.mark.parametrize("stem", [1, 2])
+def test_it_can_begin_as_a_network_without_a_mask_and_then_sees_the_smooth_fill_alone(stem: int) -> None:
+    plain, filling = random_network("sample", stem=stem, seed=3)[0], network(stem)
+    filling.load_state_dict(filling.begun_from(plain.state_dict()))
+    y, x_t, t = filling.seen(planes()[None]), torch.rand(1, 3, 32, 32), torch.tensor([999.0])
+    torch.testing.assert_close(filling(y, x_t, t), plain(y[:, :3], x_t, t), rtol=0, atol=1e-5)
+    own = filling.state_dict()
+    assert filling.begun_from(own) is own
+    assert plain.begun_from(own) is own
+
+
 def test_the_mask_is_a_setting_like_any_other() -> None:
     config = C2FDFTConfig(dim=16, mask=True)
     assert config.planes == 4

@@ -6,7 +6,7 @@ has no parameters. Tensor names and shapes are the authors', so that their files
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
@@ -154,6 +154,16 @@ class C2FDFT(Network):
     def alpha_bars(self, device: torch.device) -> Tensor:
         """The noise schedule that the network was trained with, float32 (T,)."""
         return linear_alpha_bars(self.sampling.train_timesteps, *self.sampling.betas).to(device)
+
+    def begun_from(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A network with a mask can begin as one without: what it makes of the mask is 0 at first."""
+        name, planes = "patch_embed.proj.weight", self.config.stem**2
+        weight = tensors.get(name)
+        if not self.mask or weight is None or weight.dim() != 4 or weight.shape[1] != 6 * planes:
+            return tensors
+        of_mask = weight.new_zeros(len(weight), planes, *weight.shape[2:])
+        of_y, of_x = weight[:, : 3 * planes], weight[:, 3 * planes :]
+        return {**tensors, name: torch.cat([of_y, of_mask, of_x], dim=1)}
 
     def ends(self) -> tuple[nn.Module, ...]:
         return self.patch_embed.proj, self.output
