@@ -38,11 +38,11 @@ class Rule:
 RULES: Mapping[str, Rule] = {
     "rain": Rule(0.19, share=0.85, hint=0.01),
     "snow": Rule(0.21, share=0.5, hint=0.03),
-    "drops": Rule(0.28, share=0.9, hint=0.03),
+    "drops": Rule(0.31, share=0.9, hint=0.03),
     "haze": Rule(0.26, share=0.67, hint=0.05),
     "noise": Rule(0.22, share=0.9, hint=0.015),
     "motion": Rule(0.23, share=0.67, hint=0.02),
-    "defocus": Rule(0.21, share=0.6, hint=0.08),
+    "defocus": Rule(0.23, share=0.67, hint=0.05),
     "jpeg": Rule(0.17, share=0.67, hint=0.1),
     "lowres": Rule(0.1),
 }
