@@ -113,7 +113,9 @@ class C2FDFT(Network):
     @property
     def footprint(self) -> Footprint:
         dim = self.config.dim
-        return Footprint(kept=4 * dim, widest=dim * 2 * max(3.0, self.config.ffn_factor), stride=self.config.stem)
+        states = 12 + (5 if self.mask else 0)  # with a mask the planes stay beside what is seen of them
+        widest = dim * 2 * max(3.0, self.config.ffn_factor)
+        return Footprint(kept=4 * dim, widest=widest, stride=self.config.stem, states=states)
 
     def parts(self, steps: int) -> list[float]:
         return [1.0] * steps
