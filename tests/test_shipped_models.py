@@ -11,7 +11,7 @@ import torch
 from dfrestore import Auto, Restorer
 from dfrestore.degrade import KINDS
 from dfrestore.metrics import psnr, psnr_hole, to_8bit
-from dfrestore.nn.fill import filled_smoothly
+from dfrestore.nn.fill import without_holes
 from dfrestore.photo import read
 from dfrestore.photo.enlarged import resized
 from dfrestore.restore.remedies import ORDER
@@ -43,7 +43,7 @@ def test_the_shipped_model_for_holes_fills_them_better_than_smoothly(preset: str
     given = KINDS["holes"].apply(clean, preset, 1)
     mask = given[..., 3]
     planes = torch.from_numpy(given).permute(2, 0, 1)[None]
-    smooth = filled_smoothly(planes[:, :3], planes[:, 3:])[0].permute(1, 2, 0).numpy()
+    smooth = without_holes(planes)[0, :3].permute(1, 2, 0).numpy()
     filled = Restorer.from_pretrained("inpaint", device="cpu", precision="fp32")(given[..., :3].copy(), mask=mask)
     before, after = (psnr_hole(to_8bit(made), to_8bit(clean), mask) for made in (smooth, filled))
     print(f"{preset}: filled smoothly {before:.2f}, by the model {after:.2f} dB")

@@ -78,9 +78,12 @@ def test_what_is_known_does_not_count(stage: Any) -> None:
     filling, hole = network(), planes()[None, 3:]
     clean = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
 
+    def call(y: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        made: Tensor = filling(y, torch.zeros_like(x_t), t)  # what the noised target shows is not looked at
+        return made
+
     def loss(target: Tensor) -> float:
         batch = Batch(target, torch.cat([clean * (1 - hole), hole], dim=1), slice(0, 1), 1)
-        call = lambda y, x_t, t: filling(y, torch.zeros_like(x_t), t)  # noqa: E731 (the noised target is not looked at)
         return float(stage.losses(filling, call, batch, torch.Generator().manual_seed(2), {})["loss"].item())
 
     assert loss(clean + 0.3 * (1 - hole)) == pytest.approx(loss(clean), rel=1e-6)

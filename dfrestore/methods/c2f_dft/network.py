@@ -113,7 +113,7 @@ class C2FDFT(Network):
     @property
     def footprint(self) -> Footprint:
         dim = self.config.dim
-        states = 12 + (5 if self.mask else 0)  # with a mask the planes stay beside what is seen of them
+        states = Footprint.states + (5 if self.mask else 0)  # the planes stay beside what is seen of them
         widest = dim * 2 * max(3.0, self.config.ffn_factor)
         return Footprint(kept=4 * dim, widest=widest, stride=self.config.stem, states=states)
 

@@ -32,7 +32,7 @@ class Coarse(Stage):
         y, target, noise = _pictures(network, batch, draw)
         t = antithetic_timesteps(batch.size, network.sampling.train_timesteps, draw)[batch.part].to(y.device)
         alpha_bars, prediction = network.alpha_bars(y.device), network.sampling.prediction
-        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction, _holes(y))}
+        return {"loss": coarse_loss(call, y, target, noise, t, alpha_bars, prediction)}
 
 
 @dataclass(frozen=True)
@@ -90,24 +90,17 @@ def antithetic_timesteps(batch: int, total: int, generator: torch.Generator) -> 
 
 
 def coarse_loss(
-    call: Call,
-    y: Tensor,
-    target: Tensor,
-    noise: Tensor,
-    t: Tensor,
-    alpha_bars: Tensor,
-    prediction: Prediction,
-    weight: Tensor | None = None,
+    call: Call, y: Tensor, target: Tensor, noise: Tensor, t: Tensor, alpha_bars: Tensor, prediction: Prediction
 ) -> Tensor:
     """L1 between the network's prediction and what it predicts (paper, Eq. 5).
 
     y (degraded), target (clean), noise: (B, 3, H, W), pictures in [-1, 1]; t (B,) int64; alpha_bars (T,). y may have a
-    mask as a fourth plane. weight: of each pixel, (B, 1, H, W), None for all alike.
+    mask as a fourth plane; then the insides of the holes count alone.
     """
     alpha_bar = alpha_bars[t].to(target.dtype)[:, None, None, None]
     x_t = alpha_bar.sqrt() * target + (1 - alpha_bar).sqrt() * noise
     output = call(y, x_t, t.float())
-    return l1(output, noise if prediction == "epsilon" else target, weight)
+    return l1(output, noise if prediction == "epsilon" else target, _holes(y))
 
 
 def unrolled(
