@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 fcntl: Any = None
 with contextlib.suppress(ImportError):  # Windows has none
@@ -43,19 +43,25 @@ def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Binary
     path = Path(path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    descriptor, temporary = _create(path)
-    try:
-        with os.fdopen(descriptor, "wb") as file:  # closing it gives up the lock, after the rename
-            yield cast(BinaryIO, file)
-            file.flush()
-            os.fsync(file.fileno())
-            if fcntl is None:
-                file.close()  # Windows does not rename open files
-            _publish(temporary, path, overwrite)
-        _sync_folder(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    for temporary in _temporary_names(path):
+        try:
+            try:
+                file = _new(temporary)
+                if file is None:
+                    continue
+                with file:  # closing it gives up the lock, after the rename
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    if fcntl is None:
+                        file.close()  # Windows does not rename open files
+                    _publish(temporary, path, overwrite)
+                _sync_folder(path.parent)
+            finally:
+                _remove(temporary)
+        finally:  # a signal may have come before that
+            _remove(temporary)
+        return
 
 
 def barrier(folder: Path) -> OSError | None:
@@ -113,24 +119,27 @@ def is_temporary(path: str | Path) -> bool:
     return _PATTERN.fullmatch(Path(path).name) is not None
 
 
-def _create(path: Path) -> tuple[int, Path]:
-    """A new, locked temporary file beside ``path``."""
+def _temporary_names(path: Path) -> Iterator[Path]:
+    """For files beside ``path``; each is known before there is such a file, so that a signal cannot leave one."""
     while True:
         tail = f".{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         room = _NAME_BYTES - len(tail) - 1
         stem = os.fsencode(path.name)[:room].decode(sys.getfilesystemencoding(), "ignore")
-        temporary = path.parent / f".{stem}{tail}"
-        try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        except FileExistsError:
-            if os.path.lexists(temporary):
-                continue
-            raise
-        if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
-            return descriptor, temporary
-        os.close(descriptor)  # a run that clears away got it first
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        yield path.parent / f".{stem}{tail}"
+
+
+def _new(temporary: Path) -> BinaryIO | None:
+    """A new file, locked for as long as it is open; None where a run that clears away got it first."""
+    file = temporary.open("xb")
+    if _lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
+        return file
+    file.close()
+    return None
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _lock(descriptor: int) -> bool | None:

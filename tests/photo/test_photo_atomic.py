@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import photo_files as files
 import pytest
@@ -135,10 +138,10 @@ def test_a_system_that_knows_ascii_alone_takes_any_name(tmp_path: Path) -> None:
 WRITER = (
     "import sys, time\n"
     "from pathlib import Path\n"
-    "from dfrestore import files as atomic\n"
-    "descriptor, temporary = atomic._create(Path(sys.argv[1]) / 'photo.png')\n"
-    "print(temporary.name, flush=True)\n"
-    "time.sleep(60)\n"
+    "from dfrestore.files import atomic_file\n"
+    "with atomic_file(Path(sys.argv[1]) / 'photo.png') as file:\n"
+    "    print(Path(file.name).name, flush=True)\n"
+    "    time.sleep(60)\n"
 )
 
 
@@ -172,6 +175,48 @@ def test_without_file_locks_the_process_in_the_name_decides(tmp_path: Path, monk
     (tmp_path / elsewhere).touch()
     assert remove_stale_temporaries(tmp_path) == 1
     assert names(tmp_path) == sorted([alive, elsewhere])
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*FileIO:pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_at_any_moment_leaves_nothing_half(tmp_path: Path) -> None:
+    """One comes before each instruction in turn, until there are no more."""
+    path, number, found, interrupted = tmp_path / "a.bin", 0, [], True
+    while interrupted:
+        path.unlink(missing_ok=True)
+        interrupted = write_interrupted(path, number)
+        found.append(names(tmp_path))
+        number += 1
+    assert number > 200
+    assert found[0] == []
+    assert found[-1] == ["a.bin"]
+    assert all(there in ([], ["a.bin"]) for there in found)
+
+
+def write_interrupted(path: Path, number: int) -> bool:
+    """Whether there was an instruction of this number to interrupt, in our code and in Python's ``contextlib``."""
+    left = number
+
+    def step(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename not in {atomic.__file__, contextlib.__file__}:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == -1:
+                raise KeyboardInterrupt
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        with atomic.atomic_file(path) as file:
+            file.write(b"x" * 100)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 def test_clearing_a_folder_that_is_not_there_is_no_error(tmp_path: Path) -> None:
