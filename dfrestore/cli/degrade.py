@@ -36,6 +36,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "gaussian15": "",
         "gaussian25": "",
         "gaussian50": "",
+        "gaussian": "of 0 to 55",
         "sensor": "",
         "mixed": "",
         "camera": "",

@@ -146,6 +146,7 @@ PRESETS: dict[str, tuple[tuple[float, GaussianRange | SensorRange | CameraRange]
     "gaussian15": ((1.0, GaussianRange((15.0, 15.0), rounded=True)),),
     "gaussian25": ((1.0, GaussianRange((25.0, 25.0), rounded=True)),),
     "gaussian50": ((1.0, GaussianRange((50.0, 50.0), rounded=True)),),
+    "gaussian": ((1.0, GaussianRange((0.0, 55.0))),),
     "sensor": ((1.0, SensorRange()),),
     "mixed": ((0.5, GaussianRange((0.0, 55.0))), (0.5, SensorRange())),
     "camera": ((0.5, FINISHED), (0.3, PHONE), (0.2, REDUCED)),
