@@ -72,7 +72,12 @@ def barrier(folder: Path) -> OSError | None:
     there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
     try:
         if there != folder:
-            Path(tempfile.mkdtemp(prefix=".", suffix=SUFFIX, dir=there)).rmdir()
+            attempt = there / f".{secrets.token_hex(8)}{SUFFIX}"
+            try:
+                attempt.mkdir()
+            finally:  # whatever comes in between
+                with contextlib.suppress(OSError):
+                    attempt.rmdir()
             with contextlib.suppress(FileNotFoundError):
                 folder.lstat()  # a name that is too long
         else:
