@@ -135,7 +135,7 @@ def in_size(mask: Strength, height: int, width: int) -> Strength:
     return np.where((mask > 0)[rows][:, columns], resized(mask, height, width), np.float32(0))
 
 
-def coverage(mask: Strength) -> float:
+def coverage(mask: Strength | NDArray[np.bool_]) -> float:
     """Share of the picture that is to change, from 0 to 1."""
     return float(mask.mean(dtype=np.float64))
 

@@ -19,6 +19,7 @@ LOSSY_TOLERANCE = 32
 """Levels that a colour painted into a JPEG of quality 75 strays; one painted into a PNG is found exactly."""
 
 _COLOR = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})(?:~([0-9]{1,3}))?", re.IGNORECASE)
+_TO_KNOW = "what is known must be black in it, and out of reach of --feather"
 _ALPHA, _COLOR_WORD, _RECT_WORD = "alpha", "color", "rect"
 
 
@@ -156,18 +157,26 @@ def finished(mask: Strength, *, invert: bool = False, dilate: int = 0, feather: 
 
 
 def checked(mask: Strength, name: str, *sources: MaskSource, invert: bool = False) -> str | None:
-    """One line of warning where more than half of the picture is to be filled, else None.
+    """One line of warning where more than half of the picture is to be filled, if only a little, else None.
 
-    name: of the file to blame. sources, invert: what made the mask, for advice. Raises FileFailure: an empty mask, or
-    a full one, which leaves no pixel that is rather kept than filled.
+    name: of the file to blame. sources, invert: what made the mask, for advice. Raises FileFailure: an empty mask, a
+    full one, which leaves no pixel that is rather kept than filled, or one that leaves none as it is: a model sees only
+    what is 0 in the mask.
     """
     if not mask.any():
         raise FileFailure(f"{name}: nothing to fill: the mask is empty; {_remedy(sources)}")
     other = "leave out --invert if it is the wrong way round" if invert else "--invert if it is the wrong way round"
     if mask.min() >= 0.5:
         raise FileFailure(f"{name}: nothing to fill from: the mask is full, it covers the whole picture; {other}")
+    if (least := float(mask.min())) > 0:
+        raise FileFailure(
+            f"{name}: nothing to fill from: the mask covers every pixel, the least of them by {percent(least)}; "
+            f"{_TO_KNOW}"
+        )
     if coverage(mask) > 0.5:
         return f"mask covers {percent(coverage(mask))} of the picture; {other}"
+    if (touched := coverage(mask > 0)) > 0.5:
+        return f"mask covers {percent(touched)} of the picture a little, and none of that is filled from; {_TO_KNOW}"
     return None
 
 

@@ -328,7 +328,7 @@ class Restorer:
             unsure = None if unsure is None else resized(unsure, *size)
         if unsure is not None and mask is not None:  # elsewhere the members do not count
             unsure *= in_size(mask, *unsure.shape)
-        how: dict[str, Any] = {"strength": strength, "mask": mask, "keep_color": keep_color}
+        how: dict[str, Any] = {"strength": strength, "mask": mask, "keep_color": keep_color, "fills": self.network.mask}
         result = on_top(rgb, result, **how, finish=finish, seed=seed)
         return Outcome(result, plan.describe(), precision.name, tuple(warnings), unsure)
 

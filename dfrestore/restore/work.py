@@ -79,19 +79,24 @@ def on_top(
     strength: float,
     mask: Mask | None,
     keep_color: bool,
+    fills: bool = False,
     finish: Finish = PLAIN,
     seed: int = 0,
 ) -> Rgb:
     """The network's result with the input's broad colours where wanted, finished, blended with the input.
 
-    If the result is larger, the input and the mask are resized to it first.
+    If the result is larger, the input and the mask are resized to it first. fills: the mask is of holes, whose colours
+    are not to be kept.
     """
     size = result.shape[:2]
     if strength == 1 and mask is None and not keep_color and finish == PLAIN:
         return result
     base = enlarged_rgb(rgb, *size)
-    result = with_colour_of(base, result) if keep_color else result
+    mask = None if mask is None else in_size(mask, *size)
+    if keep_color:
+        known = (mask == 0).astype(np.float32) if fills and mask is not None else None
+        result = with_colour_of(base, result, known)
     result = finish.apply(base, result, seed)
     if strength == 1 and mask is None:
         return result
-    return blend(base, result, strength, None if mask is None else in_size(mask, *size))
+    return blend(base, result, strength, mask)

@@ -254,6 +254,21 @@ def test_a_mask_that_leaves_no_pixel_is_that_files_failure(mask: np.ndarray) -> 
         checked(mask, "m.png", invert=True)
 
 
+@pytest.mark.parametrize("ground", [4 / 255, 0.1, 0.49])
+def test_a_mask_that_is_nowhere_black_is_that_files_failure(ground: float) -> None:
+    """A model sees only what is 0 in the mask, so that it would see nothing and fill with black."""
+    mask = np.where(DOT > 0, np.float32(1), np.float32(ground))
+    with pytest.raises(FileFailure, match=r"^m\.png: nothing to fill from: the mask covers every pixel.*black"):
+        checked(mask, "m.png")
+
+
+def test_a_mask_that_is_grey_in_most_places_is_warned_of() -> None:
+    mask = np.where(np.arange(20)[:, None] < 12, np.float32(0.05), np.zeros((20, 30), np.float32))
+    mask[0, 0] = 1
+    assert (warning := checked(mask, "m.png")) is not None
+    assert warning.startswith("mask covers 60.0 % of the picture a little")
+
+
 @pytest.mark.parametrize(("rows", "warned"), [(1, False), (10, False), (11, True), (19, True)])
 def test_a_mask_of_more_than_half_of_the_picture_is_warned_of(rows: int, warned: bool) -> None:
     mask = np.zeros((20, 30), np.float32)

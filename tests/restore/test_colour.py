@@ -11,6 +11,7 @@ from conftest import pixels
 from dfrestore.restore import Restorer
 from dfrestore.restore.colour import SIGMA, with_colour_of
 from dfrestore.restore.images import LUMA
+from dfrestore.restore.work import on_top
 
 
 @pytest.fixture
@@ -86,3 +87,29 @@ def test_the_restorer_keeps_colours_when_asked_to(random_model: Path) -> None:
     plain, kept = restorer(rgb, steps=1), restorer(rgb, steps=1, keep_color=True)
     np.testing.assert_allclose(kept, with_colour_of(rgb, plain), atol=1e-6)
     assert not np.array_equal(kept, plain)
+
+
+def test_of_a_hole_no_colours_are_kept_and_the_shift_is_that_of_what_is_around(rgb: np.ndarray) -> None:
+    shift = without_luma(0.05, -0.03, 0.1)
+    known = np.ones(rgb.shape[:2], np.float32)
+    known[30:50, 60:90] = 0
+    painted = np.where(known[..., None] > 0, rgb, np.float32([1, 0, 1]))
+    np.testing.assert_allclose(with_colour_of(painted, rgb + shift, known), rgb, atol=1e-5)
+
+
+def test_what_was_painted_over_does_not_come_back_with_the_colours(rgb: np.ndarray) -> None:
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    mask[30:50, 60:90] = 1
+    painted = np.where(mask[..., None] > 0, np.float32([1, 0, 1]), rgb)
+    filled = on_top(painted, rgb, strength=1, mask=mask, keep_color=True, fills=True)
+    np.testing.assert_allclose(filled, rgb, atol=1e-5)
+
+
+def test_a_restorer_that_fills_holes_keeps_the_colours_of_what_is_known_alone(filling: Path) -> None:
+    restorer = Restorer.from_pretrained("inpaint", filling, precision="fp32")
+    rgb = pixels(96, 96).astype(np.float32) / 255
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    mask[30:50, 60:90] = 1
+    painted = np.where(mask[..., None] > 0, np.float32([1, 0, 1]), rgb)
+    kept = [restorer(each, keep_color=True, mask=mask) for each in (rgb, painted)]
+    np.testing.assert_allclose(kept[0], kept[1], atol=1e-6)
