@@ -91,6 +91,9 @@ def degrade_file(source: Path, recipe: Recipe, seed: int) -> Degraded:
     if not recipe.kind.mask:
         return Degraded(clean, pixels, icc, tuple(notes))
     pixels, mask = pixels[..., :3], pixels[..., 3]
+    if mask.all():
+        size = f"{clean.shape[1]} x {clean.shape[0]}"
+        raise FileFailure(f"{source}: {size} is too small for holes of preset {recipe.preset}: nothing would be left")
     return Degraded(clean, np.where(mask[..., None] > 0, np.uint8(HOLE), pixels), icc, tuple(notes), mask)
 
 

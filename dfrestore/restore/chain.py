@@ -12,6 +12,7 @@ from typing import Any
 from dfrestore.engine import Device, Plan, Precision, Progress, Watch, amount
 from dfrestore.errors import OutOfMemoryFailure, UsageError
 from dfrestore.photo.enlarged import resized
+from dfrestore.photo.mask import dilated
 from dfrestore.restore.flow import drain, tapped
 from dfrestore.restore.images import Mask, Picture, Rgb, name_of, open_picture
 from dfrestore.restore.restorer import Outcome, Restorer
@@ -19,6 +20,8 @@ from dfrestore.restore.results import StepResult
 from dfrestore.restore.work import checked_mask, counting, with_known
 from dfrestore.tasks import check_chain
 
+SPREAD = 2
+"""Pixels of the picture before it is enlarged, around a hole, over which its colours then spread."""
 _OPTIONS = ("steps", "seed", "tile", "strength", "ensemble", "keep_color", "mask", "size", "finish")
 
 
@@ -65,7 +68,7 @@ class Step:
         """The work. Raises what :meth:`Restorer.restore_rgb` raises."""
         mask, size = self.mask, rgb.shape[:2]
         if mask is not None and mask.shape != size:  # an earlier step has enlarged the picture
-            mask = resized(mask, *size)
+            mask = resized(dilated(mask, SPREAD) if self.restorer.network.mask else mask, *size)
         return self.restorer.restore_rgb(rgb, plan=self.plan, mask=mask, watch=watch, name=name, **self.options)
 
 

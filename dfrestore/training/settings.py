@@ -34,11 +34,14 @@ def load_preset(
     """The named preset for a task, with ``overrides`` (nested plain values) on top. Raises :class:`UsageError`.
 
     Without a task: the preset's own, else ``derain``. start: the model that the run goes on from; its network takes
-    the place of the preset's, and what the preset builds on stays.
+    the place of the preset's, but for the mask of a preset for holes, and what the preset builds on stays.
     """
     values = preset_values(name, task)
     if start is not None:
-        values["model"] = {"base": values.get("model", {}).get("base", ""), **model_values(start)}
+        preset = values.get("model", {})
+        values["model"] = {"base": preset.get("base", ""), **model_values(start)}
+        if preset.get("network", {}).get("mask") and preset.get("method", start.method) == start.method:
+            values["model"]["network"]["mask"] = True
     return configure(f"preset {name}", values, overrides or {})
 
 

@@ -104,21 +104,41 @@ def _middles(
 ) -> tuple[list[Tensor], list[Tensor]]:
     side, multiple, scale = config.data.validation_size, network.multiple, network.scale
     grid = scale if photos.paired else 1
-    clean = [_centre(pixels, side, multiple * scale, grid).float() / 255 for pixels in photos.pixels]
     if photos.masks:
-        holes = [_centre(pixels, side, multiple)[:1].float() / 255 for pixels in photos.masks]
-        inputs = [_centre(pixels, side, multiple).float() / 255 for pixels in photos.inputs]
-        return clean, [torch.cat([i * (1 - hole), hole]) for i, hole in zip(inputs, holes, strict=True)]
+        shifts = [_to_hole(mask, side, multiple) for mask in photos.masks]
+        clean, inputs, holes = (
+            [
+                _centre(pixels, side, multiple, shift=shift).float() / 255
+                for pixels, shift in zip(pictures, shifts, strict=True)
+            ]
+            for pictures in (photos.pixels, photos.inputs, photos.masks)
+        )
+        return clean, [torch.cat([i * (1 - hole[:1]), hole[:1]]) for i, hole in zip(inputs, holes, strict=True)]
+    clean = [_centre(pixels, side, multiple * scale, grid).float() / 255 for pixels in photos.pixels]
     if photos.paired:
         return clean, [_centre(pixels, side // scale, multiple).float() / 255 for pixels in photos.inputs]
     return clean, [_degraded(crop, config, i, degrade) for i, crop in enumerate(clean)]
 
 
-def _centre(pixels: Tensor, side: int, multiple: int, grid: int = 1) -> Tensor:
-    """The middle, with sides of this ``multiple``, which begins at multiples of ``grid``."""
+def _centre(pixels: Tensor, side: int, multiple: int, grid: int = 1, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """The middle, with sides of this ``multiple``, which begins at multiples of ``grid``; moved by so many pixels down
+    and right, as far as the picture goes.
+    """
     height, width = (min(side, n) // multiple * multiple for n in pixels.shape[1:])
-    top, left = ((n - m) // 2 // grid * grid for n, m in zip(pixels.shape[1:], (height, width), strict=True))
+    top, left = (
+        min(max((n - m) // 2 // grid * grid + by, 0), n - m)
+        for n, m, by in zip(pixels.shape[1:], (height, width), shift, strict=True)
+    )
     return pixels[:, top : top + height, left : left + width].contiguous()
+
+
+def _to_hole(mask: Tensor, side: int, multiple: int) -> tuple[int, int]:
+    """How far the middle must be moved to see something of the hole: where there is none, nothing can be judged."""
+    if _centre(mask, side, multiple)[0].any() or not mask[0].any():
+        return 0, 0
+    away = mask[0].nonzero() - torch.tensor(mask.shape[1:]) // 2
+    down, right = away[away.square().sum(dim=1).argmin()].tolist()
+    return down, right
 
 
 def _degraded(clean: Tensor, config: TrainConfig, index: int, degrade: Degrade | None) -> Tensor:

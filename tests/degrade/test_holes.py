@@ -184,3 +184,11 @@ def test_a_mask_that_is_there_is_not_replaced(dfrestore, make_photo, tmp_path: P
     assert answer.code == 1
     assert f"{there}: exists already; --overwrite replaces it" in answer.err
     assert not (tmp_path / "pairs" / "input").exists()
+
+
+def test_a_photo_of_which_nothing_would_be_left_is_refused(dfrestore, make_photo, tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "a.png", size=(12, 9))
+    answer = dfrestore("degrade", "holes", photo, "-o", tmp_path / "pairs", "--preset", "thick")
+    assert answer.code == 1
+    assert "a.png: 12 x 9 is too small for holes of preset thick" in answer.err
+    assert not (tmp_path / "pairs" / "mask").exists()

@@ -70,8 +70,16 @@ def test_a_mask_is_of_the_picture_as_it_is_given(models: dict[str, Path]) -> Non
     enlarged = alone(models, "upscale")(floats())
     there = np.abs(made - enlarged).max(axis=2) > 0.5 / 255
     assert there[8:16, 12:24].mean() > 0.9
-    assert not there[:6].any()
-    assert not there[18:].any()
+    assert not there[:2].any()
+    assert not there[22:].any()
+
+
+def test_a_hole_in_an_enlarged_picture_covers_what_its_colours_were_spread_over(models: dict[str, Path]) -> None:
+    mask, painted = np.zeros((16, 24), np.float32), floats()
+    mask[4:8, 6:12], painted[4:8, 6:12] = 1, (1, 0, 1)
+    made = chain_of(models, "upscale", "inpaint")(painted, inpaint={"mask": mask})
+    enlarged = alone(models, "upscale")(painted)
+    assert (np.abs(made - enlarged).max(axis=2) > 0.5 / 255)[5:19, 9:27].mean() > 0.9
 
 
 def test_a_mask_of_the_whole_chain_blends_its_result_with_the_image_as_it_is_given(models: dict[str, Path]) -> None:

@@ -37,6 +37,13 @@ def test_a_preset_of_one_task_is_refused_for_another() -> None:
         load_preset("paper-denoise", "derain")
 
 
+def test_a_preset_for_holes_widens_the_network_that_it_starts_from() -> None:
+    start = ModelSpec("derain", "c2f-dft", {"dim": 8, "stem": 2}, {"prediction": "sample"}, 2)
+    network = load_preset("compact-inpaint", start=start).model.network
+    assert (network["mask"], network["dim"], network["stem"]) == (True, 8, 2)
+    assert not load_preset("finetune", "derain", start=start).model.network.get("mask")
+
+
 def test_an_unknown_key_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'iterations'"):
         from_mapping({"stages": {"fine": {"iteration": 3}}}, "settings")
