@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Answer
 from larger_and_filled import names
+from PIL import Image
 
 Run = Callable[..., Answer]
 MakePhoto = Callable[..., Path]
@@ -190,7 +191,9 @@ def test_a_single_photo_that_changed_is_redone_whatever_its_time(
 
 
 def test_a_newer_mask_counts_like_a_newer_photo(dfrestore: Run, tmp_path: Path, make_photo: MakePhoto) -> None:
-    photo, mask, out = make_photo(tmp_path / "a.png"), make_photo(tmp_path / "m.png"), tmp_path / "b.png"
+    photo, mask, out = make_photo(tmp_path / "a.png"), tmp_path / "m.png", tmp_path / "b.png"
+    with Image.open(photo) as image:
+        Image.linear_gradient("L").resize(image.size).point(lambda level: 255 * (level > 200)).save(mask)
     out.write_bytes(b"mine")
     for path, time in ((photo, 1000), (out, 1001), (mask, 1002)):
         date(path, time)

@@ -91,10 +91,11 @@ def test_a_mask_of_the_photo_serves_wherever_inpaint_stands(chain: Run, tmp_path
     assert (before.code, after.code) == (0, 0)
     assert size_of(tmp_path / "b.png") == size_of(tmp_path / "c.png") == (48, 32)
     untouched = array_of(source).repeat(2, axis=0).repeat(2, axis=1)
-    for name in ("b.png", "c.png"):
+    # where the photo was enlarged before, its hole's colours have spread around it
+    for name, first in (("b.png", 16), ("c.png", 8)):
         there = (array_of(tmp_path / name) != untouched).any(axis=2)
         assert there[12:20, 18:30].mean() > 0.9
-        assert not there[:, :10].any()
+        assert not there[:, :first].any()
 
 
 # -- a part of the photo
