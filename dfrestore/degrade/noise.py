@@ -100,6 +100,7 @@ class CameraRange:
     edges: Range = (0.2, 2.0)
 
 
+WHITE = GaussianRange((0.0, 55.0))
 # What a camera makes of usual light: smoothed a little, colour much more (Gaussians that fit CC15 and PolyU).
 FINISHED = CameraRange(
     SensorRange(
@@ -146,11 +147,11 @@ PRESETS: dict[str, tuple[tuple[float, GaussianRange | SensorRange | CameraRange]
     "gaussian15": ((1.0, GaussianRange((15.0, 15.0), rounded=True)),),
     "gaussian25": ((1.0, GaussianRange((25.0, 25.0), rounded=True)),),
     "gaussian50": ((1.0, GaussianRange((50.0, 50.0), rounded=True)),),
-    "gaussian": ((1.0, GaussianRange((0.0, 55.0))),),
+    "gaussian": ((1.0, WHITE),),
     "sensor": ((1.0, SensorRange()),),
-    "mixed": ((0.5, GaussianRange((0.0, 55.0))), (0.5, SensorRange())),
+    "mixed": ((0.5, WHITE), (0.5, SensorRange())),
     "camera": ((0.5, FINISHED), (0.3, PHONE), (0.2, REDUCED)),
-    "blind": ((0.4, GaussianRange((0.0, 55.0))), (0.3, FINISHED), (0.17, PHONE), (0.13, REDUCED)),
+    "blind": ((0.4, WHITE), (0.3, FINISHED), (0.17, PHONE), (0.13, REDUCED)),
 }
 
 

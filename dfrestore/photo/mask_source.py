@@ -166,9 +166,9 @@ def checked(mask: Strength, name: str, *sources: MaskSource, invert: bool = Fals
     if not mask.any():
         raise FileFailure(f"{name}: nothing to fill: the mask is empty; {_remedy(sources)}")
     other = "leave out --invert if it is the wrong way round" if invert else "--invert if it is the wrong way round"
-    if mask.min() >= 0.5:
+    if (least := float(mask.min())) >= 0.5:
         raise FileFailure(f"{name}: nothing to fill from: the mask is full, it covers the whole picture; {other}")
-    if (least := float(mask.min())) > 0:
+    if least > 0:
         raise FileFailure(
             f"{name}: nothing to fill from: the mask covers every pixel, the least of them by {percent(least)}; "
             f"{_TO_KNOW}"
