@@ -305,6 +305,8 @@ class Restorer:
             raise ValueError(f"strength is from 0 to 1, not {strength}")
         if self.network.mask and mask is None:
             raise ValueError("this model fills holes and needs a mask: mask=, (H, W) from 0 to 1, where 1 is filled")
+        if self.network.mask and mask is not None and not (mask == 0).any():
+            raise ValueError("nothing to fill from: the mask is nowhere 0, and the model sees only what is 0 in it")
         if size is not None and not (len(size) == 2 and min(size) >= 1):
             raise ValueError(f"size is (height, width), each 1 or more, not {size}")
         warnings: list[str] = []

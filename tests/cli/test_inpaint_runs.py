@@ -359,3 +359,5 @@ def test_the_api_refuses_to_fill_without_a_mask(source: Path, filling: Path) -> 
     for mask in (hole()[:-1], hole() * 255.0):
         with pytest.raises(ValueError, match="mask"):
             restorer(array_of(source), mask=mask)
+    with pytest.raises(ValueError, match="nothing to fill from: the mask is nowhere 0"):
+        restorer(array_of(source), mask=np.where(hole(), 1.0, 0.1))
