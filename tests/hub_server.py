@@ -65,6 +65,7 @@ def served(hub: H, cache: Path, patch: pytest.MonkeyPatch) -> Iterator[H]:
     patch.setenv("HF_HUB_CACHE", str(cache))
     patch.setenv("NO_PROXY", "127.0.0.1")
     patch.delenv("HF_HUB_OFFLINE", raising=False)
+    patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", True)  # as commands have it; read at import
     yield hub
     hub.stop()
 

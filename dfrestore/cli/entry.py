@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     let_waiting_threads_sleep()
     _replace_closed_streams()
     _never_fail_to_print()
+    # The Hub's client is asked for files; it need not tell of anything else, nor look up what it might tell.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         with _termination_raises():
             return _run(arguments)

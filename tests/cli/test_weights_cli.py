@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -281,6 +282,17 @@ def test_get_fetches_once_and_path_and_verify_fetch_nothing(run: Run, tmp_path: 
     assert run("get", "derain/far")[1] == run("path", "derain/far")[1] == printed
     assert "ok: derain/far" in run("verify")[1]
     assert hub.requests == []
+
+
+def test_a_download_asks_the_hub_for_the_file_alone(run: Run, tmp_path: Path, hub: Hub) -> None:
+    run("convert", PARITY / "cfg_a.pth", "-o", tmp_path / "m.safetensors", "--task", "derain")
+    hub.files["m.safetensors"] = (tmp_path / "m.safetensors").read_bytes()
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+    environment["HF_HOME"] = str(tmp_path / "home")  # a first use: nothing that the client looked up is cached
+    address = f"hf://org/repo/m.safetensors@{COMMIT}"
+    command = [sys.executable, "-m", "dfrestore", "weights", "get", address]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert {request.split()[1] for request in hub.requests} == {f"/org/repo/resolve/{COMMIT}/m.safetensors"}
 
 
 def test_get_without_a_revision_warns_on_standard_error(run: Run, tmp_path: Path, hub: Hub) -> None:
