@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -251,7 +252,7 @@ def run_job(job: Job, resumed: bool) -> None:
         stream.close()  # saves
         bar.close()
     if stop:
-        print(f"saved; continue with: dfrestore train --resume {folder}", file=sys.stderr)
+        print(f"saved; continue with: dfrestore train --resume {quote(str(folder))}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
     made = model_path(trainer, folder)
     if job.base is not None and not quiet and not job.base.is_found_by(made):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 from pathlib import Path
+from shlex import quote
 
 import torch
 
@@ -88,7 +89,7 @@ def _save(trainer: Trainer, path: Path) -> None:
             raise
         raise DfrestoreError(
             f"{path}: cannot be saved ({cause.strerror or cause}); {remedy(cause)}, then continue with "
-            f"--resume {path.parent.parent}; earlier checkpoints are intact"
+            f"--resume {quote(str(path.parent.parent))}; earlier checkpoints are intact"
         ) from error
 
 

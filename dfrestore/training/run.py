@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ def require_free(folder: Path, *, finetuning: bool = False) -> None:
     finetuning: the new run writes a start model of its own over an old one.
     """
     if (folder / "config.toml").exists():
-        raise StartError(f"{folder}: holds a run already; continue it with --resume {folder}, or name another folder")
+        raise StartError(
+            f"{folder}: holds a run already; continue it with --resume {quote(str(folder))}, or name another folder"
+        )
     if (folder / START).exists() and not finetuning:
         raise StartError(
             f"{folder}: holds the {START} of a finetuning that was stopped before its first save; run finetune again, "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,7 +124,7 @@ def test_clean_photos_are_finetuned_on_and_mixed_in(pairs: Path, start: Path, tm
 
 
 def test_a_terminated_run_goes_on_with_finetune_or_train(pairs: Path, start: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
     log = run / "log.jsonl"
     command = ["finetune", "derain", "--data", str(pairs), "--model", str(start), "--run", str(run)]
     settings = [*QUICK, "--set", "fine.iterations=100000", "--set", "log_every=1", "--set", "validate_every=100000"]
@@ -136,7 +138,8 @@ def test_a_terminated_run_goes_on_with_finetune_or_train(pairs: Path, start: Pat
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "saved; continue with" in said
+    (advice,) = re.findall("saved; continue with: (.*)", said)
+    assert shlex.split(advice) == ["dfrestore", "train", "--resume", str(run)]
     steps = json.loads(log.read_text().splitlines()[-1])["iteration"]
     for number, again in enumerate(("finetune", "train"), 1):
         arguments = [again, "--resume", str(run), "--set", f"fine.iterations={steps + 3 * number}", "--quiet"]
