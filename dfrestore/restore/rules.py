@@ -40,7 +40,7 @@ RULES: Mapping[str, Rule] = {
     "snow": Rule(0.21, share=0.5, hint=0.03),
     "drops": Rule(0.31, share=0.9, hint=0.03),
     "haze": Rule(0.26, share=0.67, hint=0.05),
-    "noise": Rule(0.22, share=0.9, hint=0.015),
+    "noise": Rule(0.23, share=0.9, hint=0.015),
     "motion": Rule(0.23, share=0.67, hint=0.02),
     "defocus": Rule(0.23, share=0.67, hint=0.05),
     "jpeg": Rule(0.17, share=0.67, hint=0.1),
