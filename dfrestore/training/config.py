@@ -192,8 +192,7 @@ class StageConfig:
 class OptimConfig:
     """One rate for all parameters, EMA after every step. clip: largest gradient norm, 0 switches it off.
 
-    name: ``adamw`` (the paper's), or ``muon`` for matrices with AdamW for the rest; muon needs native bf16 to be fast.
-    betas: AdamW's.
+    name: ``adamw`` (the paper's), or ``muon`` for matrices with AdamW for the rest. betas: AdamW's.
 
     accumulate: number of parts in which a batch (with several processes, each one's share) goes through the network, to
     save memory. compile: backend of torch.compile (inductor, which needs a C++ compiler); it compiles the network once

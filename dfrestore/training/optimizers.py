@@ -10,20 +10,29 @@ from torch import Tensor, nn
 
 from dfrestore.methods import Network
 from dfrestore.training.config import OptimConfig
+from dfrestore.training.muon import MuonInFp32
 
 
 class MuonAndAdamW:
     """Muon (Jordan et al., 2024, as torch has it) for matrices, AdamW for all else; one rate for both.
 
-    Muon's rate is scaled so that its updates are as large as AdamW's (Liu et al., "Muon is scalable", 2025).
+    Muon's rate is scaled so that its updates are as large as AdamW's (Liu et al., "Muon is scalable", 2025). Its
+    products of matrices are in bf16, as torch has them, or in fp32 where bf16 is not native.
     """
 
-    def __init__(self, matrices: Sequence[Tensor], others: Sequence[Tensor], config: OptimConfig) -> None:
+    def __init__(
+        self, matrices: Sequence[Tensor], others: Sequence[Tensor], config: OptimConfig, *, native_bf16: bool = True
+    ) -> None:
         self.matrices = list(matrices)
         self._views = [nn.Parameter(p.detach().view(p.shape[0], -1)) for p in self.matrices]  # of the same memory
         decay = config.weight_decay
+        muon: torch.optim.Optimizer
+        if native_bf16:
+            muon = torch.optim.Muon(self._views, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        else:
+            muon = MuonInFp32(self._views, lr=0.0, weight_decay=decay)
         self._parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(self._views, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+            muon,
             torch.optim.AdamW(others, lr=0.0, betas=config.betas, weight_decay=decay),
         )
 
@@ -46,15 +55,18 @@ class MuonAndAdamW:
 
 
 def new_optimizer(
-    config: OptimConfig, network: Network, parameters: Sequence[nn.Parameter]
+    config: OptimConfig, network: Network, parameters: Sequence[nn.Parameter], *, native_bf16: bool = True
 ) -> torch.optim.AdamW | MuonAndAdamW:
-    """An optimiser of ``parameters``, which are the network's, at rate 0: whoever steps it sets the rate first."""
+    """An optimiser of ``parameters``, which are the network's, at rate 0: whoever steps it sets the rate first.
+
+    native_bf16: whether the device computes in bf16 itself; where it does not, Muon keeps to fp32.
+    """
     chosen = {id(p) for p in parameters}
     found = [matrix for matrix in matrices(network) if id(matrix) in chosen] if config.name == "muon" else []
     if not found:
         return torch.optim.AdamW(parameters, lr=0.0, betas=config.betas, weight_decay=config.weight_decay)
     taken = {id(p) for p in found}
-    return MuonAndAdamW(found, [p for p in parameters if id(p) not in taken], config)
+    return MuonAndAdamW(found, [p for p in parameters if id(p) not in taken], config, native_bf16=native_bf16)
 
 
 def matrices(network: Network) -> list[Tensor]:

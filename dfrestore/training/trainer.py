@@ -74,6 +74,8 @@ class Trainer:
             self.network.load_state_dict({**self.network.state_dict(), **as_float32(self.base)})
         self.average = Average(self.network, self._all_trained())
         self.dtype = _dtype(config.optim.precision, self.device)
+        # The first process's answer, since all make the same updates.
+        self._native_bf16: bool = world.from_first(lambda: _dtype("auto", self.device) == torch.bfloat16)
         # Of the trained network; validation sees other sizes and is not compiled.
         self._form: Call = self.network.training_form
         if config.optim.compile:
@@ -315,7 +317,7 @@ class Trainer:
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in ids)
         optim = replace(self.config.optim, betas=self._betas(stage))
-        self.optimizer = new_optimizer(optim, self.network, self._trained)
+        self.optimizer = new_optimizer(optim, self.network, self._trained, native_bf16=self._native_bf16)
         self._take_extras(stage)
 
     def _take_extras(self, stage: StageConfig) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from reference.random_network import random_network
 from tiny_runs import darken, smooth_photos, tiny
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dfrestore.errors import UsageError
 from dfrestore.training.config import OptimConfig, TrainConfig, with_stage
@@ -81,6 +83,59 @@ def test_a_step_moves_a_matrix_by_an_orthogonal_one_and_the_rest_as_adamw_does()
     assert moved.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.2)  # as large as AdamW's are
     assert torch.equal(network.output.weight, twin.output.weight)
     assert torch.equal(network.latent[0].attn.temperature, twin.latent[0].attn.temperature)
+
+
+def matrices_after(native_bf16: bool, steps: int = 3) -> tuple[list[torch.Tensor], MuonAndAdamW]:
+    network = random_network(dim=8)[0]
+    generator = torch.Generator().manual_seed(0)
+    optimizer = new_optimizer(OptimConfig("muon"), network, list(network.parameters()), native_bf16=native_bf16)
+    assert isinstance(optimizer, MuonAndAdamW)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01
+    for _ in range(steps):
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step()
+    return [m.detach() for m in optimizer.matrices], optimizer
+
+
+def test_without_native_bf16_the_updates_are_those_of_torch_within_its_rounding() -> None:
+    start = [m.detach() for m in matrices(random_network(dim=8)[0])]
+    (theirs, half), (ours, full) = matrices_after(True), matrices_after(False)
+    for before, one, other in zip(start, theirs, ours, strict=True):
+        assert (one - other).norm() < 0.05 * (one - before).norm()
+    assert any(not torch.equal(one, other) for one, other in zip(theirs, ours, strict=True))
+    first, second = half.state_dict()["muon"], full.state_dict()["muon"]
+    assert first["param_groups"] == second["param_groups"]
+    means = [[state["momentum_buffer"] for state in each["state"].values()] for each in (first, second)]
+    assert all(torch.equal(one, other) for one, other in zip(*means, strict=True))
+
+
+class Products(TorchDispatchMode):
+    """The dtypes of the products of matrices that run under it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+            self.types |= {tensor.dtype for tensor in args}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("native_bf16", [True, False])
+def test_a_device_without_native_bf16_multiplies_no_matrix_in_bf16(native_bf16: bool) -> None:
+    with Products() as products:
+        matrices_after(native_bf16, steps=1)
+    assert products.types == {torch.bfloat16 if native_bf16 else torch.float32}
+
+
+def test_a_trainer_asks_its_device_for_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, kind in ((torch.bfloat16, "Muon"), (torch.float32, "MuonInFp32")):
+        monkeypatch.setattr("dfrestore.training.trainer._dtype", lambda precision, device, native=native: native)
+        trainer = Trainer(with_muon(tiny(coarse=1, fine=1)), smooth_photos(), darken)
+        assert type(trainer.optimizer._parts[0]).__name__ == kind  # type: ignore[union-attr]
 
 
 def test_training_with_muon_and_the_psnr_loss_beats_the_input() -> None:
