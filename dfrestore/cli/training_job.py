@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -237,6 +238,10 @@ def run_job(job: Job, resumed: bool) -> None:
         print(f"train {config.task}: {trainer.describe()}", file=sys.stderr)
         for line in config.remarks:
             print(line, file=sys.stderr)
+        if config.optim.compile:
+            print(f"{config.optim.compile} compiles the network first: minutes for each size of crop", file=sys.stderr)
+    if config.optim.compile:
+        warnings.filterwarnings("ignore", module=r"torch\.(_dynamo|_inductor)")  # of its own workings
     bar = tqdm(total=config.iterations, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
     stream, stop = records(trainer, folder), 0

@@ -57,6 +57,16 @@ def test_a_short_run_gives_a_model_that_restores(
         assert picture.size == (80, 72)
 
 
+def test_compiling_is_said_and_the_compilers_own_warnings_are_not(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = [*TINY, "--set", "stages.coarse.iterations=0", "--set", "stages.fine.iterations=1"]
+    tiny += ["--set", "stages.fine.steps=[1]", "--set", "model.window=16@1"]
+    run = ["train", "derain", "--preset", "smoke", "--clean", str(photos), "--run", str(tmp_path / "run")]
+    assert main([*run, *tiny, "--set", "optim.compile=aot_eager"]) == 0  # a warning would be an error here
+    assert "aot_eager compiles the network first" in capsys.readouterr().err
+
+
 def test_a_run_folder_that_takes_no_files_is_one_line_before_the_data_is_read(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
