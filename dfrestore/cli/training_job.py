@@ -245,17 +245,17 @@ def run_job(job: Job, resumed: bool) -> None:
     bar = tqdm(total=config.iterations, unit="it", disable=quiet or not sys.stderr.isatty(), smoothing=0.05)
     bar.update(trainer.done)
     stream, stop = records(trainer, folder), 0
-    try:
-        with signals_after_the_step() as arrived:
+    with signals_after_the_step() as arrived:  # and after what saves: torchrun sends one where a neighbour is gone
+        try:
             for record in stream:
                 _show(record, bar, quiet)
                 # only records of steps come in every process, so all processes stop after the same step
                 stop = world.agree(arrived) if world.size == 1 or isinstance(record, StepRecord) else 0
                 if stop:
                     break
-    finally:
-        stream.close()  # saves
-        bar.close()
+        finally:
+            stream.close()  # saves
+            bar.close()
     if stop:
         print(f"saved; continue with: dfrestore train --resume {quote(str(folder))}", file=sys.stderr)
         raise KeyboardInterrupt if stop == signal.SIGINT else Terminated
