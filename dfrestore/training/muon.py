@@ -6,18 +6,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
 
 
 class MuonInFp32(torch.optim.Muon):
     """torch's Muon with its matrix products in fp32, where bf16 is emulated and takes most of an iteration.
 
-    Settings and state are those of :class:`torch.optim.Muon`, with the rates of ``match_rms_adamw``; a checkpoint of
-    either is read by the other. The updates differ by the rounding of bf16 alone.
+    Settings and state are those of :class:`torch.optim.Muon`; a checkpoint of either is read by the other. The rate is
+    always scaled as ``match_rms_adamw`` does. The updates differ by the rounding of bf16 alone.
     """
-
-    def __init__(self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.1) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

@@ -26,13 +26,9 @@ class MuonAndAdamW:
         self.matrices = list(matrices)
         self._views = [nn.Parameter(p.detach().view(p.shape[0], -1)) for p in self.matrices]  # of the same memory
         decay = config.weight_decay
-        muon: torch.optim.Optimizer
-        if native_bf16:
-            muon = torch.optim.Muon(self._views, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        else:
-            muon = MuonInFp32(self._views, lr=0.0, weight_decay=decay)
+        muon = torch.optim.Muon if native_bf16 else MuonInFp32
         self._parts: tuple[torch.optim.Optimizer, ...] = (
-            muon,
+            muon(self._views, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr=0.0, betas=config.betas, weight_decay=decay),
         )
 
