@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cost import ROOT, light_cost
 
 from dfrestore.cli.options import (
     DEVICE_NAMES,
@@ -24,33 +24,14 @@ from dfrestore.photo import FORMATS, normal_format
 from dfrestore.tasks import TASKS, restoring_tasks
 from dfrestore.training.settings import list_presets
 
-ROOT = Path(__file__).parents[2]
-# The command, then on stderr whether torch came in and how much CPU it took.
-PROBE = """
-import json, resource, sys
-from dfrestore.cli import main
-code = main(sys.argv[1:])
-usage = resource.getrusage(resource.RUSAGE_SELF)
-heavy = [name for name in ("torch", "numpy", "PIL") if name in sys.modules]
-print("PROBE" + json.dumps([code, heavy, usage.ru_utime + usage.ru_stime]), file=sys.stderr)
-"""
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
 
 
 def answered(*arguments: str, **variables: str) -> str:
-    """What the command prints under these variables; it may import nothing heavy nor take half a second of CPU."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, **variables},
-    )
-    code, heavy, seconds = json.loads(done.stderr.rpartition("PROBE")[2])
-    assert (code, heavy) == (0, [])
-    assert seconds < 0.5
-    return done.stdout
+    """What the command prints under these variables; it must be light."""
+    found = light_cost(*arguments, **variables)
+    assert found.code == 0
+    return found.out
 
 
 def bash(line: str) -> list[str]:

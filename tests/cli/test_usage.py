@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Answer
+from cost import cost, light_cost
 from typer.main import get_command
 
 from dfrestore import __version__
@@ -23,26 +22,6 @@ from dfrestore.tasks import restoring_tasks
 
 Run = Callable[..., Answer]
 
-# Runs the command line and tells on stderr which heavy modules came in and how much CPU it took.
-PROBE = """
-import json, resource, sys
-from dfrestore.cli import main
-code = main(sys.argv[1:])
-heavy = [name for name in ("torch", "numpy", "PIL", "rich", "matplotlib") if name in sys.modules]
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print("PROBE" + json.dumps([code, heavy, usage.ru_utime + usage.ru_stime]), file=sys.stderr)
-"""
-ROOT = Path(__file__).parents[2]
-
-
-def probe(*arguments: str) -> tuple[int, list[str], float]:
-    """(exit code, heavy modules, CPU seconds) of a command line in a fresh interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    code, heavy, seconds = json.loads(done.stderr.rpartition("PROBE")[2])
-    return code, heavy, seconds
-
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
 @pytest.mark.parametrize(
@@ -50,16 +29,15 @@ def probe(*arguments: str) -> tuple[int, list[str], float]:
     [(["--help"], 0), (["--version"], 0), (["derain", "--help"], 0), (["deran"], 2), (["derain", "--stepz", "3"], 2)],
 )
 def test_help_version_and_usage_errors_are_instant(arguments: list[str], code: int) -> None:
-    found, heavy, seconds = probe(*arguments)
-    assert (found, heavy) == (code, [])
-    assert seconds < 0.5
+    found = light_cost(*arguments)
+    assert (found.code, found.heavy) == (code, [])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
 def test_a_missing_input_is_told_without_torch() -> None:
-    code, heavy, _ = probe("derain", "missing.png")
-    assert code == 2
-    assert "torch" not in heavy
+    found = cost("derain", "missing.png")
+    assert found.code == 2
+    assert "torch" not in found.heavy
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts CPU seconds with getrusage")
@@ -69,9 +47,9 @@ def test_a_run_that_finds_all_done_does_without_torch(
 ) -> None:
     arguments = (*command, str(make_photo(tmp_path / "a.png")), "-o", str(tmp_path / "b.png"))
     assert dfrestore(*arguments).code == 0
-    code, heavy, _ = probe(*arguments)
-    assert code == 0
-    assert "torch" not in heavy
+    found = cost(*arguments)
+    assert found.code == 0
+    assert "torch" not in found.heavy
 
 
 @pytest.mark.parametrize("task", restoring_tasks())
