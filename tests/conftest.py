@@ -147,21 +147,28 @@ def times4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_enlarging(tmp_path_factory.mktemp("model") / "times4.safetensors", 4)
 
 
-@pytest.fixture
-def inpaint(dfrestore: Callable[..., Answer], filling: Path) -> Callable[..., Answer]:
-    """inpaint(path, ...) runs ``dfrestore inpaint`` with a small model."""
+def command(dfrestore: Callable[..., Answer], task: str, model: Path) -> Callable[..., Answer]:
+    """run(path, ...) runs ``dfrestore TASK`` with this model, on the CPU in fp32."""
 
-    def run(*arguments: object) -> Answer:
-        return dfrestore("inpaint", *arguments, "--model", filling, "--precision", "fp32", "--device", "cpu")
+    def run(*arguments: object, model: Path = model) -> Answer:
+        return dfrestore(task, *arguments, "--model", model, "--precision", "fp32", "--device", "cpu")
 
     return run
+
+
+@pytest.fixture
+def derain(dfrestore: Callable[..., Answer], random_model: Path) -> Callable[..., Answer]:
+    """derain(path, ...) with a model that changes every pixel, by sums over the whole picture."""
+    return command(dfrestore, "derain", random_model)
+
+
+@pytest.fixture
+def inpaint(dfrestore: Callable[..., Answer], filling: Path) -> Callable[..., Answer]:
+    """inpaint(path, ...) with a small model."""
+    return command(dfrestore, "inpaint", filling)
 
 
 @pytest.fixture
 def upscale(dfrestore: Callable[..., Answer], times4: Path) -> Callable[..., Answer]:
-    """upscale(path, ...) runs ``dfrestore upscale`` with a small model."""
-
-    def run(*arguments: object, model: Path = times4) -> Answer:
-        return dfrestore("upscale", *arguments, "--model", model, "--precision", "fp32", "--device", "cpu")
-
-    return run
+    """upscale(path, ...) with a small model."""
+    return command(dfrestore, "upscale", times4)

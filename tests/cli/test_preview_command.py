@@ -24,16 +24,6 @@ ROWS, COLUMNS = slice(10, 26), slice(20, 50)
 
 
 @pytest.fixture
-def derain(dfrestore: Run, random_model: Path) -> Run:
-    """derain(path, ...) with a model that changes every pixel, by sums over the whole picture."""
-
-    def run(*arguments: object) -> Answer:
-        return dfrestore("derain", *arguments, "--model", random_model, "--precision", "fp32", "--device", "cpu")
-
-    return run
-
-
-@pytest.fixture
 def source(tmp_path: Path, make_photo: MakePhoto) -> Path:
     return make_photo(tmp_path / "photo.png", 0, SIZE)
 

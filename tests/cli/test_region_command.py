@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Answer, pixels
+from conftest import Answer, command, pixels
 from larger_and_filled import array_of, changed, names, objects, sideways
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,21 +27,8 @@ REGION = "10,8,32,24"
 
 
 @pytest.fixture
-def derain(dfrestore: Run, random_model: Path) -> Run:
-    """derain(path, ...) with a model that changes every pixel."""
-
-    def run(*arguments: object) -> Answer:
-        return dfrestore("derain", *arguments, "--model", random_model, "--precision", "fp32", "--device", "cpu")
-
-    return run
-
-
-@pytest.fixture
 def upscale(dfrestore: Run, times2: Path) -> Run:
-    def run(*arguments: object) -> Answer:
-        return dfrestore("upscale", *arguments, "--model", times2, "--precision", "fp32", "--device", "cpu")
-
-    return run
+    return command(dfrestore, "upscale", times2)
 
 
 @pytest.fixture
